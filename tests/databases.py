@@ -1,0 +1,227 @@
+"""Databases for tests: a private MariaDB server, and a fresh database for each test.
+
+The server lives in a folder of its own, listens on a free port of loopback and is ended by
+its process: no server of the system is touched. It differs from a tidy production server on
+purpose: its time zone is not UTC and its default character set is its own, so that code which
+leans on either is found out.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pymysql
+
+START_LIMIT = 60.0
+STOP_LIMIT = 30.0
+CLOSE_LIMIT = 5.0
+SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+
+
+class DatabaseServerError(Exception):
+    """The private MariaDB can't be installed or started; the text says what to do."""
+
+
+def in_memory() -> str | None:
+    """A folder in memory for databases, where there is one with room; else None.
+
+    The tests are not about surviving a power cut, and wait for no disk this way.
+    """
+    folder = "/dev/shm"
+    roomy = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2 * 1024**3
+    return folder if roomy else None
+
+
+class MariaDB:
+    """A private MariaDB server on a temporary folder; use it as a context manager.
+
+    `kill` ends it as a power cut would, `start` brings it back on the same port and data.
+    """
+
+    def __init__(self) -> None:
+        # Not pytest's folder: a socket's path has room for some 100 letters only.
+        self.folder = Path(tempfile.mkdtemp(prefix="taskservice-mariadb-", dir=in_memory()))
+        self.port = _free_port()
+        self._password = secrets.token_hex(12)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._install()
+            self.start()
+            self._run(f"CREATE USER {self._account} IDENTIFIED BY '{self._password}'")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def start(self) -> None:
+        """Starts the server and returns when it answers."""
+        arguments = [
+            _program("mariadbd"),
+            "--no-defaults",
+            *self._common_arguments(),
+            f"--port={self.port}",
+            f"--socket={self._socket}",
+            f"--pid-file={self.folder / 'pid'}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--default-time-zone=+10:30",
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=16M",
+        ]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._wait_until_ready(self._process)
+
+    def stop(self) -> None:
+        """Asks the server to end and waits; kills it if it does not."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """`kill -9`: the server has no time to write anything."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def create_database(self) -> str:
+        """The URL of a new, empty database that its own user may do anything with."""
+        self._databases += 1
+        name = f"taskservice_{self._databases}"
+        self._run(
+            f"CREATE DATABASE {name}",
+            f"GRANT ALL ON {name}.* TO {self._account}",
+        )
+        return f"mysql+asyncmy://taskservice:{self._password}@127.0.0.1:{self.port}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Drops the database that `create_database` gave this URL for."""
+        self._run(f"DROP DATABASE {_database_name(url)}")
+
+    def connections(self, url: str) -> int:
+        """How many connections to this database are open."""
+        return len(
+            self._run(
+                f"SELECT id FROM information_schema.processlist WHERE db = '{_database_name(url)}'"
+            )
+        )
+
+    @property
+    def _account(self) -> str:
+        return "'taskservice'@'127.0.0.1'"
+
+    @property
+    def _socket(self) -> Path:
+        return self.folder / "socket"
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def _common_arguments(self) -> list[str]:
+        arguments = [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder}"]
+        return [*arguments, "--user=root"] if os.geteuid() == 0 else arguments
+
+    def _install(self) -> None:
+        arguments = [
+            _program("mariadb-install-db"),
+            "--no-defaults",
+            *self._common_arguments(),
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
+        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise DatabaseServerError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        limit = time.monotonic() + START_LIMIT
+        while not self._listens():
+            if process.poll() is not None or time.monotonic() > limit:
+                self.kill()
+                raise DatabaseServerError(
+                    f"mariadbd does not answer; its log:\n{self._log.read_text()}"
+                )
+            time.sleep(0.02)
+        self._run("SELECT 1")
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._socket))
+            except OSError:
+                return False
+        return True
+
+    def _run(self, *statements: str) -> list[tuple[object, ...]]:
+        """Runs the statements as the server's root; the rows of the last one."""
+        rows: list[tuple[object, ...]] = []
+        with (
+            pymysql.connect(unix_socket=str(self._socket), user="root") as connection,
+            connection.cursor() as cursor,
+        ):
+            for statement in statements:
+                cursor.execute(statement)
+                rows = list(cursor.fetchall())
+        return rows
+
+
+def open_files(path: Path) -> list[str]:
+    """The open files of this process whose names begin with `path`: a SQLite file and its log."""
+    return [name for name in map(_link, Path("/proc/self/fd").iterdir()) if str(path) in name]
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return os.readlink(descriptor)
+    except OSError:
+        return ""
+
+
+def _database_name(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=SEARCH_PATH)
+    if found is None:
+        raise DatabaseServerError(
+            f"{name} is not installed: run `make test`, or "
+            "`apt-get install mariadb-server-core mariadb-client-core`"
+        )
+    return found

@@ -1,0 +1,279 @@
+"""Section 2 of the contract: each variable, its default, and the line that a wrong value gets."""
+
+import dataclasses
+import hashlib
+import os
+import pickle
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskservice.settings import ApiToken, Settings, SettingsError
+
+ALICE = "alice:admin:correct-horse"
+
+
+def read(**variables: str) -> Settings:
+    return Settings.from_environment({f"TASKSERVICE_{k}": v for k, v in variables.items()})
+
+
+def refusal(**variables: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        read(**variables)
+    line = str(refused.value)
+    assert line.splitlines() == [line]
+    return line
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    settings = read()
+    assert settings == Settings(
+        database_url="sqlite+aiosqlite:///taskservice.db",
+        tasks_dir=Path("tasks.d"),
+        host="127.0.0.1",
+        port=8000,
+        functions=("taskservice.examples.*",),
+        import_path=(),
+        timezone=ZoneInfo("UTC"),
+        api_tokens=(),
+        prune_grace=86400,
+        executor="local",
+        shutdown_grace=30,
+        log_retention=timedelta(days=90),
+    )
+
+
+def test_every_setting_can_be_given(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    settings = read(
+        DATABASE_URL="mysql+asyncmy://u:p%40ss@db.example:3307/tasks",
+        TASKS_DIR=str(tmp_path),
+        HOST="::1",
+        PORT="0",
+        FUNCTIONS="taskservice.examples.*, knowledge_api.*",
+        IMPORT_PATH=f"{one}{os.pathsep}{two}",
+        TIMEZONE="Europe/Berlin",
+        API_TOKENS=f"{ALICE}, bob:viewer:a:token:with:colons",
+        PRUNE_GRACE="0.5",
+        EXECUTOR="process",
+        SHUTDOWN_GRACE="0",
+        LOG_RETENTION="",
+    )
+    assert settings == Settings(
+        database_url="mysql+asyncmy://u:p%40ss@db.example:3307/tasks",
+        tasks_dir=tmp_path,
+        host="::1",
+        port=0,
+        functions=("taskservice.examples.*", "knowledge_api.*"),
+        import_path=(one, two),
+        timezone=ZoneInfo("Europe/Berlin"),
+        api_tokens=(
+            ApiToken(
+                name="alice", role="admin", token_hash=hashlib.sha256(b"correct-horse").digest()
+            ),
+            ApiToken(
+                name="bob",
+                role="viewer",
+                token_hash=hashlib.sha256(b"a:token:with:colons").digest(),
+            ),
+        ),
+        prune_grace=0.5,
+        executor="process",
+        shutdown_grace=0,
+        log_retention=None,
+    )
+
+
+def test_other_variables_are_passed_over() -> None:
+    assert Settings.from_environment({"TASKSERVICE_SERVER": "http://x", "PORT": "y"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("90d", timedelta(days=90)),
+        ("12h", timedelta(hours=12)),
+        ("30m", timedelta(minutes=30)),
+        ("45s", timedelta(seconds=45)),
+        ("45", timedelta(seconds=45)),
+        ("1.5h", timedelta(minutes=90)),
+    ],
+)
+def test_spans(text: str, span: timedelta) -> None:
+    assert read(LOG_RETENTION=text).log_retention == span
+    assert read(PRUNE_GRACE=text).prune_grace == span.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("DATABASE_URL", "", "sqlite+aiosqlite:///FILE or mysql+asyncmy://USER"),
+        ("DATABASE_URL", "taskservice.db", "sqlite+aiosqlite:///FILE"),
+        ("DATABASE_URL", "sqlite:///taskservice.db", "sqlite+aiosqlite:///FILE"),
+        ("DATABASE_URL", "postgresql://localhost/tasks", "mysql+asyncmy://USER"),
+        ("DATABASE_URL", "sqlite+aiosqlite://", "sqlite+aiosqlite:///FILE"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///", "a file on disk"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///folder/", "a file on disk"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///:memory:", "a file on disk"),
+        ("DATABASE_URL", "mysql+asyncmy://db.example", "HOST/DATABASE"),
+        ("DATABASE_URL", "mysql+asyncmy:///tasks", "HOST/DATABASE"),
+        ("DATABASE_URL", "mysql+asyncmy://db.example:70000/tasks", "HOST/DATABASE"),
+        ("TASKS_DIR", "", "a folder that exists"),
+        ("TASKS_DIR", "no/such/folder", "a folder that exists"),
+        ("HOST", "", "an IP address or a host's name"),
+        ("HOST", "not a host", "an IP address or a host's name"),
+        ("HOST", "http://localhost", "an IP address or a host's name"),
+        ("PORT", "", "0 to 65535"),
+        ("PORT", "65536", "0 to 65535"),
+        ("PORT", "-1", "0 to 65535"),
+        ("PORT", "8000 ", "0 to 65535"),
+        ("PORT", "八千", "0 to 65535"),
+        ("FUNCTIONS", "a.*,,b.*", "package.module.*"),
+        ("FUNCTIONS", "a.*;b.*", "package.module.*"),
+        ("IMPORT_PATH", "no/such/folder", "folders that exist"),
+        ("IMPORT_PATH", os.pathsep, "folders that exist"),
+        ("TIMEZONE", "", "IANA"),
+        ("TIMEZONE", "Berlin", "IANA"),
+        ("TIMEZONE", "Europe", "IANA"),
+        ("TIMEZONE", "/etc/passwd", "IANA"),
+        ("PRUNE_GRACE", "", "seconds"),
+        ("PRUNE_GRACE", "-1", "seconds"),
+        ("PRUNE_GRACE", "nan", "seconds"),
+        ("PRUNE_GRACE", "1e400", "seconds"),
+        ("PRUNE_GRACE", "9" * 400, "at most 36500d"),
+        ("SHUTDOWN_GRACE", "soon", "seconds"),
+        ("LOG_RETENTION", "90 days", "90d"),
+        ("LOG_RETENTION", "36501d", "at most 36500d"),
+        ("LOG_RETENTION", "0d", "empty means never"),
+        ("EXECUTOR", "", "local or process"),
+        ("EXECUTOR", "thread", "local or process"),
+        ("EXECUTOR", "celery", "not available in this version"),
+    ],
+)
+def test_a_wrong_value_gets_one_line_with_variable_value_and_what_is_allowed(
+    variable: str, value: str, allowed: str
+) -> None:
+    line = refusal(**{variable: value})
+    assert line.startswith(f"TASKSERVICE_{variable} is {value!r}: ")
+    assert allowed in line
+
+
+@given(
+    variable=st.sampled_from([field.name.upper() for field in dataclasses.fields(Settings)]),
+    value=st.text(st.characters(exclude_characters="\0")),
+)
+def test_any_text_is_taken_or_refused_in_one_line(variable: str, value: str) -> None:
+    try:
+        settings = read(**{variable: value})
+    except SettingsError as refused:
+        assert str(refused).isprintable()
+    else:
+        assert isinstance(settings, Settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql+asyncmy://root:s3cret@db", "mysql+asyncmy://***@db"),
+        ("mysql+asyncmy://root:s3cret@db/a/b", "mysql+asyncmy://***@db/a/b"),
+        ("mysql+asyncmy://root:s3/cret@db/tasks", "mysql+asyncmy:***"),
+        ("mysql+asyncmy://root:s3@cret@db/tasks", "mysql+asyncmy:***"),
+        ("mysql+asyncmy://root:s3cret/tasks", "mysql+asyncmy:***"),
+        ("mysql+asyncmy://root:12?s3cret@db/tasks", "mysql+asyncmy:***"),
+        ("mysql+asyncmy://db:0/tasks?password=s3cret", "mysql+asyncmy://db:0/tasks"),
+        ("mysql://root:s3cret@db/tasks", "mysql://***@db/tasks"),
+        ("mysql:root:s3cret@db/tasks", "mysql:***"),
+        ("s3cret@db/tasks", "***"),
+        ("sqlite+aiosqlite:///tasks.db?password=s3cret", "sqlite+aiosqlite:///tasks.db"),
+    ],
+)
+def test_a_refused_database_url_shows_no_password(url: str, shown: str) -> None:
+    line = refusal(DATABASE_URL=url)
+    assert line.startswith(f"TASKSERVICE_DATABASE_URL is {shown!r}: ")
+    assert "s3" not in line and "cret" not in line
+
+
+def test_the_database_url_for_the_log_has_no_password() -> None:
+    settings = read(DATABASE_URL="mysql+asyncmy://root:s3cret@db:3306/tasks?charset=utf8mb4")
+    assert settings.shown_database_url == "mysql+asyncmy://***@db:3306/tasks"
+    assert Settings().shown_database_url == "sqlite+aiosqlite:///taskservice.db"
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ("s3cret-s3cret", "***"),
+        ("alice:s3cret-s3cret", "alice:***"),
+        ("alice:boss:s3cret-s3cret", "alice:boss:***"),
+        ("alice:s3cret-s3cret:admin", "alice:***:***"),
+        ("s3cret-s3cret:boss:alice", "***:boss:***"),
+        ("alice:admin:s3cret s3cret", "alice:admin:***"),
+        (":admin:s3cret-s3cret", ":admin:***"),
+        ("alice smith:admin:s3cret-s3cret", "***:admin:***"),
+        ("", "***"),
+    ],
+)
+def test_a_refused_token_is_not_shown(entry: str, shown: str) -> None:
+    line = refusal(API_TOKENS=f"bob:viewer:correct-horse,{entry}")
+    assert line.startswith(f"TASKSERVICE_API_TOKENS is {shown!r}: it must be name:role:token")
+    assert "viewer, operator or admin" in line
+    assert "s3cret" not in line and "horse" not in line
+
+
+@pytest.mark.parametrize("second", ["alice:viewer:battery-staple", "bob:viewer:correct-horse"])
+def test_names_and_tokens_stand_once(second: str) -> None:
+    line = refusal(API_TOKENS=f"{ALICE},{second}")
+    assert "may stand once" in line
+    assert "battery" not in line and "horse" not in line
+
+
+def test_a_token_names_its_owner_and_is_not_kept() -> None:
+    settings = read(API_TOKENS=f"{ALICE},bob:viewer:battery-staple")
+    alice, bob = settings.api_tokens
+    assert settings.principal_of("correct-horse") is alice
+    assert settings.principal_of("battery-staple") is bob
+    for wrong in ("", "correct-hors", "correct-horse ", "正确的马", "\udcff"):
+        assert settings.principal_of(wrong) is None
+    assert b"correct-horse" not in pickle.dumps(settings)
+    assert "correct-horse" not in repr(settings)
+    assert repr(alice) == "ApiToken(name='alice', role='admin')"
+
+
+def test_without_tokens_nobody_is_known() -> None:
+    assert Settings().principal_of("") is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
+def test_without_tokens_loopback_is_taken(host: str) -> None:
+    assert read(HOST=host).host == host
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "127.1", "localhost.example.org", "0"]
+)
+def test_without_tokens_any_other_host_is_refused(host: str) -> None:
+    line = refusal(HOST=host)
+    assert line.startswith(f"TASKSERVICE_HOST is {host!r}: without TASKSERVICE_API_TOKENS")
+    with pytest.raises(SettingsError):
+        Settings(host=host)
+    assert read(HOST=host, API_TOKENS=ALICE).host == host
+
+
+def test_a_flag_goes_before_its_variable(tmp_path: Path) -> None:
+    environ = {"TASKSERVICE_PORT": "not a port", "TASKSERVICE_HOST": "::1"}
+    settings = Settings.from_environment(environ, port=9000, host=None, tasks_dir=tmp_path)
+    assert settings == Settings(port=9000, host="::1", tasks_dir=tmp_path)
+
+
+def test_a_wrong_flag_is_named_with_its_variable() -> None:
+    with pytest.raises(SettingsError, match=r"^--port \(TASKSERVICE_PORT\) is '70000': it must"):
+        Settings.from_environment({}, port=70000)
+    with pytest.raises(TypeError, match="no such setting: ports"):
+        Settings.from_environment({}, ports=1)
