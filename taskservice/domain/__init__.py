@@ -1,0 +1,1 @@
+"""What a task is and means: pure values and decisions, with time as an argument."""

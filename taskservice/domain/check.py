@@ -1,0 +1,172 @@
+"""Checks of single values: each gives back what it was given, or says what is wrong with it."""
+
+import difflib
+import math
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from taskservice.domain.errors import Fault
+
+MAX_DEPTH = 20
+MOST_TOLD = 20
+"""How many faults of one kind are told one by one: input that is all wrong costs no more."""
+
+_MAX_INT = 2**63
+_LINE_BREAKS_AND_CONTROLS = ("Cc", "Zl", "Zp")
+
+
+class Refused(Exception):
+    """What a check says of a value: reasons, each with the part that it is about ("": all)."""
+
+    def __init__(self, reason: str = "", *, parts: Sequence[tuple[str, str]] = ()) -> None:
+        self.parts = parts or [("", reason)]
+
+    def faults(self, name: str) -> list[Fault]:
+        """The same as faults of the field `name`."""
+        return [
+            Fault(field=f"{name}.{part}" if part else name, reason=reason)
+            for part, reason in self.parts
+        ]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` when a known word is close to `word`, else nothing."""
+    close = difflib.get_close_matches(word[:100].lower(), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def describe(value: object) -> str:
+    """What a value is, in the words of somebody who writes YAML or JSON."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"the boolean {'true' if value else 'false'} (quote it if it is meant as text)"
+        case str():
+            return f"the text {value[:40]!r}"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+    return f"a {type(value).__name__}"
+
+
+def is_plain(name: object) -> TypeGuard[str]:
+    """Whether a key can be shown as a part of a field's name."""
+    return isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()
+
+
+def text(limit: int, *, lines: bool = False) -> Callable[[object], str]:
+    """A check of text in one line; with `lines` of any text, its limit in bytes."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str):
+            raise Refused(f"must be text, not {describe(value)}")
+        if not value.strip() and not lines:
+            raise Refused("must not be empty")
+        refuse_surrogates(value)
+        # A MySQL text column is measured in bytes, a varchar in characters.
+        length, unit = (len(value.encode()), "bytes") if lines else (len(value), "characters")
+        if length > limit:
+            raise Refused(f"is too long: {length} {unit}, at most {limit} are allowed")
+        if not lines and has_controls(value):
+            raise Refused("must not hold line breaks or control characters")
+        return value
+
+    return check
+
+
+def has_controls(value: str) -> bool:
+    """Whether text holds line breaks or control characters."""
+    # str.isprintable would also refuse the wide blank of Chinese and joined emoji.
+    return any(unicodedata.category(one) in _LINE_BREAKS_AND_CONTROLS for one in value)
+
+
+def refuse_surrogates(value: str) -> None:
+    """Refuse text that can't be written in UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Refused("holds half of a surrogate pair, which is no character") from None
+
+
+def number(least: float, most: float, *, whole: bool = False) -> Callable[[object], float]:
+    """A check of a number within limits; a whole one comes back as an int."""
+    kind = "a whole number" if whole else "a number"
+
+    def check(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise Refused(f"must be {kind}, not {describe(value)}")
+        if not least <= value <= most:  # nor is it for nan
+            raise Refused(f"must be {kind} from {least} to {most}")
+        return int(value) if value == int(value) else value
+
+    return check
+
+
+def boolean(value: object) -> bool:
+    """A check of true or false."""
+    if not isinstance(value, bool):
+        raise Refused(f"must be true or false, not {describe(value)}")
+    return value
+
+
+def or_null(check: Callable[[object], Any], default: Any = None) -> Callable[[object], Any]:
+    """A check that takes null too, for `default`."""
+    return lambda value: default if value is None else check(value)
+
+
+def json_value(value: object, depth: int) -> None:
+    """Refuse what JSON can't hold; `depth` is that of the list or mapping around the value."""
+    match value:
+        case None | bool():
+            return
+        case str():
+            refuse_surrogates(value)
+        case int() if not -_MAX_INT <= value < _MAX_INT:
+            raise Refused("is a number beyond 64 bits; quote it to pass it as text")
+        case float() if not math.isfinite(value):
+            raise Refused("is not a finite number")
+        case int() | float():
+            return
+        case list() | Mapping() if depth == MAX_DEPTH:
+            raise Refused(f"is nested deeper than {MAX_DEPTH}")
+        case list():
+            for item in value:
+                json_value(item, depth + 1)
+        case Mapping():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise Refused(f"has a key that is not text but {describe(key)}")
+                refuse_surrogates(key)
+                json_value(item, depth + 1)
+        case _:
+            raise Refused(f"can't be stored as JSON: {describe(value)}")
+
+
+def check_parts(
+    check: Callable[[Any, object], Any], parts: Iterable[tuple[object, object]]
+) -> dict[Any, Any]:
+    """The parts by key, as `check` takes them; refuses those at fault together."""
+    taken: dict[Any, Any] = {}
+    refused: list[tuple[str, str]] = []
+    for key, item in parts:
+        try:
+            if not isinstance(key, str):
+                raise Refused(f"a key must be text, not {describe(key)}")
+            taken[key] = check(key, item)
+        except Refused as refusal:
+            [(_, reason)] = refusal.parts
+            refused.append((key, reason) if is_plain(key) else ("", _of_key(key, reason)))
+        if len(refused) == MOST_TOLD:
+            break
+    if refused:
+        raise Refused(parts=refused)
+    return taken
+
+
+def _of_key(key: object, reason: str) -> str:
+    return f"the key {key[:40]!r} {reason}" if isinstance(key, str) else reason

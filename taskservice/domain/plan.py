@@ -1,0 +1,172 @@
+"""What a sync would do, as a value: computing it changes nothing, printing it is the dry run."""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from taskservice.domain.errors import Fault
+from taskservice.domain.overlay import Declaration
+
+SETTLE = timedelta(seconds=5)
+"""How long a declaration must have been gone before its disappearance counts."""
+
+GUARDED_FROM = 5
+"""From how many declared tasks on a sync may not retire more than half of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the database knows of a declared task, as far as planning needs it.
+
+    `digest` names the fields as they were last declared; `deleted` says that the API took the
+    task away; `source` is `api` for a task that no file has declared yet.
+    """
+
+    source: str
+    digest: str
+    path: str | None
+    line: int | None
+    retired_at: datetime | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A task as a file declares it now."""
+
+    declaration: Declaration
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """All that the folder says: the sound declarations, and what couldn't be understood.
+
+    `paths` are all files seen, `unreadable` those that couldn't be understood as a whole;
+    `faulty` are ids that a file does declare, but not soundly. `readable` is False where the
+    folder itself couldn't be read.
+    """
+
+    tasks: Mapping[str, Candidate]
+    faults: tuple[Fault, ...] = ()
+    faulty: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Retirements that wait for somebody to confirm them."""
+
+    reason: str
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a sync would do, by task id.
+
+    `write` are declarations that are new, changed, moved, or come back; `retire` those whose
+    absence counts; `forget` deleted ones whose file is gone as well; `missing` since when the
+    absent ones have been, and `held` what the guard keeps.
+    """
+
+    write: tuple[str, ...] = ()
+    retire: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
+    missing: Mapping[str, datetime]
+    held: Held | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether applying it would change nothing."""
+        return not (self.write or self.retire or self.forget)
+
+
+def make_plan(
+    declared: Declared,
+    stored: Mapping[str, Stored],
+    *,
+    missing: Mapping[str, datetime],
+    now: datetime,
+    confirmed: Set[str] = frozenset(),
+    held: Held | None = None,
+) -> Plan:
+    """Compare what the folder declares with what is stored.
+
+    `missing` is since when ids have been absent, and `held` what was held, by the plan before;
+    `confirmed` are ids that somebody allowed to be retired in spite of the guard.
+    """
+    write = tuple(
+        task_id
+        for task_id, candidate in sorted(declared.tasks.items())
+        if _differs(candidate, stored.get(task_id))
+    )
+    absent = [
+        task_id
+        for task_id, row in sorted(stored.items())
+        if row.source == "file" and row.retired_at is None and _is_gone(task_id, row, declared)
+    ]
+    if not declared.readable:
+        # What isn't seen may be there all the same: only what somebody confirmed may go.
+        unseen = [task_id for task_id in absent if not stored[task_id].deleted]
+        waiting = [task_id for task_id in unseen if task_id not in confirmed]
+        return Plan(
+            write=write,
+            retire=tuple(task_id for task_id in unseen if task_id in confirmed),
+            missing={},
+            held=_held("the tasks folder can't be read", waiting),
+        )
+
+    # A clock that was put back must not put the retirement off.
+    since = {task_id: min(missing.get(task_id, now), now) for task_id in absent}
+    counted = [task_id for task_id in absent if now - since[task_id] >= SETTLE]
+    retire = [task_id for task_id in counted if not stored[task_id].deleted]
+    going = [task_id for task_id in absent if not stored[task_id].deleted]
+    going = [task_id for task_id in going if task_id not in confirmed]
+    owned = sum(_is_owned(row) for row in stored.values())
+    # Absences that don't count yet are judged along, for files go one after the other; and what
+    # was held stays so until it is confirmed or comes back, whatever else comes and goes.
+    guarded = owned >= GUARDED_FROM and 2 * len(going) > owned
+    kept = going if guarded else held.task_ids if held else ()
+    waiting = [task_id for task_id in retire if task_id in kept and task_id not in confirmed]
+    return Plan(
+        write=write,
+        retire=tuple(task_id for task_id in retire if task_id not in waiting),
+        forget=tuple(task_id for task_id in counted if stored[task_id].deleted),
+        missing=since,
+        held=_held(f"{len(going)} of {owned} declared tasks would be retired", waiting),
+    )
+
+
+def _held(reason: str, task_ids: list[str]) -> Held | None:
+    return Held(reason=reason, task_ids=tuple(task_ids)) if task_ids else None
+
+
+def _is_owned(row: Stored) -> bool:
+    return row.source == "file" and row.retired_at is None and not row.deleted
+
+
+def next_settlement(plan: Plan, now: datetime) -> datetime | None:
+    """When the next absence begins to count, if one is still waiting to."""
+    later = [since + SETTLE for since in plan.missing.values() if since + SETTLE > now]
+    return min(later, default=None)
+
+
+def _differs(candidate: Candidate, row: Stored | None) -> bool:
+    declaration = candidate.declaration
+    return (
+        row is None
+        or row.source != "file"
+        or row.retired_at is not None
+        or row.digest != candidate.digest
+        or (row.path, row.line) != (declaration.path, declaration.line)
+    )
+
+
+def _is_gone(task_id: str, row: Stored, declared: Declared) -> bool:
+    return (
+        task_id not in declared.tasks
+        and task_id not in declared.faulty
+        and row.path not in declared.unreadable
+    )

@@ -1,0 +1,93 @@
+"""Fires and executions: their states, the moves allowed, and how late fires are accounted for."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from taskservice.domain.trigger import IntervalTrigger, Trigger
+
+TaskStatus = Literal["pending", "running", "paused", "completed", "failed"]
+Outcome = Literal["completed", "failed", "cancelled"]
+ExecutionStatus = Literal["running", "completed", "failed", "skipped", "missed", "cancelled"]
+
+TASK_STATUSES: tuple[str, ...] = ("pending", "running", "paused", "completed", "failed")
+EXECUTION_STATUSES: tuple[str, ...] = (
+    "running", "completed", "failed", "skipped", "missed", "cancelled",
+)  # fmt: skip
+
+MOVES: Mapping[str, tuple[str, ...]] = {"running": ("completed", "failed", "cancelled")}
+"""From which status to which an execution may move; every other one is final."""
+
+KEPT_APART = 100
+"""Fires of one task, late at once and not coalesced, that get a row each; older ones fold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounted:
+    """What becomes of a fire (and of the `folded` ones before it that count in its row)."""
+
+    scheduled_time: datetime
+    folded: int
+    missed: bool
+
+
+def account(
+    trigger: Trigger,
+    first: datetime,
+    now: datetime,
+    *,
+    coalesce: bool,
+    grace: float | None,
+    jitter: float = 0,
+) -> tuple[list[Accounted], datetime | None]:
+    """Account for every fire due from `first` up to `now`, and give the next fire after them.
+
+    With `coalesce` all of them fold into the latest, as APScheduler has it. A fire is missed
+    when it is more than `grace` seconds late (None: never); `jitter` seconds of lateness were
+    the task's own wish.
+    """
+    keep = 1 if coalesce else KEPT_APART
+    total = _foldable(trigger, first, now, keep)
+    fire: datetime | None = first
+    if isinstance(trigger, IntervalTrigger):
+        fire = first + total * trigger.every
+    latest: deque[datetime] = deque(maxlen=keep)
+    while fire is not None and fire <= now:
+        latest.append(fire)
+        total += 1
+        fire = trigger.next_fire(fire)
+    folded = total - len(latest)
+    oldest_allowed = None if grace is None else now - timedelta(seconds=grace + jitter)
+    accounted = []
+    for scheduled in latest:
+        missed = oldest_allowed is not None and scheduled < oldest_allowed
+        accounted.append(Accounted(scheduled_time=scheduled, folded=folded, missed=missed))
+        folded = 0
+    return accounted, fire
+
+
+def _foldable(trigger: Trigger, first: datetime, now: datetime, keep: int) -> int:
+    """How many fires from `first` on fold anyway and can be counted without going through them."""
+    if not isinstance(trigger, IntervalTrigger):
+        return 0
+    last = now if trigger.end is None else min(now, trigger.end)
+    return max((last - first) // trigger.every + 1 - keep, 0)
+
+
+def task_status(
+    *,
+    running: bool,
+    paused: bool,
+    next_run_time: datetime | None,
+    last_outcome: Outcome | None,
+) -> TaskStatus:
+    """The status of a task; running goes before paused, and paused before the rest."""
+    if running:
+        return "running"
+    if paused:
+        return "paused"
+    if last_outcome == "failed":
+        return "failed"
+    return "completed" if next_run_time is None else "pending"

@@ -1,0 +1,43 @@
+"""The shape in which everything that is wrong is told."""
+
+import pytest
+
+from taskservice.domain import errors
+from taskservice.domain.errors import Fault, Invalid, TaskserviceError
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (Fault(reason="is empty"), "is empty"),
+        (Fault(reason="is empty", field="name"), "name: is empty"),
+        (Fault(reason="is empty", task_id="a"), "is empty"),
+        (Fault(reason="is empty", path="a.yaml"), "a.yaml: is empty"),
+        (
+            Fault(reason="is empty", field="name", path="a.yaml", line=3, column=7),
+            "a.yaml:3:7: name: is empty",
+        ),
+    ],
+)
+def test_a_fault_is_one_line(fault: Fault, text: str) -> None:
+    assert str(fault) == text
+
+
+def test_what_is_invalid_has_every_fault() -> None:
+    faults = [Fault(reason="is empty", field="name"), Fault(reason="is not JSON")]
+    invalid = Invalid(faults)
+    assert invalid.faults == tuple(faults)
+    assert str(invalid) == "name: is empty; is not JSON"
+
+
+def test_every_error_for_a_person_has_the_same_base() -> None:
+    found = {
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    assert {kind.__name__ for kind in found if kind.__base__ is TaskserviceError} == {
+        *("Invalid", "Malformed", "NotFound", "Conflict", "PreconditionFailed"),
+        *("Unauthenticated", "Forbidden", "Unavailable", "StartError"),
+    }
+    assert all(issubclass(kind, TaskserviceError) for kind in found)
