@@ -1,0 +1,161 @@
+-- The tables of taskservice on MySQL 8, and on MariaDB 10.11 or newer:
+--
+--     mariadb DATABASE < schema.sql
+--
+-- The service makes them by itself at its first start. This file is for those who want to
+-- read them, or to create them under another account than the service's.
+--
+-- Times are UTC: a session that writes here sets time_zone = '+00:00' first, since the
+-- defaults of the time columns follow the session's zone.
+-- Ids are case-sensitive, as the names of the files they come from: `Report` and `report`
+-- are two tasks. Hence the binary collation of every id column.
+
+SET NAMES utf8mb4;
+
+-- The effective tasks: what stands here is what runs.
+CREATE TABLE `task_manage` (
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT '任务ID',
+  `name` varchar(100) NOT NULL COMMENT '任务名称',
+  `task_type` varchar(50) NOT NULL COMMENT '任务类型',
+  `status` varchar(20) NOT NULL DEFAULT 'pending' COMMENT '任务状态：pending/running/paused/completed/failed',
+  `trigger_type` varchar(20) NOT NULL COMMENT '触发器类型：date/interval/cron',
+  `trigger_args` json DEFAULT NULL COMMENT '触发器参数，JSON格式',
+  `func_path` varchar(255) NOT NULL COMMENT '执行函数路径',
+  `func_args` json DEFAULT NULL COMMENT '函数参数，JSON格式',
+  `next_run_time` datetime(6) DEFAULT NULL COMMENT '下次运行时间',
+  `max_instances` int DEFAULT 1 COMMENT '最大实例数',
+  `description` text COMMENT '任务描述',
+  `create_time` datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT '创建时间',
+  `update_time` datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6) COMMENT '更新时间',
+  -- A list of words.
+  `tags` json DEFAULT NULL,
+  `paused` tinyint(1) NOT NULL DEFAULT 0,
+  -- Seconds that a fire may be late and still run, null for however late.
+  `misfire_grace_time` double DEFAULT 3600,
+  -- Whether several fires that are late at once run once.
+  `coalesce` tinyint(1) NOT NULL DEFAULT 1,
+  -- Seconds after which an execution is stopped, null for never.
+  `timeout` double DEFAULT NULL,
+  -- An object with max, delay, backoff and max_delay.
+  `retries` json DEFAULT NULL,
+  -- Whether an execution that died with its process is run again.
+  `recover` tinyint(1) NOT NULL DEFAULT 0,
+  -- local or process, null for the service's default.
+  `executor` varchar(20) DEFAULT NULL,
+  -- file or api: who declares the task.
+  `source` varchar(10) NOT NULL DEFAULT 'api',
+  -- in_sync, overridden or conflict.
+  `drift` varchar(20) NOT NULL DEFAULT 'in_sync',
+  -- The names of the fields that the API overrides.
+  `overridden` json DEFAULT NULL,
+  -- Stands for the definition and its overrides.
+  `etag` varchar(32) NOT NULL DEFAULT '',
+  -- The moment from which an interval without a start counts.
+  `anchor` datetime(6) DEFAULT NULL,
+  -- How the last execution ended.
+  `last_outcome` varchar(20) DEFAULT NULL,
+  -- Since when the task has had no declaration.
+  `retired_at` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `idx_status` (`status`),
+  KEY `idx_next_run_time` (`next_run_time`),
+  KEY `idx_retired_at` (`retired_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='定时任务管理表';
+
+-- The executions, a row for each attempt.
+CREATE TABLE `task_execution_log` (
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT '日志ID',
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT '任务ID',
+  `start_time` datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT '开始时间',
+  `end_time` datetime(6) DEFAULT NULL COMMENT '结束时间',
+  `status` varchar(20) NOT NULL DEFAULT 'running' COMMENT '状态：running/completed/failed',
+  `result` text COMMENT '执行结果',
+  `error` text COMMENT '错误信息',
+  -- The fire that this execution is for, null when it was run by hand.
+  `scheduled_time` datetime(6) DEFAULT NULL,
+  -- From 1.
+  `attempt` int NOT NULL DEFAULT 1,
+  -- Fires that are counted in this row beside its own.
+  `folded` int NOT NULL DEFAULT 0,
+  -- schedule, or who asked for it.
+  `triggered_by` varchar(100) NOT NULL DEFAULT 'schedule',
+  -- What the function printed and logged.
+  `output` mediumtext,
+  -- The process that occupies an instance of the task with this execution.
+  `owner` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  -- The arguments that were given for this run only.
+  `func_args` json DEFAULT NULL,
+  -- Whether it stands in for an attempt that died with its process.
+  `recovered` tinyint(1) NOT NULL DEFAULT 0,
+  PRIMARY KEY (`id`),
+  -- A fire runs once, however many processes there are.
+  UNIQUE KEY `uq_fire` (`task_id`, `scheduled_time`, `attempt`),
+  KEY `idx_task_id` (`task_id`),
+  KEY `idx_start_time` (`start_time`),
+  KEY `idx_status` (`status`),
+  KEY `idx_task_start` (`task_id`, `start_time`),
+  KEY `idx_owner` (`owner`, `task_id`),
+  CONSTRAINT `fk_task_execution_log_task_id` FOREIGN KEY (`task_id`) REFERENCES `task_manage` (`id`) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='任务执行日志表';
+
+CREATE TABLE `task_retry` (
+  `execution_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `due` datetime(6) NOT NULL,
+  PRIMARY KEY (`execution_id`),
+  CONSTRAINT `fk_task_retry_execution_id` FOREIGN KEY (`execution_id`) REFERENCES `task_execution_log` (`id`) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Failed executions that will be tried again';
+
+-- No foreign keys to task_manage in the next two: both outlive a task that was deleted.
+CREATE TABLE `task_declaration` (
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- file or api.
+  `source` varchar(10) NOT NULL,
+  -- The fields as they were written, without defaults.
+  `fields` json NOT NULL,
+  -- SHA-256 of the fields as JSON with sorted keys.
+  `digest` varchar(64) NOT NULL,
+  -- Where it is written, from the tasks folder, and in which commit.
+  `path` varchar(500) DEFAULT NULL,
+  `line` int DEFAULT NULL,
+  `revision` varchar(64) DEFAULT NULL,
+  `set_at` datetime(6) NOT NULL,
+  `set_by` varchar(100) DEFAULT NULL,
+  PRIMARY KEY (`task_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What a file, or the API at its creation, says of a task';
+
+CREATE TABLE `task_override` (
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- A field's name, `trigger`, `func_args.KEY`, or `deleted`.
+  `field` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- Each an object with the key value, or without it where the field is absent.
+  `value` json NOT NULL,
+  `declared_when_set` json NOT NULL,
+  `set_at` datetime(6) NOT NULL,
+  `set_by` varchar(100) NOT NULL,
+  `reason` text,
+  -- When it ends by itself.
+  `until_time` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`task_id`, `field`),
+  KEY `idx_until_time` (`until_time`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What the API changed of a task, field by field';
+
+CREATE TABLE `task_owner` (
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `name` varchar(255) NOT NULL,
+  `lease_until` datetime(6) NOT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='The processes that execute tasks, and until when each is believed to live';
+
+CREATE TABLE `service_state` (
+  `name` varchar(50) NOT NULL,
+  `value` json NOT NULL,
+  PRIMARY KEY (`name`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What the service remembers of itself over a restart';
+
+-- Which migration these tables stand for: the service takes them as they are.
+CREATE TABLE `alembic_version` (
+  `version_num` varchar(32) NOT NULL,
+  PRIMARY KEY (`version_num`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0002');

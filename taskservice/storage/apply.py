@@ -1,0 +1,82 @@
+"""Writing what was resolved of tasks, in the caller's transaction."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from taskservice.domain.errors import Unavailable
+from taskservice.domain.state import FireDue, Resolution
+from taskservice.storage import executions, tasks
+from taskservice.storage.database import Connection, Database
+from taskservice.storage.executions import Execution
+from taskservice.storage.rows import new_id
+
+CLAIM_TRIES = 5
+
+T = TypeVar("T")
+
+
+async def claim_and_write(
+    database: Database,
+    work: Callable[[Connection], Awaitable[T]],
+    claim: Callable[[Sequence[str]], Awaitable[None]],
+) -> T:
+    """Do `work` in one transaction, where fires that it would lose are claimed first.
+
+    Raises `Unavailable` when they can't be claimed.
+    """
+    for _ in range(CLAIM_TRIES):
+        try:
+            return await database.write(work)
+        except FireDue as due:
+            await claim(due.task_ids)
+    raise Unavailable("fires that are due can't be recorded")
+
+
+async def apply(
+    connection: Connection,
+    resolutions: Sequence[Resolution],
+    *,
+    now: datetime,
+    declared_by: str | None = None,
+    declare: bool = True,
+) -> list[str]:
+    """Write resolutions; the ids of the tasks whose row changed.
+
+    `declare` says whether the declarations are written too, as `declared_by` made them (None:
+    a file). A state that is as it was is not written.
+    """
+    changed = [r for r in resolutions if r.state != r.previous]
+    await tasks.remove(connection, [r.id for r in changed if r.state is None])
+    await tasks.save_states(connection, [r.state for r in changed if r.state is not None])
+    if declare:
+        declarations = {r.id: r.declaration for r in resolutions}
+        await tasks.save_declarations(connection, declarations, now=now, by=declared_by)
+    await tasks.save_overrides(connection, {r.id: r.overrides for r in resolutions})
+    await _record_missed(connection, resolutions, now)
+    return [r.id for r in changed]
+
+
+async def _record_missed(
+    connection: Connection, resolutions: Sequence[Resolution], now: datetime
+) -> None:
+    missed = {(r.id, r.missed, 1): r for r in resolutions if r.missed}
+    if not missed:
+        return
+    known = await executions.recorded(
+        connection, [key[0] for key in missed], [key[1] for key in missed]
+    )
+    rows = [
+        Execution(
+            id=new_id(),
+            task_id=task_id,
+            scheduled_time=fire,
+            start_time=now,
+            end_time=now,
+            status="missed",
+            error="missed: its time had passed when it was declared",
+        )
+        for task_id, fire, attempt in missed
+        if (task_id, fire, attempt) not in known
+    ]
+    await executions.add(connection, rows)

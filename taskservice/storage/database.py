@@ -1,0 +1,231 @@
+"""The connection to the database: transactions, time limits, and what an outage looks like."""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from taskservice.domain.errors import StartError, Unavailable
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 10
+LOCK_SECONDS = 5
+TRANSACTION_SECONDS = 60
+POOL_SECONDS = 5
+POOL_SIZE = 10
+
+# A deadlock, a lock waited for too long, and a row that changed since the snapshot
+# (MariaDB from 11.6.2 on): the transaction was rolled back and may be tried again.
+_TRY_AGAIN = {1213, 1205, 1020}
+_TRIES = 5
+
+Connection = AsyncConnection
+"""A connection within a transaction, as the queries of this room take it."""
+
+T = TypeVar("T")
+
+
+class Collision(Exception):
+    """A row is there already that must be unique; nothing was written."""
+
+
+class CommitUnknown(Unavailable):
+    """The answer to a commit was lost: only reading back tells whether it was done."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error of the driver means that the database can't be reached or used now."""
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, IntegrityError | ProgrammingError | DataError)
+    if isinstance(error, RuntimeError):
+        # uvloop says so when asyncmy uses a transport that is gone.
+        return "closed" in str(error)
+    return isinstance(error, PoolTimeout | OSError | TimeoutError | EOFError)
+
+
+class Database:
+    """One pool of connections, and transactions on it.
+
+    Every write goes through `write`, every read through `read`; both raise `Unavailable` when
+    the database can't be reached within the time limits.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url: URL = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine: AsyncEngine = _sqlite(self.url) if self.is_sqlite else _mysql(self.url)
+        self._lock_file: TextIO | None = None
+        # SQLite has one writer; waiting for it here, in order, is cheaper than its busy handler.
+        self._writer: AbstractAsyncContextManager[Any] = (
+            asyncio.Lock() if self.is_sqlite else nullcontext()
+        )
+
+    def claim_file(self) -> None:
+        """Refuse a SQLite file that another process serves; raises `StartError`."""
+        if not self.is_sqlite:
+            return
+        path = Path(self.url.database or "")
+        if not path.parent.is_dir():
+            raise StartError(f"no folder {path.parent} for the database file {path.name}")
+        try:
+            lock_file = open(f"{path}.lock", "w")
+        except OSError as error:
+            raise StartError(f"can't write beside the database {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock_file.close()
+            raise StartError(
+                f"another process serves {path}: SQLite takes one; use MariaDB for several"
+            ) from None
+        self._lock_file = lock_file
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with, in a transaction that is never committed."""
+        try:
+            async with self._connection() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError) as error:
+            if is_outage(error):
+                raise Unavailable(f"the database does not answer: {_short(error)}") from error
+            raise
+
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Do `work` in one transaction, which is committed when this returns.
+
+        `work` may be called again after a deadlock or a broken connection, so it must have no
+        effect but on the database. Raises `CommitUnknown` where the commit's answer was lost.
+        """
+        for attempt in range(1, _TRIES + 1):
+            committing = False
+            try:
+                # The driver limits its waiting for answers, but not its sending.
+                limit = asyncio.timeout(TRANSACTION_SECONDS)
+                async with limit, self._writer, self._connection() as connection:
+                    await connection.execution_options(writes=True)
+                    async with connection.begin():
+                        result = await work(connection)
+                        committing = True
+                    return result
+            except (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError) as error:
+                if _may_try_again(error):
+                    if attempt == _TRIES:
+                        raise Unavailable(f"the database is too busy: {_short(error)}") from error
+                    continue
+                if isinstance(error, IntegrityError):
+                    raise Collision(_short(error)) from error
+                if not is_outage(error):
+                    raise
+                if committing:
+                    raise CommitUnknown("the database went away while it saved") from error
+                if attempt > 1 or isinstance(error, PoolTimeout):
+                    raise Unavailable(f"the database does not answer: {_short(error)}") from error
+        raise AssertionError("the loop above returns or raises")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        opening = asyncio.create_task(self.engine.connect().start())
+        try:
+            connection = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The drivers lose a connection whose opening is cut off, so it is awaited.
+            with suppress(Exception):
+                await (await opening).close()
+            raise
+        async with AsyncExitStack() as stack:
+            stack.push_async_exit(connection)
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection and give the file back."""
+        await self.engine.dispose()
+        if self._lock_file:
+            self._lock_file.close()
+
+
+def _may_try_again(error: BaseException) -> bool:
+    code = (
+        error.orig.args[0]
+        if isinstance(error, DBAPIError) and error.orig and error.orig.args
+        else 0
+    )
+    return code in _TRY_AGAIN
+
+
+def _short(error: BaseException) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return (str(cause) or type(cause).__name__).splitlines()[0][:200]
+
+
+def _dumps(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _mysql(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=POOL_SECONDS,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "charset": "utf8mb4",
+            # A wait for a lock ends before the driver takes the server for dead; a value that
+            # does not fit is refused, never cut.
+            "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', "
+            f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
+        },
+    )
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        json_serializer=_dumps,
+        json_deserializer=msgspec.json.decode,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=POOL_SECONDS,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(dbapi_connection: Any, _record: object) -> None:
+        # The driver's own transactions begin too late (at the first write): see "begin".
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        for pragma in (
+            "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
+            f"busy_timeout={READ_SECONDS * 1000}",
+        ):  # fmt: skip
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # A transaction that reads first and writes later fails at once when another one wrote in
+        # between, whatever the busy timeout: so writers say from the start that they will write.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,390 @@
+"""Queries on executions: made for many of them at a time, in one transaction."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from taskservice.domain.run import Outcome
+from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.tables import (
+    task_execution_log,
+    task_manage,
+    task_owner,
+    task_retry,
+)
+
+_L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
+
+# MySQL refuses a packet that is too big, 16 MiB at least: quoting doubles a statement at most.
+PACKET_BYTES = 2**20
+
+_SHOWN = (
+    _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.end_time, _L.status, _L.attempt,
+    _L.triggered_by, _L.folded, _L.result, _L.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One row of the log. `owner` occupies an instance of the task until it is None."""
+
+    id: str
+    task_id: str
+    start_time: datetime
+    scheduled_time: datetime | None = None
+    end_time: datetime | None = None
+    status: str
+    attempt: int = 1
+    triggered_by: str = "schedule"
+    folded: int = 0
+    result: str | None = None
+    error: str | None = None
+    output: str | None = None
+    owner: str | None = None
+    func_args: Mapping[str, Any] | None = None
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """An execution that failed and will be tried again."""
+
+    execution: Execution
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """What of a task's row a claim decides by."""
+
+    id: str
+    etag: str
+    next_run_time: datetime | None
+    paused: bool
+    retired: bool
+    status: str
+    last_outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What an execution's begin or end leaves in its task's row."""
+
+    id: str
+    next_run_time: datetime | None
+    status: str
+    last_outcome: Outcome | None
+
+
+async def lock_tasks(connection: AsyncConnection, ids: Collection[str]) -> dict[str, TaskRow]:
+    """The rows of tasks, kept from others until the transaction ends."""
+    columns = (
+        _T.id, _T.etag, _T.next_run_time, _T.paused, _T.retired_at, _T.status, _T.last_outcome
+    )  # fmt: skip
+    found = {}
+    for piece in chunks(sorted(ids)):
+        query = select(*columns).where(_T.id.in_(piece)).order_by(_T.id).with_for_update()
+        for row in await connection.execute(query):
+            found[row.id] = TaskRow(
+                id=row.id, etag=row.etag, next_run_time=row.next_run_time, paused=row.paused,
+                retired=row.retired_at is not None, status=row.status,
+                last_outcome=row.last_outcome,
+            )  # fmt: skip
+    return found
+
+
+async def occupied(connection: AsyncConnection, ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    """By task: how many instances are occupied, and how many of those still run."""
+    runs = func.sum((_L.status == "running").cast(task_manage.c.max_instances.type))
+    found = {}
+    for piece in chunks(sorted(ids)):
+        query = (
+            select(_L.task_id, func.count(), runs)
+            .where(_L.owner.is_not(None), _L.task_id.in_(piece))
+            .group_by(_L.task_id)
+        )
+        for task_id, count, running in await connection.execute(query):
+            found[task_id] = (count, int(running))
+    return found
+
+
+async def add(connection: AsyncConnection, executions: Sequence[Execution]) -> None:
+    """Insert rows; raises SQLAlchemy's IntegrityError where a fire has its row already."""
+    rows = [
+        {
+            "id": e.id, "task_id": e.task_id, "scheduled_time": e.scheduled_time,
+            "start_time": e.start_time, "end_time": e.end_time, "status": e.status,
+            "attempt": e.attempt, "triggered_by": e.triggered_by, "folded": e.folded,
+            "error": e.error, "owner": e.owner,
+            "func_args": None if e.func_args is None else dict(e.func_args),
+            "recovered": e.recovered,
+        }
+        for e in executions
+    ]  # fmt: skip
+    for piece in chunks(rows):
+        await connection.execute(insert(task_execution_log), list(piece))
+
+
+async def recorded(
+    connection: AsyncConnection, task_ids: Collection[str], fires: Collection[datetime]
+) -> set[tuple[str, datetime, int]]:
+    """The task, scheduled time and attempt of rows there are already of these tasks' fires.
+
+    It may name more than was asked for where both collections are long.
+    """
+    found = set()
+    for ids, moments in product(chunks(sorted(task_ids)), chunks(sorted(fires))):
+        query = select(_L.task_id, _L.scheduled_time, _L.attempt).where(
+            _L.task_id.in_(ids), _L.scheduled_time.in_(moments)
+        )
+        for row in await connection.execute(query):
+            found.add((row.task_id, row.scheduled_time, row.attempt))
+    return found
+
+
+async def owned(
+    connection: AsyncConnection, owner: str, ids: Collection[str] | None = None
+) -> dict[str, Execution]:
+    """The executions that an owner holds, by id; of these ids, if any are given."""
+    columns = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
+    query = select(*columns).where(_L.owner == owner)
+    if ids is None:
+        return {row.id: _execution(row) for row in await connection.execute(query)}
+    found = {}
+    for piece in chunks(sorted(ids)):
+        for row in await connection.execute(query.where(_L.id.in_(piece))):
+            found[row.id] = _execution(row)
+    return found
+
+
+# MySQL's driver sends an UPDATE of many rows one by one, so there they go as JSON. Without a
+# character set the columns have the database's, which may have no room for 中文.
+_FINISH = {
+    "mysql": text("""
+        UPDATE task_execution_log AS l JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (
+            id varchar(36) CHARACTER SET utf8mb4 PATH '$.id',
+            end_time datetime(6) PATH '$.end_time',
+            status varchar(20) PATH '$.status',
+            result mediumtext CHARACTER SET utf8mb4 PATH '$.result',
+            error mediumtext CHARACTER SET utf8mb4 PATH '$.error',
+            output mediumtext CHARACTER SET utf8mb4 PATH '$.output',
+            owner varchar(36) PATH '$.owner')) AS r ON l.id = r.id
+        SET l.end_time = r.end_time, l.status = r.status, l.result = r.result,
+            l.error = r.error, l.output = r.output, l.owner = r.owner
+        """),
+    "sqlite": text("""
+        UPDATE task_execution_log SET end_time = :end_time, status = :status, result = :result,
+            error = :error, output = :output, owner = :owner
+        WHERE id = :id
+        """),
+}
+
+_ADVANCE = {
+    # update_time is the definition's: MySQL would move it by itself.
+    "mysql": text("""
+        UPDATE task_manage AS t JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (
+            id varchar(36) CHARACTER SET utf8mb4 PATH '$.id',
+            next_run_time datetime(6) PATH '$.next_run_time',
+            status varchar(20) PATH '$.status',
+            last_outcome varchar(20) PATH '$.last_outcome')) AS r ON t.id = r.id
+        SET t.next_run_time = r.next_run_time, t.status = r.status,
+            t.last_outcome = r.last_outcome, t.update_time = t.update_time
+        """),
+    "sqlite": text("""
+        UPDATE task_manage SET next_run_time = :next_run_time, status = :status,
+            last_outcome = :last_outcome
+        WHERE id = :id
+        """),
+}
+
+
+async def finish(connection: AsyncConnection, ended: Sequence[Execution]) -> None:
+    """Write the end of executions that the caller has found to be its own."""
+    rows = [
+        {
+            "id": e.id, "end_time": _stamp(e.end_time), "status": e.status,
+            "result": e.result, "error": e.error, "output": e.output, "owner": e.owner,
+        }
+        for e in ended
+    ]  # fmt: skip
+    await _update(connection, _FINISH, rows)
+
+
+async def advance(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
+    """Write what executions left in their tasks' rows."""
+    rows = [
+        {
+            "id": p.id, "next_run_time": _stamp(p.next_run_time), "status": p.status,
+            "last_outcome": p.last_outcome,
+        }
+        for p in progress
+    ]  # fmt: skip
+    await _update(connection, _ADVANCE, rows)
+
+
+async def release(connection: AsyncConnection, owner: str, ids: Collection[str]) -> None:
+    """Give back the instances that ended executions still occupied."""
+    for piece in chunks(sorted(ids)):
+        await connection.execute(
+            update(task_execution_log)
+            .where(_L.owner == owner, _L.id.in_(piece), _L.status != "running")
+            .values(owner=None)
+        )
+
+
+async def retries(connection: AsyncConnection) -> list[Retry]:
+    """The failed executions that wait for another attempt."""
+    columns = (*_SHOWN, _L.owner, _L.func_args, _L.recovered, _R.due)
+    query = select(*columns).join(task_retry, _R.execution_id == _L.id)
+    found = []
+    for row in await connection.execute(query):
+        values = dict(row._mapping)
+        found.append(Retry(due=values.pop("due"), execution=Execution(**values)))
+    return found
+
+
+async def save_retries(connection: AsyncConnection, due: Mapping[str, datetime]) -> None:
+    """Plan another attempt of failed executions, by id."""
+    rows = [{"execution_id": key, "due": moment} for key, moment in due.items()]
+    await upsert(connection, task_retry, rows)
+
+
+async def drop_retries(connection: AsyncConnection, ids: Collection[str]) -> None:
+    """Forget planned attempts: they were made, or will not be."""
+    for piece in chunks(sorted(ids)):
+        await connection.execute(delete(task_retry).where(_R.execution_id.in_(piece)))
+
+
+async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> Execution | None:
+    """One execution of a task, with its output."""
+    query = select(*_SHOWN, _L.output, _L.owner).where(_L.id == execution_id, _L.task_id == task_id)
+    row = (await connection.execute(query)).first()
+    return _execution(row) if row else None
+
+
+async def page(
+    connection: AsyncConnection,
+    task_id: str,
+    *,
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    offset: int,
+    limit: int,
+) -> tuple[list[Execution], int]:
+    """A piece of a task's log, newest first, and how many executions there are in all."""
+    where: list[Any] = [_L.task_id == task_id]
+    if status is not None:
+        where.append(_L.status == status)
+    if since is not None:
+        where.append(_L.start_time >= since)
+    if until is not None:
+        where.append(_L.start_time <= until)
+    counting = select(func.count()).select_from(task_execution_log).where(*where)
+    total = (await connection.execute(counting)).scalar_one()
+    query = (
+        select(*_SHOWN)
+        .where(*where)
+        .order_by(_L.start_time.desc(), _L.id.desc())
+        .offset(offset)
+        .limit(limit)
+    )
+    return [_execution(row) for row in await connection.execute(query)], total
+
+
+async def delete_before(connection: AsyncConnection, moment: datetime, *, limit: int) -> int:
+    """Delete at most `limit` executions that ended before a moment; how many it were."""
+    query = (
+        select(_L.id)
+        .where(_L.start_time < moment, _L.end_time < moment, _L.owner.is_(None))
+        .order_by(_L.start_time)
+        .limit(limit)
+    )
+    ids = list((await connection.execute(query)).scalars())
+    for piece in chunks(ids):
+        await connection.execute(delete(task_execution_log).where(_L.id.in_(piece)))
+    return len(ids)
+
+
+async def renew_lease(connection: AsyncConnection, owner: str, name: str, seconds: float) -> bool:
+    """Say that an owner lives for `seconds` more by the database's clock; False: it was closed."""
+    until = await _database_time(connection) + timedelta(seconds=seconds)
+    renewed = await connection.execute(
+        update(task_owner).where(_W.id == owner).values(lease_until=until, name=name)
+    )
+    return renewed.rowcount > 0
+
+
+async def register_owner(
+    connection: AsyncConnection, owner: str, name: str, seconds: float
+) -> None:
+    """Make a new owner known, with a lease of `seconds`."""
+    until = await _database_time(connection) + timedelta(seconds=seconds)
+    await connection.execute(insert(task_owner).values(id=owner, name=name, lease_until=until))
+
+
+async def owners(connection: AsyncConnection) -> dict[str, tuple[str, bool]]:
+    """By id, every owner's name and whether its lease has run out.
+
+    One that executions name and nobody registered has no lease either.
+    """
+    now = await _database_time(connection)
+    named = select(_L.owner).where(_L.owner.is_not(None)).distinct()
+    found = {owner: ("unknown", True) for owner in (await connection.execute(named)).scalars()}
+    query = select(_W.id, _W.name, _W.lease_until)
+    for row in await connection.execute(query):
+        found[row.id] = (row.name, row.lease_until < now)
+    return found
+
+
+async def forget_owner(connection: AsyncConnection, owner: str) -> None:
+    """Delete an owner, once none of its executions is open."""
+    await connection.execute(delete(task_owner).where(_W.id == owner))
+
+
+async def _database_time(connection: AsyncConnection) -> datetime:
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    now = (await connection.execute(text("SELECT UTC_TIMESTAMP(6)"))).scalar_one()
+    return now.replace(tzinfo=UTC)  # type: ignore[no-any-return]
+
+
+async def _update(
+    connection: AsyncConnection, statements: Mapping[str, Any], rows: Sequence[dict[str, Any]]
+) -> None:
+    if connection.dialect.name == "sqlite":
+        for piece in chunks(rows):
+            await connection.execute(statements["sqlite"], list(piece))
+        return
+    for array in _packets(rows):
+        await connection.execute(statements["mysql"], {"rows": array})
+
+
+def _packets(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The rows as JSON arrays that fit a packet each."""
+    packet: list[str] = []
+    size = 0
+    for row in rows:
+        encoded = msgspec.json.encode(row)
+        if packet and size + len(encoded) > PACKET_BYTES:
+            yield f"[{','.join(packet)}]"
+            packet, size = [], 0
+        packet.append(encoded.decode())
+        size += len(encoded)
+    if packet:
+        yield f"[{','.join(packet)}]"
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    """A time as both databases store it."""
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+
+
+def _execution(row: Any) -> Execution:
+    return Execution(**row._mapping)

@@ -1,0 +1,215 @@
+"""The tables as SQLAlchemy knows them; `schema.sql` says the same in MySQL's own words.
+
+Times are UTC. Ids are compared byte by byte, so that a task file `Report.yaml` is not
+`report.yaml` on any database.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    FetchedValue,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
+from sqlalchemy.engine import Dialect
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in Python, UTC without a zone and with microseconds in the table."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        mysql = dialect.name in ("mysql", "mariadb")
+        return dialect.type_descriptor(DATETIME(fsp=6) if mysql else DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone can't be stored: {value}")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _exact(length: int) -> String:
+    """Text compared byte by byte."""
+    exact = VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
+
+
+ID = _exact(36)
+JSON_VALUE = JSON(none_as_null=True)
+OUTPUT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
+# The tables are made by the migrations alone; here it matters only that there is a default.
+GIVEN = FetchedValue()
+OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+
+metadata = MetaData()
+
+
+task_manage = Table(
+    "task_manage",
+    metadata,
+    Column("id", ID, primary_key=True, comment="任务ID"),
+    Column("name", String(100), nullable=False, comment="任务名称"),
+    Column("task_type", String(50), nullable=False, comment="任务类型"),
+    Column(
+        "status", String(20), nullable=False, server_default="pending",
+        comment="任务状态：pending/running/paused/completed/failed",
+    ),
+    Column("trigger_type", String(20), nullable=False, comment="触发器类型：date/interval/cron"),
+    Column("trigger_args", JSON_VALUE, comment="触发器参数，JSON格式"),
+    Column("func_path", String(255), nullable=False, comment="执行函数路径"),
+    Column("func_args", JSON_VALUE, comment="函数参数，JSON格式"),
+    Column("next_run_time", UtcDateTime, comment="下次运行时间"),
+    Column("max_instances", Integer, server_default="1", comment="最大实例数"),
+    Column("description", Text, comment="任务描述"),
+    Column("create_time", UtcDateTime, nullable=False, server_default=GIVEN, comment="创建时间"),
+    Column("update_time", UtcDateTime, nullable=False, server_default=GIVEN, comment="更新时间"),
+    # What follows is not in the design that started the project.
+    Column("tags", JSON_VALUE),
+    Column("paused", Boolean, nullable=False, server_default="0"),
+    Column("misfire_grace_time", Double, server_default="3600"),
+    Column("coalesce", Boolean, nullable=False, server_default="1"),
+    Column("timeout", Double),
+    Column("retries", JSON_VALUE),
+    Column("recover", Boolean, nullable=False, server_default="0"),
+    Column("executor", String(20)),
+    Column("source", String(10), nullable=False, server_default="api"),
+    Column("drift", String(20), nullable=False, server_default="in_sync"),
+    Column("overridden", JSON_VALUE),
+    Column("etag", String(32), nullable=False, server_default=""),
+    Column("anchor", UtcDateTime),
+    Column("last_outcome", String(20)),
+    Column("retired_at", UtcDateTime),
+    Index("idx_status", "status"),
+    Index("idx_next_run_time", "next_run_time"),
+    Index("idx_retired_at", "retired_at"),
+    comment="定时任务管理表",
+    **OPTIONS,
+)  # fmt: skip
+
+task_execution_log = Table(
+    "task_execution_log",
+    metadata,
+    Column("id", ID, primary_key=True, comment="日志ID"),
+    Column(
+        "task_id", ID,
+        ForeignKey(
+            "task_manage.id", name="fk_task_execution_log_task_id", ondelete="CASCADE"
+        ),
+        nullable=False, comment="任务ID",
+    ),
+    Column("start_time", UtcDateTime, nullable=False, server_default=GIVEN, comment="开始时间"),
+    Column("end_time", UtcDateTime, comment="结束时间"),
+    Column(
+        "status", String(20), nullable=False, server_default="running",
+        comment="状态：running/completed/failed",
+    ),
+    Column("result", Text, comment="执行结果"),
+    Column("error", Text, comment="错误信息"),
+    Column("scheduled_time", UtcDateTime),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("folded", Integer, nullable=False, server_default="0"),
+    Column("triggered_by", String(100), nullable=False, server_default="schedule"),
+    Column("output", OUTPUT),
+    # Who occupies an instance of the task: kept beyond the end while a thread can't be stopped.
+    Column("owner", ID),
+    # The arguments that somebody gave for this run only.
+    Column("func_args", JSON_VALUE),
+    # Whether this attempt is the second one after a process died with the first.
+    Column("recovered", Boolean, nullable=False, server_default="0"),
+    Index("idx_task_id", "task_id"),
+    Index("idx_start_time", "start_time"),
+    # On SQLite the name of an index belongs to the whole database.
+    Index("idx_status", "status").ddl_if(dialect="mysql"),
+    Index("idx_log_status", "status").ddl_if(dialect="sqlite"),
+    Index("idx_task_start", "task_id", "start_time"),
+    Index("idx_owner", "owner", "task_id"),
+    UniqueConstraint("task_id", "scheduled_time", "attempt", name="uq_fire"),
+    comment="任务执行日志表",
+    **OPTIONS,
+)  # fmt: skip
+
+task_retry = Table(
+    "task_retry",
+    metadata,
+    Column(
+        "execution_id", ID,
+        ForeignKey("task_execution_log.id", name="fk_task_retry_execution_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("due", UtcDateTime, nullable=False),
+    comment="Failed executions that will be tried again",
+    **OPTIONS,
+)  # fmt: skip
+
+task_declaration = Table(
+    "task_declaration",
+    metadata,
+    Column("task_id", ID, primary_key=True),
+    Column("source", String(10), nullable=False),
+    Column("fields", JSON_VALUE, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("path", String(500)),
+    Column("line", Integer),
+    Column("revision", String(64)),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", String(100)),
+    comment="What a file, or the API at its creation, says of a task",
+    **OPTIONS,
+)
+
+task_override = Table(
+    "task_override",
+    metadata,
+    Column("task_id", ID, primary_key=True),
+    Column("field", _exact(255), primary_key=True),
+    # Each an object with the key "value", or without it where the field is absent.
+    Column("value", JSON_VALUE, nullable=False),
+    Column("declared_when_set", JSON_VALUE, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", String(100), nullable=False),
+    Column("reason", Text),
+    Column("until_time", UtcDateTime),
+    Index("idx_until_time", "until_time"),
+    comment="What the API changed of a task, field by field",
+    **OPTIONS,
+)
+
+task_owner = Table(
+    "task_owner",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("lease_until", UtcDateTime, nullable=False),
+    comment="The processes that execute tasks, and until when each is believed to live",
+    **OPTIONS,
+)
+
+service_state = Table(
+    "service_state",
+    metadata,
+    Column("name", String(50), primary_key=True),
+    Column("value", JSON_VALUE, nullable=False),
+    comment="What the service remembers of itself over a restart",
+    **OPTIONS,
+)

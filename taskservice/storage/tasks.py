@@ -1,0 +1,369 @@
+"""Queries on tasks, their declarations and their overrides. Each takes an open connection."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, String, and_, delete, func, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from taskservice.domain.overlay import DELETED, Declaration, Override, digest
+from taskservice.domain.plan import Stored
+from taskservice.domain.state import TaskState
+from taskservice.domain.task import FIELDS, UNSET, Retries, Task
+from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.tables import (
+    service_state,
+    task_declaration,
+    task_manage,
+    task_override,
+)
+
+_T, _D, _O = task_manage.c, task_declaration.c, task_override.c
+_PLACE = (_D.path, _D.line, _D.revision)
+
+SORTABLE = frozenset(
+    column.name for column in task_manage.c if column.name not in ("etag", "anchor", "last_outcome")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTask:
+    """All that is stored of a task; `state` is None where the API deleted a declared one."""
+
+    state: TaskState | None
+    declaration: Declaration
+    declared_at: datetime
+    declared_by: str | None
+    overrides: tuple[Override, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A task as a list shows it: its state, and where it is declared."""
+
+    state: TaskState
+    path: str | None = None
+    line: int | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which tasks a list is of; a field that is None doesn't narrow it."""
+
+    status: str | None = None
+    task_type: str | None = None
+    trigger_type: str | None = None
+    source: str | None = None
+    drift: str | None = None
+    tag: str | None = None
+    q: str | None = None
+    task_ids: Sequence[str] | None = None
+    retired: bool = False
+
+
+async def load(
+    connection: AsyncConnection, ids: Sequence[str], *, lock: bool = False
+) -> dict[str, StoredTask]:
+    """What is stored of the tasks with these ids; `lock` keeps others from changing them."""
+    found: dict[str, StoredTask] = {}
+    for piece in chunks(sorted(set(ids))):
+        # The task's row is locked first, and always in the order of ids.
+        states = await states_of(connection, piece, lock=lock)
+        overrides: dict[str, list[Override]] = {}
+        query = select(task_override).where(_O.task_id.in_(piece)).order_by(_O.field)
+        for row in await connection.execute(query):
+            overrides.setdefault(row.task_id, []).append(_override(row))
+        for row in await connection.execute(select(task_declaration).where(_D.task_id.in_(piece))):
+            found[row.task_id] = StoredTask(
+                state=states.get(row.task_id),
+                declaration=Declaration(
+                    source=row.source, fields=row.fields,
+                    path=row.path, line=row.line, revision=row.revision,
+                ),
+                declared_at=row.set_at,
+                declared_by=row.set_by,
+                overrides=tuple(overrides.get(row.task_id, ())),
+            )  # fmt: skip
+    return found
+
+
+async def states_of(
+    connection: AsyncConnection, ids: Sequence[str], *, lock: bool = False
+) -> dict[str, TaskState]:
+    """The states of the tasks with these ids, retired ones too."""
+    found: dict[str, TaskState] = {}
+    for piece in chunks(sorted(ids)):
+        query = select(task_manage).where(_T.id.in_(piece)).order_by(_T.id)
+        for row in await connection.execute(query.with_for_update() if lock else query):
+            found[row.id] = _state(row)
+    return found
+
+
+async def scheduled(connection: AsyncConnection) -> dict[str, TaskState]:
+    """The states of all tasks that have a next fire."""
+    query = select(task_manage).where(_T.next_run_time.is_not(None))
+    return {row.id: _state(row) for row in await connection.execute(query)}
+
+
+async def fires_known(connection: AsyncConnection) -> dict[str, tuple[str, datetime]]:
+    """By id, of every task that has a next fire: its definition's etag, and that fire."""
+    query = select(_T.id, _T.etag, _T.next_run_time).where(_T.next_run_time.is_not(None))
+    return {row.id: (row.etag, row.next_run_time) for row in await connection.execute(query)}
+
+
+async def save_states(connection: AsyncConnection, states: Iterable[TaskState]) -> None:
+    """Write states as they are, new or not."""
+    await upsert(connection, task_manage, [_columns(state) for state in states])
+
+
+async def save_declarations(
+    connection: AsyncConnection,
+    declarations: Mapping[str, Declaration],
+    *,
+    now: datetime,
+    by: str | None,
+) -> None:
+    """Write declarations by task id, as made `now` by the API's caller `by` (None: by a file)."""
+    rows = [
+        {
+            "task_id": task_id,
+            "source": declaration.source,
+            "fields": dict(declaration.fields),
+            "digest": digest(declaration.fields),
+            "path": declaration.path,
+            "line": declaration.line,
+            "revision": declaration.revision,
+            "set_at": now,
+            "set_by": by,
+        }
+        for task_id, declaration in declarations.items()
+    ]
+    await upsert(connection, task_declaration, rows)
+
+
+async def save_revision(
+    connection: AsyncConnection, ids: Sequence[str], revision: str | None
+) -> None:
+    """Note the commit at which files declare these tasks as they are stored."""
+    for piece in chunks(ids):
+        where = _D.task_id.in_(piece), _D.source == "file"
+        await connection.execute(update(task_declaration).where(*where).values(revision=revision))
+
+
+async def save_overrides(
+    connection: AsyncConnection, overrides: Mapping[str, Iterable[Override]]
+) -> None:
+    """Make these the overrides of each task; those it had before and that are not here end."""
+    for piece in chunks(list(overrides)):
+        await connection.execute(delete(task_override).where(_O.task_id.in_(piece)))
+    rows = [
+        {
+            "task_id": task_id,
+            "field": override.field,
+            "value": _boxed(override.value),
+            "declared_when_set": _boxed(override.declared_when_set),
+            "set_at": override.set_at,
+            "set_by": override.set_by,
+            "reason": override.reason,
+            "until_time": override.until,
+        }
+        for task_id, several in overrides.items()
+        for override in several
+    ]
+    await upsert(connection, task_override, rows)
+
+
+async def remove(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Delete tasks with their logs; what is declared of them and overridden stays."""
+    for piece in chunks(ids):
+        await connection.execute(delete(task_manage).where(_T.id.in_(piece)))
+
+
+async def forget(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Delete what is declared and overridden of tasks."""
+    for piece in chunks(ids):
+        await connection.execute(delete(task_override).where(_O.task_id.in_(piece)))
+        await connection.execute(delete(task_declaration).where(_D.task_id.in_(piece)))
+
+
+async def declared(connection: AsyncConnection) -> dict[str, Stored]:
+    """By id, what planning needs of every task that a file or the API declared."""
+    query = (
+        select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _T.retired_at, _O.field)
+        .outerjoin(task_manage, _T.id == _D.task_id)
+        .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
+    )
+    return {
+        row.task_id: Stored(
+            source=row.source, digest=row.digest, path=row.path, line=row.line,
+            retired_at=row.retired_at, deleted=row.field is not None,
+        )
+        for row in await connection.execute(query)
+    }  # fmt: skip
+
+
+async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
+    """Tasks with an override whose time is over."""
+    query = select(_O.task_id).where(_O.until_time <= now).distinct()
+    return list((await connection.execute(query)).scalars())
+
+
+async def retired_before(connection: AsyncConnection, moment: datetime) -> list[str]:
+    """Tasks that were retired at or before a moment."""
+    query = select(_T.id).where(_T.retired_at <= moment)
+    return list((await connection.execute(query)).scalars())
+
+
+async def retired(connection: AsyncConnection) -> list[Listed]:
+    """Tasks that wait to be pruned, the earliest first."""
+    query = _listed().where(_T.retired_at.is_not(None)).order_by(_T.retired_at, _T.id)
+    return [_listing(row) for row in await connection.execute(query)]
+
+
+async def drift_counts(connection: AsyncConnection) -> dict[str, int]:
+    """How many tasks that files declare are in each state of drift, retired ones apart."""
+    query = (
+        select(_T.drift, func.count())
+        .where(_T.source == "file", _T.retired_at.is_(None))
+        .group_by(_T.drift)
+    )
+    counts = {"in_sync": 0, "overridden": 0, "conflict": 0}
+    return counts | {drift: count for drift, count in await connection.execute(query)}
+
+
+async def one(connection: AsyncConnection, task_id: str) -> Listed | None:
+    """One task with its place."""
+    row = (await connection.execute(_listed().where(_T.id == task_id))).first()
+    return _listing(row) if row else None
+
+
+async def page(
+    connection: AsyncConnection, wanted: Filter, *, sort: str, offset: int, limit: int
+) -> tuple[list[Listed], int]:
+    """A piece of the list of tasks, and how many there are in all.
+
+    `sort` is a name of `SORTABLE`, with `-` in front for descending.
+    """
+    where = _conditions(wanted)
+    total = (
+        await connection.execute(select(func.count()).select_from(task_manage).where(*where))
+    ).scalar_one()
+    column = _T[sort.removeprefix("-")]
+    order = column.desc() if sort.startswith("-") else column.asc()
+    query = _listed().where(*where).order_by(order, _T.id).offset(offset).limit(limit)
+    return [_listing(row) for row in await connection.execute(query)], total
+
+
+async def remember(connection: AsyncConnection, name: str, value: object) -> None:
+    """Keep a JSON value of the service's own under a name."""
+    await upsert(connection, service_state, [{"name": name, "value": value}])
+
+
+async def recall(connection: AsyncConnection, name: str) -> Any:
+    """The value kept under a name, or None."""
+    query = select(service_state.c.value).where(service_state.c.name == name)
+    return (await connection.execute(query)).scalar()
+
+
+def _conditions(wanted: Filter) -> list[Any]:
+    where: list[Any] = [_T.retired_at.is_not(None) if wanted.retired else _T.retired_at.is_(None)]
+    for name in ("status", "task_type", "trigger_type", "source", "drift"):
+        value = getattr(wanted, name)
+        if value is not None:
+            where.append(_T[name] == value)
+    if wanted.task_ids is not None:
+        where.append(_T.id.in_(wanted.task_ids))
+    if wanted.tag is not None:
+        # The column holds JSON: a tag stands in it quoted. Unlike LIKE, instr minds the case.
+        quoted = msgspec.json.encode(wanted.tag).decode()
+        where.append(func.instr(_T.tags, literal(quoted, String())) > 0)
+    if wanted.q:
+        columns = (_T.id, _T.name, _T.description, _T.func_path)
+        where.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
+    return where
+
+
+def _listed() -> Any:
+    return select(task_manage, *_PLACE).outerjoin(task_declaration, _D.task_id == _T.id)
+
+
+def _listing(row: Row[Any]) -> Listed:
+    return Listed(state=_state(row), path=row.path, line=row.line, revision=row.revision)
+
+
+def _whole(number: float | None) -> float | None:
+    return int(number) if number is not None and number == int(number) else number
+
+
+def _state(row: Row[Any]) -> TaskState:
+    return TaskState(
+        id=row.id,
+        task=Task(
+            name=row.name,
+            task_type=row.task_type,
+            description=row.description,
+            trigger_type=row.trigger_type,
+            trigger_args=row.trigger_args or {},
+            func_path=row.func_path,
+            func_args=row.func_args or {},
+            max_instances=1 if row.max_instances is None else row.max_instances,
+            tags=tuple(row.tags or ()),
+            paused=row.paused,
+            misfire_grace_time=_whole(row.misfire_grace_time),
+            coalesce=row.coalesce,
+            timeout=_whole(row.timeout),
+            retries=Retries(**row.retries) if row.retries else None,
+            recover=row.recover,
+            executor=row.executor,
+        ),
+        source=row.source,
+        drift=row.drift,
+        overridden=tuple(row.overridden or ()),
+        etag=row.etag,
+        anchor=row.anchor or row.create_time,
+        next_run_time=row.next_run_time,
+        status=row.status,
+        last_outcome=row.last_outcome,
+        retired_at=row.retired_at,
+        create_time=row.create_time,
+        update_time=row.update_time,
+    )
+
+
+def _columns(state: TaskState) -> dict[str, Any]:
+    values = {name: value for name, value in state.task.definition().items() if name in FIELDS}
+    return {
+        "id": state.id,
+        **values,
+        "source": state.source,
+        "drift": state.drift,
+        "overridden": list(state.overridden),
+        "etag": state.etag,
+        "anchor": state.anchor,
+        "next_run_time": state.next_run_time,
+        "status": state.status,
+        "last_outcome": state.last_outcome,
+        "retired_at": state.retired_at,
+        "create_time": state.create_time,
+        "update_time": state.update_time,
+    }
+
+
+def _override(row: Row[Any]) -> Override:
+    return Override(
+        field=row.field,
+        value=row.value.get("value", UNSET),
+        declared_when_set=row.declared_when_set.get("value", UNSET),
+        set_at=row.set_at,
+        set_by=row.set_by,
+        reason=row.reason,
+        until=row.until_time,
+    )
+
+
+def _boxed(value: object) -> dict[str, object]:
+    return {} if value is UNSET else {"value": value}

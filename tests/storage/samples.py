@@ -1,0 +1,83 @@
+"""What the storage tests share: made-up rows, and the statements that a piece of work sends."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import event
+
+from taskservice.domain.state import TaskState
+from taskservice.domain.task import Task
+from taskservice.storage import executions as log
+from taskservice.storage import tasks as store
+from taskservice.storage.database import Database
+from taskservice.storage.executions import Execution
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 123456, tzinfo=UTC)
+
+MANY = 1500
+"""More rows than one statement takes."""
+
+UGLY = (
+    'it\'s "quoted" \\ \\n `x` \r\n\t two\n中文，😀 %s %% %(a)s :name ? ${HOME} -- ; /* */'
+    " \x01\x1f\x7f\u2028 before\x00after </b> "
+)
+"""Text that quoting, JSON or a narrow character set would harm."""
+
+
+def make_state(task_id: str = "notice", **changes: Any) -> TaskState:
+    """A task's state; a change that names a field of `Task` goes there."""
+    fields: dict[str, Any] = {
+        "name": "定时通知任务",
+        "task_type": "notification",
+        "trigger_type": "cron",
+        "trigger_args": {"hour": "9", "minute": "0"},
+        "func_path": "taskservice.examples.notification_task",
+    }
+    state: dict[str, Any] = {
+        "source": "file", "drift": "in_sync", "overridden": (), "etag": "etag", "anchor": NOW,
+        "next_run_time": NOW, "status": "pending", "create_time": NOW, "update_time": NOW,
+    }  # fmt: skip
+    for name, value in changes.items():
+        (fields if name in Task.__dataclass_fields__ else state)[name] = value
+    return TaskState(id=task_id, task=Task(**fields), **state)
+
+
+def make_execution(execution_id: str, task_id: str = "notice", **changes: Any) -> Execution:
+    """A running execution that `me` holds, by hand unless a scheduled time is given."""
+    fields: dict[str, Any] = {
+        "scheduled_time": None, "start_time": NOW, "status": "running", "owner": "me",
+    }  # fmt: skip
+    return Execution(id=execution_id, task_id=task_id, **{**fields, **changes})
+
+
+def later(seconds: float) -> datetime:
+    """`NOW` and some seconds."""
+    return NOW + timedelta(seconds=seconds)
+
+
+async def save(database: Database, *states: TaskState) -> None:
+    """Write states in a transaction of their own."""
+    await database.write(lambda connection: store.save_states(connection, states))
+
+
+async def record(database: Database, *executions: Execution) -> None:
+    """Insert executions in a transaction of their own."""
+    await database.write(lambda connection: log.add(connection, executions))
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """The statements that are sent within the block."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        sent.append(statement)
+
+    engine = database.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

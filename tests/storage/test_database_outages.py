@@ -1,0 +1,408 @@
+"""A MariaDB that deadlocks, drops connections, is gone, or says nothing at all."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DataError
+
+from taskservice.domain.errors import Unavailable
+from taskservice.storage import database as database_module
+from taskservice.storage.database import CommitUnknown, Connection, Database
+from tests.conftest import wait_until_none
+from tests.databases import MariaDB, open_files
+
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
+    asyncio.new_event_loop,
+    uvloop.new_event_loop,
+]
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[MariaDB]:
+    """A server that may be stopped without disturbing other tests."""
+    with MariaDB() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def table_url(own_server: MariaDB) -> str:
+    """A database with one table, which has one column."""
+    url = own_server.create_database()
+
+    async def create() -> None:
+        async with opened(url) as database:
+            await database.write(
+                lambda connection: connection.execute(
+                    text("CREATE TABLE seen (word varchar(10) PRIMARY KEY)")
+                )
+            )
+
+    asyncio.run(create())
+    return url
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    yield database
+    pool: Any = database.engine.pool
+    assert pool.checkedout() == 0
+    await database.close()
+
+
+@pytest.fixture
+async def database(table_url: str) -> AsyncIterator[Database]:
+    async with opened(table_url) as made:
+        await made.write(lambda connection: connection.execute(text("DELETE FROM seen")))
+        yield made
+
+
+async def add(connection: Connection, word: str) -> None:
+    await connection.execute(text("INSERT INTO seen VALUES (:word)"), {"word": word})
+
+
+async def words(database: Database) -> list[str]:
+    async with database.read() as connection:
+        found = await connection.execute(text("SELECT word FROM seen ORDER BY word"))
+        return list(found.scalars())
+
+
+async def lock(connection: Connection, word: str) -> None:
+    await connection.execute(
+        text("SELECT word FROM seen WHERE word = :word FOR UPDATE"), {"word": word}
+    )
+
+
+async def kill(database: Database, connection: Connection) -> None:
+    """Have the server drop the connection."""
+    number = (await connection.execute(text("SELECT CONNECTION_ID()"))).scalar_one()
+    async with database.read() as other:
+        await other.execute(text(f"KILL {number}"))
+
+
+async def test_a_deadlock_is_tried_again(database: Database) -> None:
+    for word in ("a", "b"):
+        await database.write(partial(add, word=word))
+    both_hold_one = asyncio.Barrier(2)
+    calls = Counter[str]()
+
+    async def work(connection: Connection, first: str, second: str) -> None:
+        calls[first] += 1
+        await lock(connection, first)
+        if calls[first] == 1:
+            await both_hold_one.wait()
+        await lock(connection, second)
+        await add(connection, f"after {first}")
+
+    await asyncio.gather(
+        database.write(lambda connection: work(connection, "a", "b")),
+        database.write(lambda connection: work(connection, "b", "a")),
+    )
+    assert sorted(calls.values()) == [1, 2]
+    assert await words(database) == ["a", "after a", "after b", "b"]
+
+
+@pytest.mark.parametrize("number", [1213, 1205, 1020])
+async def test_a_write_that_gives_way_is_tried_again_and_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    signal_it = text(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {number}")
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, f"{calls}")
+        if calls < 4:
+            await connection.execute(signal_it)
+
+    await database.write(work)
+    assert (calls, await words(database)) == (4, ["4"])
+    monkeypatch.setattr(database_module, "_TRIES", 2)
+    calls = 0
+    with pytest.raises(Unavailable, match="the database is too busy"):
+        await database.write(work)
+    assert (calls, await words(database)) == (2, ["4"])
+
+
+async def test_a_lock_that_others_hold_is_waited_for_a_while(
+    table_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.write(lambda connection: add(connection, "a"))
+    monkeypatch.setattr(database_module, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(database_module, "_TRIES", 2)
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, "b")
+        await lock(connection, "a")
+
+    async with opened(table_url) as second:
+        async with database.engine.connect() as holder:
+            await lock(holder, "a")
+            with pytest.raises(Unavailable, match="the database is too busy"):
+                await second.write(work)
+        assert (calls, await words(database)) == (2, ["a"])
+        await second.write(work)
+    assert await words(database) == ["a", "b"]
+
+
+async def test_a_broken_connection_is_replaced(database: Database) -> None:
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, "a")
+        if calls == 1:
+            await kill(database, connection)
+        await add(connection, "b")
+
+    await database.write(work)
+    assert (calls, await words(database)) == (2, ["a", "b"])
+
+
+async def test_a_connection_that_always_breaks_is_an_outage(database: Database) -> None:
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, "a")
+        await kill(database, connection)
+        await add(connection, "b")
+
+    with pytest.raises(Unavailable, match="the database does not answer") as caught:
+        await database.write(work)
+    assert not isinstance(caught.value, CommitUnknown)
+    assert (calls, await words(database)) == (2, [])
+
+
+async def test_a_connection_that_broke_while_idle_is_replaced(
+    table_url: str, database: Database
+) -> None:
+    async with opened(table_url) as other:
+        async with database.read() as connection:
+            number = (await connection.execute(text("SELECT CONNECTION_ID()"))).scalar_one()
+        async with other.read() as connection:
+            await connection.execute(text(f"KILL {number}"))
+    await database.write(lambda connection: add(connection, "a"))
+    assert await words(database) == ["a"]
+
+
+async def test_a_connection_that_broke_before_the_commit_leaves_it_unknown(
+    database: Database,
+) -> None:
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, "a")
+        await kill(database, connection)
+
+    with pytest.raises(CommitUnknown, match="the database went away while it saved"):
+        await database.write(work)
+    assert (calls, await words(database)) == (1, [])
+
+
+class Cutter:
+    """Stands between the service and the server, and lets a number of the server's bytes pass."""
+
+    def __init__(self, port: int) -> None:
+        self.left: int | None = None
+        self._target = port
+
+    async def __aenter__(self) -> "Cutter":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", self._target)
+        forward = asyncio.create_task(_forward(reader, questions))
+        while self.left != 0 and (data := await answers.read(65536)):
+            if self.left is not None:
+                data = data[: self.left]
+                self.left -= len(data)
+            writer.write(data)
+        forward.cancel()
+        questions.close()
+        writer.close()
+
+
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+
+async def cut_everywhere(url: str, *, warm: bool) -> Counter[tuple[str, int]]:
+    """Write a row again and again, the answers cut one byte later each time, until none is.
+
+    How often a write ended how, and with how many rows there.
+    """
+    seen: Counter[tuple[str, int]] = Counter()
+    target = make_url(url)
+    async with Cutter(target.port or 0) as cutter, opened(url) as direct:
+        through = target.set(port=cutter.port).render_as_string(hide_password=False)
+        async with opened(through) as database:
+            await words(database)
+            for allowed in range(1000):
+                await direct.write(lambda connection: connection.execute(text("DELETE FROM seen")))
+                if warm:
+                    await database.write(lambda connection: connection.execute(text("DO 1")))
+                else:
+                    await database.engine.dispose()
+                cutter.left = allowed
+                end = "done"
+                try:
+                    await database.write(lambda connection: add(connection, "a"))
+                except Unavailable as error:
+                    end = type(error).__name__
+                left, cutter.left = cutter.left, None
+                seen[end, len(await words(direct))] += 1
+                if left:
+                    return seen
+    raise AssertionError("no answer ends")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_wherever_an_answer_is_cut_off_nothing_is_claimed_wrongly(
+    table_url: str, loop: Callable[[], asyncio.AbstractEventLoop], warm: bool
+) -> None:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        seen = runner.run(cut_everywhere(table_url, warm=warm))
+    possible = {("done", 1), ("Unavailable", 0), ("CommitUnknown", 0), ("CommitUnknown", 1)}
+    assert seen.keys() <= possible
+    assert seen.keys() >= {("done", 1), ("Unavailable", 0), ("CommitUnknown", 1)}
+
+
+async def test_a_server_that_is_gone_is_an_outage_until_it_is_back(
+    own_server: MariaDB, database: Database
+) -> None:
+    await database.write(lambda connection: add(connection, "a"))
+    own_server.kill()
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="the database does not answer"):
+            await words(database)
+        with pytest.raises(Unavailable, match="the database does not answer"):
+            await database.write(lambda connection: add(connection, "b"))
+    own_server.start()
+    assert await words(database) == ["a"]
+    await database.write(lambda connection: add(connection, "b"))
+    assert await words(database) == ["a", "b"]
+
+
+async def test_a_start_in_between_is_not_noticed_by_a_write(
+    own_server: MariaDB, database: Database
+) -> None:
+    assert await words(database) == []
+    own_server.kill()
+    own_server.start()
+    await database.write(lambda connection: add(connection, "a"))
+    assert await words(database) == ["a"]
+
+
+@pytest.fixture
+def signalled(
+    own_server: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[int], None]]:
+    """Sends the server a signal; it goes on at the end of the test. All limits are short."""
+    monkeypatch.setattr(database_module, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(database_module, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 1)
+    process = own_server._process
+    assert process is not None
+    yield lambda number: os.kill(process.pid, number)
+    os.kill(process.pid, signal.SIGCONT)
+
+
+async def silence(database: Database, signalled: Callable[[int], None], *, warm: bool) -> None:
+    """Read and write while the server says nothing, and again when it does."""
+    attempts: list[Callable[[], Awaitable[object]]] = [
+        lambda: words(database),
+        lambda: database.write(partial(add, word="x")),
+    ]
+    for attempt in attempts:
+        await words(database)
+        if not warm:
+            await database.engine.dispose()
+        signalled(signal.SIGSTOP)
+        start = time.monotonic()
+        with pytest.raises(Unavailable, match="the database does not answer"):
+            await attempt()
+        assert time.monotonic() - start < 10
+        signalled(signal.SIGCONT)
+        assert "x" not in await words(database)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_a_server_that_says_nothing_is_an_outage(
+    signalled: Callable[[int], None],
+    table_url: str,
+    loop: Callable[[], asyncio.AbstractEventLoop],
+    warm: bool,
+) -> None:
+    async def work() -> None:
+        async with opened(table_url) as database:
+            await silence(database, signalled, warm=warm)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(work())
+
+
+async def test_a_server_that_takes_nothing_is_an_outage(
+    signalled: Callable[[int], None], table_url: str
+) -> None:
+    """The statement is more than the sockets' buffers hold, so its sending never ends."""
+
+    async def send(connection: Connection) -> None:
+        await connection.execute(text("DO LENGTH(:big)"), {"big": "x" * 12_000_000})
+
+    before = sockets()
+    async with opened(table_url) as database:
+        await words(database)
+        signalled(signal.SIGSTOP)
+        start = time.monotonic()
+        with pytest.raises(Unavailable):
+            await database.write(send)
+        assert time.monotonic() - start < 10
+        signalled(signal.SIGCONT)
+        await words(database)
+    # What was not sent keeps its socket open until the server has taken it.
+    await asyncio.to_thread(wait_until_none, lambda: sockets() - before)
+
+
+def sockets() -> set[str]:
+    return set(open_files(Path("socket:")))
+
+
+async def test_a_value_that_does_not_fit_is_refused_however_lax_the_server(
+    own_server: MariaDB, table_url: str
+) -> None:
+    own_server._run("SET GLOBAL sql_mode = ''")
+    async with opened(table_url) as database:
+        with pytest.raises(DataError, match="Data too long"):
+            await database.write(lambda connection: add(connection, "x" * 11))

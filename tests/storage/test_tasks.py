@@ -1,0 +1,483 @@
+"""Queries on tasks, declarations and overrides: what goes in comes out, on every database."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+from sqlalchemy import func, select, text
+
+from taskservice.domain.overlay import DELETED, Declaration, Override, digest
+from taskservice.domain.state import TaskState
+from taskservice.domain.task import UNSET, Retries
+from taskservice.storage import tasks as store
+from taskservice.storage.database import Connection, Database
+from taskservice.storage.executions import Progress, advance
+from taskservice.storage.tables import task_manage
+from taskservice.storage.tasks import SORTABLE, Filter, StoredTask
+from tests.storage.samples import MANY, NOW, UGLY, later, make_state, record, save, statements
+from tests.storage.samples import make_execution as execution
+
+FULL = make_state(
+    "Full-任务",
+    name="每天 'n' \"q\" 😀",
+    description=UGLY,
+    task_type="another",
+    func_path="a.b:c",
+    trigger_type="interval",
+    trigger_args={"seconds": 1.5, "start_date": "2026-01-01T00:00:00+08:00", "空": None},
+    func_args={"message": UGLY, "deep": [{"a": {}}, [], None, True], "big": 2**63 - 1, "": ""},
+    max_instances=7,
+    tags=("日报", "b", "a"),
+    paused=True,
+    misfire_grace_time=0.25,
+    coalesce=False,
+    timeout=1e9,
+    retries=Retries(max=3, delay=0.1, backoff=2, max_delay=600),
+    recover=True,
+    executor="process",
+    source="api",
+    drift="conflict",
+    overridden=("func_args.message", "trigger"),
+    etag="0123456789abcdef0123456789abcdef",
+    anchor=later(1.000001),
+    next_run_time=later(2.999999),
+    status="running",
+    last_outcome="cancelled",
+    retired_at=later(3),
+    create_time=later(4),
+    update_time=later(5),
+)
+BARE = make_state(
+    "bare",
+    description=None,
+    trigger_args={},
+    func_args={},
+    misfire_grace_time=None,
+    next_run_time=None,
+    update_time=NOW.replace(microsecond=0),
+)
+
+
+async def load_state(database: Database, task_id: str) -> TaskState:
+    async with database.read() as connection:
+        return (await store.states_of(connection, [task_id]))[task_id]
+
+
+async def load_all(database: Database, *ids: str) -> dict[str, StoredTask]:
+    async with database.read() as connection:
+        return await store.load(connection, ids)
+
+
+async def listed(database: Database, sort: str = "id", **wanted: Any) -> list[str]:
+    async with database.read() as connection:
+        found, total = await store.page(
+            connection, Filter(**wanted), sort=sort, offset=0, limit=100
+        )
+    assert total == len(found)
+    return [item.state.id for item in found]
+
+
+@pytest.mark.parametrize("state", [FULL, BARE], ids=["full", "bare"])
+async def test_every_field_of_a_state_comes_back(database: Database, state: TaskState) -> None:
+    await save(database, state)
+    assert await load_state(database, state.id) == state
+
+
+async def test_every_field_of_a_state_is_overwritten(database: Database) -> None:
+    for state in (FULL, replace(BARE, id=FULL.id), FULL):
+        await save(database, state)
+        assert await load_state(database, FULL.id) == state
+
+
+words = some.text(some.characters(codec="utf-8"), max_size=50)
+json_values = some.recursive(
+    some.none() | some.booleans() | some.integers(-(2**63), 2**63 - 1) | words
+    | some.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+moments = some.datetimes(datetime(1971, 1, 1), timezones=some.just(UTC))  # noqa: DTZ001
+
+
+@settings(
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=some.data())
+async def test_any_value_comes_back(database: Database, data: some.DataObject) -> None:
+    state = make_state(
+        name=data.draw(words, "name"),
+        description=data.draw(words, "description"),
+        func_args=data.draw(some.dictionaries(words, json_values, max_size=3), "func_args"),
+        tags=tuple(data.draw(some.lists(words, max_size=3), "tags")),
+        timeout=data.draw(some.none() | some.floats(0.001, 1e10), "timeout"),
+        next_run_time=data.draw(moments, "next_run_time"),
+        anchor=data.draw(moments, "anchor"),
+    )
+    await save(database, state)
+    assert await load_state(database, state.id) == state
+
+
+async def test_a_time_of_another_zone_is_stored_in_utc(database: Database) -> None:
+    there = datetime(2026, 1, 1, 7, tzinfo=timezone(timedelta(hours=8)))
+    await save(database, make_state(next_run_time=there))
+    async with database.read() as connection:
+        stored = await connection.execute(text("SELECT next_run_time FROM task_manage"))
+        assert str(stored.scalar_one()).startswith("2025-12-31 23:00:00")
+    assert (await load_state(database, "notice")).next_run_time == there
+
+
+async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001
+    with pytest.raises(Exception, match="a time without a zone can't be stored: 2026-01-01"):
+        await save(database, make_state(next_run_time=naive))
+
+
+async def test_ids_that_differ_in_case_are_different_tasks(database: Database) -> None:
+    await save(database, make_state("report", name="small"), make_state("Report", name="big"))
+    assert await listed(database) == ["Report", "report"]
+    assert (await load_state(database, "Report")).task.name == "big"
+    await database.write(lambda connection: store.remove(connection, ["report"]))
+    assert await listed(database) == ["Report"]
+
+
+async def test_json_is_stored_compact_and_readable(database: Database) -> None:
+    await save(database, make_state(tags=("日报", 'a"b'), func_args={"文": "字"}))
+    async with database.read() as connection:
+        row = (await connection.execute(text("SELECT tags, func_args FROM task_manage"))).one()
+    assert tuple(row) == ('["日报","a\\"b"]', '{"文":"字"}')
+
+
+async def test_an_advance_leaves_the_definition_and_its_time_alone(database: Database) -> None:
+    await save(database, FULL, BARE)
+    progress = [
+        Progress(id=FULL.id, next_run_time=None, status="failed", last_outcome=None),
+        Progress(id=BARE.id, next_run_time=later(9.5), status="running", last_outcome="failed"),
+    ]
+    await database.write(lambda connection: advance(connection, progress))
+    assert await load_state(database, FULL.id) == replace(
+        FULL, next_run_time=None, status="failed", last_outcome=None
+    )
+    assert await load_state(database, BARE.id) == replace(
+        BARE, next_run_time=later(9.5), status="running", last_outcome="failed"
+    )
+
+
+DECLARED = Declaration(
+    source="file",
+    fields={"name": UGLY, "func_args": {}, "tags": None, "misfire_grace_time": None, "n": 1.5},
+    path="报表/reports.yaml",
+    line=3,
+    revision="abc",
+)
+OVERRIDES = (
+    Override(
+        field=DELETED, value=True, declared_when_set=UNSET, set_at=NOW, set_by="alice",
+        reason="离开 'til \"Monday\" 😀\n", until=later(60.000001),
+    ),
+    Override(field="description", value=None, declared_when_set="", set_at=NOW, set_by="b"),
+    Override(field="func_args.A", value=UNSET, declared_when_set=None, set_at=NOW, set_by="b"),
+    Override(field="func_args.a", value={"value": 1}, declared_when_set=UNSET, set_at=NOW,
+             set_by="b"),
+    Override(field="func_args.空", value=UGLY, declared_when_set={}, set_at=NOW, set_by="b"),
+    Override(field="tags", value=[], declared_when_set=["x"], set_at=NOW, set_by="b"),
+)  # fmt: skip
+
+
+async def test_every_field_of_a_declaration_and_its_overrides_comes_back(
+    database: Database,
+) -> None:
+    async def work(connection: Connection) -> None:
+        declarations = {"file": DECLARED, "api": Declaration(source="api", fields={})}
+        await store.save_declarations(connection, declarations, now=NOW, by=None)
+        await store.save_overrides(connection, {"file": OVERRIDES, "api": ()})
+
+    await database.write(work)
+    found = await load_all(database, "file", "api", "absent")
+    assert found == {
+        "file": StoredTask(
+            state=None, declaration=DECLARED, declared_at=NOW, declared_by=None,
+            overrides=OVERRIDES,
+        ),
+        "api": StoredTask(
+            state=None, declaration=Declaration(source="api", fields={}), declared_at=NOW,
+            declared_by=None,
+        ),
+    }  # fmt: skip
+
+
+async def test_a_declaration_is_overwritten_whole(database: Database) -> None:
+    api = Declaration(source="api", fields={"name": "x"})
+    for declaration, by in ((DECLARED, None), (api, "alice"), (DECLARED, None)):
+        await database.write(
+            partial(store.save_declarations, declarations={"a": declaration}, now=NOW, by=by)
+        )
+        stored = (await load_all(database, "a"))["a"]
+        assert (stored.declaration, stored.declared_by) == (declaration, by)
+
+
+async def test_overrides_are_replaced_as_a_set_and_task_by_task(database: Database) -> None:
+    async def work(connection: Connection) -> None:
+        await store.save_declarations(
+            connection, dict.fromkeys(("a", "b"), DECLARED), now=NOW, by=None
+        )
+        await store.save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES[:2]})
+        await store.save_overrides(connection, {"a": OVERRIDES[1:2]})
+
+    await database.write(work)
+    found = await load_all(database, "a", "b")
+    assert found["a"].overrides == OVERRIDES[1:2]
+    assert found["b"].overrides == OVERRIDES[:2]
+
+
+async def test_what_planning_needs_of_declared_tasks(database: Database) -> None:
+    async def work(connection: Connection) -> None:
+        await store.save_states(connection, [make_state("live"), make_state("old", retired_at=NOW)])
+        await store.save_declarations(
+            connection, dict.fromkeys(("live", "old", "gone"), DECLARED), now=NOW, by=None
+        )
+        await store.save_overrides(connection, {"live": OVERRIDES[1:], "gone": OVERRIDES[:2]})
+
+    await database.write(work)
+    async with database.read() as connection:
+        found = await store.declared(connection)
+    assert {stored.digest for stored in found.values()} == {digest(DECLARED.fields)}
+    assert {(stored.path, stored.line) for stored in found.values()} == {("报表/reports.yaml", 3)}
+    assert {task_id: (s.retired_at, s.deleted) for task_id, s in found.items()} == {
+        "live": (None, False), "old": (NOW, False), "gone": (None, True),
+    }  # fmt: skip
+
+
+async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) -> None:
+    async def work(connection: Connection) -> None:
+        await store.save_overrides(
+            connection,
+            {
+                "a": [replace(OVERRIDES[1], until=later(0)), replace(OVERRIDES[2], until=NOW)],
+                "b": [replace(OVERRIDES[1], until=later(0.000001))],
+                "c": OVERRIDES[1:],
+            },
+        )
+        await store.save_states(
+            connection,
+            [make_state("x", retired_at=later(1)), make_state("w", retired_at=NOW), BARE],
+        )
+
+    await database.write(work)
+    async with database.read() as connection:
+        assert await store.expired(connection, NOW) == ["a"]
+        assert sorted(await store.expired(connection, later(1))) == ["a", "b"]
+        assert await store.retired_before(connection, NOW) == ["w"]
+        assert [item.state.id for item in await store.retired(connection)] == ["w", "x"]
+
+
+async def test_a_removal_takes_the_log_along_and_leaves_the_declaration(
+    database: Database,
+) -> None:
+    await save(database, make_state("a"), make_state("b"))
+    await record(database, execution("1", "a"), execution("2", "a"), execution("3", "b"))
+
+    async def work(connection: Connection) -> None:
+        await store.save_declarations(connection, {"a": DECLARED}, now=NOW, by=None)
+        await store.save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES})
+        await store.remove(connection, ["a", "absent"])
+
+    await database.write(work)
+    async with database.read() as connection:
+        left = await connection.execute(text("SELECT id FROM task_execution_log"))
+        assert left.scalars().all() == ["3"]
+    stored = (await load_all(database, "a"))["a"]
+    assert (stored.state, stored.overrides) == (None, OVERRIDES)
+    await database.write(lambda connection: store.forget(connection, ["a"]))
+    assert await load_all(database, "a") == {}
+    async with database.read() as connection:
+        kept = await connection.execute(text("SELECT DISTINCT task_id FROM task_override"))
+        assert kept.scalars().all() == ["b"]
+
+
+async def test_one_task_is_listed_with_its_place(database: Database) -> None:
+    await save(database, make_state("a"), make_state("b"))
+    await database.write(
+        lambda connection: store.save_declarations(connection, {"a": DECLARED}, now=NOW, by=None)
+    )
+    async with database.read() as connection:
+        a, b = await store.one(connection, "a"), await store.one(connection, "b")
+        assert await store.one(connection, "A") is None
+    assert a == store.Listed(
+        state=make_state("a"), path="报表/reports.yaml", line=3, revision="abc"
+    )
+    assert b == store.Listed(state=make_state("b"))
+
+
+async def test_drift_is_counted_of_declared_tasks_that_live(database: Database) -> None:
+    await save(
+        database,
+        make_state("a"),
+        make_state("b"),
+        make_state("c", drift="conflict"),
+        make_state("d", source="api", drift="overridden"),
+        make_state("e", drift="overridden", retired_at=NOW),
+    )
+    async with database.read() as connection:
+        counts = await store.drift_counts(connection)
+    assert counts == {"in_sync": 2, "overridden": 0, "conflict": 1}
+
+
+async def test_only_tasks_with_a_next_fire_are_scheduled(database: Database) -> None:
+    await save(database, FULL, BARE)
+    async with database.read() as connection:
+        assert await store.scheduled(connection) == {FULL.id: FULL}
+        assert await store.fires_known(connection) == {FULL.id: (FULL.etag, FULL.next_run_time)}
+
+
+ONE = make_state(
+    "one", name="Daily 100%", description="a_b c\\d", func_path="jobs.daily:Run",
+    tags=("日报", "x"), task_type="report", trigger_type="date", source="api", drift="conflict",
+    status="failed",
+)  # fmt: skip
+TWO = make_state(
+    "two_2", name="日报 'q' \"d\"", description="aXb c/d 100 😀", func_path="jobs.weekly.run",
+    tags=("X", "50%", "a_b", 'q"t', "b\\s", "s/l"),
+)  # fmt: skip
+
+
+FOUND: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["one", "two_2"]),
+    ({"status": "failed"}, ["one"]),
+    ({"task_type": "report"}, ["one"]),
+    ({"trigger_type": "cron"}, ["two_2"]),
+    ({"source": "api"}, ["one"]),
+    ({"drift": "in_sync"}, ["two_2"]),
+    ({"task_ids": ["two_2", "absent", "two_2"]}, ["two_2"]),
+    ({"task_ids": ["ONE"]}, []),
+    ({"task_ids": []}, []),
+    ({"retired": True}, ["old"]),
+    ({"status": "failed", "source": "api", "tag": "x", "q": "daily"}, ["one"]),
+    ({"status": "failed", "source": "file"}, []),
+    ({"tag": "日报"}, ["one"]),
+    ({"tag": "x"}, ["one"]),
+    ({"tag": "X"}, ["two_2"]),
+    ({"tag": "50%"}, ["two_2"]),
+    ({"tag": "5%"}, []),
+    ({"tag": "%"}, []),
+    ({"tag": "a_b"}, ["two_2"]),
+    ({"tag": "_"}, []),
+    ({"tag": 'q"t'}, ["two_2"]),
+    ({"tag": 'X","50%'}, []),
+    ({"tag": "b\\s"}, ["two_2"]),
+    ({"tag": "s/l"}, ["two_2"]),
+    ({"tag": ""}, []),
+    ({"q": "dai"}, ["one"]),
+    ({"q": "DAILY"}, ["one"]),
+    ({"q": "日报"}, ["two_2"]),
+    ({"q": "😀"}, ["two_2"]),
+    ({"q": "jobs."}, ["one", "two_2"]),
+    ({"q": "TWO_"}, ["two_2"]),
+    ({"q": "0%"}, ["one"]),
+    ({"q": "%"}, ["one"]),
+    ({"q": "a_b"}, ["one"]),
+    ({"q": "c\\d"}, ["one"]),
+    ({"q": "c/d"}, ["two_2"]),
+    ({"q": "'q'"}, ["two_2"]),
+    ({"q": '"d"'}, ["two_2"]),
+    ({"q": "' OR 1=1 -- "}, []),
+    ({"q": ""}, ["one", "two_2"]),
+]
+
+
+async def test_a_filter_finds_what_it_names(database: Database) -> None:
+    await save(database, ONE, TWO, make_state("old", retired_at=NOW, name="日报 daily 100%"))
+    assert [(wanted, await listed(database, **wanted)) for wanted, _ in FOUND] == FOUND
+
+
+async def test_a_list_of_many_ids_may_be_asked_for(database: Database) -> None:
+    await save(database, ONE, TWO)
+    ids = [f"absent-{number}" for number in range(10 * MANY)]
+    assert await listed(database, task_ids=[*ids, "one"]) == ["one"]
+
+
+async def test_a_list_is_sorted_by_any_field_and_ties_by_id(database: Database) -> None:
+    alike = [make_state(task_id) for task_id in ("c", "a", "b")]
+    await save(database, *alike, replace(FULL, id="other", retired_at=None))
+    orders = {}
+    for name in SORTABLE:
+        orders[name] = await listed(database, name), await listed(database, f"-{name}")
+    first, last = ["other", "a", "b", "c"], ["a", "b", "c", "other"]
+    assert orders.pop("id") == (last, ["other", "c", "b", "a"])
+    assert orders.pop("retired_at") == (last, last)
+    assert [name for name, order in orders.items() if sorted(order) != [last, first]] == []
+
+
+async def test_numbers_and_times_sort_by_size(database: Database) -> None:
+    for task_id, number in (("a", 9), ("b", 10), ("c", 1)):
+        await save(
+            database,
+            make_state(task_id, max_instances=number, timeout=number, next_run_time=later(number)),
+        )
+    for name in ("max_instances", "timeout", "next_run_time"):
+        assert await listed(database, sort=name) == ["c", "a", "b"]
+        assert await listed(database, sort=f"-{name}") == ["b", "a", "c"]
+
+
+async def test_pages_are_disjoint_and_whole(database: Database) -> None:
+    await save(database, *(make_state(f"t{number:02}") for number in range(25)))
+    seen = []
+    async with database.read() as connection:
+        for offset in range(0, 40, 10):
+            found, total = await store.page(
+                connection, Filter(), sort="-name", offset=offset, limit=10
+            )
+            assert total == 25
+            seen.append([item.state.id for item in found])
+    assert [len(piece) for piece in seen] == [10, 10, 5, 0]
+    assert list(chain(*seen)) == [f"t{number:02}" for number in range(25)]
+
+
+async def test_what_the_service_remembers(database: Database) -> None:
+    async with database.read() as connection:
+        assert await store.recall(connection, "sync") is None
+    values: list[object] = [{"时": [1, None]}, [], 0, "x"]
+    for value in values:
+        await database.write(partial(store.remember, name="sync", value=value))
+        async with database.read() as connection:
+            assert await store.recall(connection, "sync") == value
+
+
+async def test_many_tasks_are_a_few_statements(database: Database) -> None:
+    ids = [f"task-{number}" for number in range(MANY)]
+    overrides = {task_id: OVERRIDES[1:3] for task_id in ids}
+
+    async def work(connection: Connection) -> None:
+        await store.save_states(connection, [make_state(task_id) for task_id in ids])
+        declarations = dict.fromkeys(ids, DECLARED)
+        await store.save_declarations(connection, declarations, now=NOW, by=None)
+        await store.save_overrides(connection, overrides)
+        found = await store.load(connection, ids, lock=True)
+        assert found.keys() == set(ids)
+        assert {stored.overrides for stored in found.values()} == {OVERRIDES[1:3]}
+
+    with statements(database) as sent:
+        await database.write(work)
+    assert len(sent) < 25
+
+    async def undo(connection: Connection) -> None:
+        await store.remove(connection, ids)
+        await store.forget(connection, ids)
+        left = await connection.execute(select(func.count()).select_from(task_manage))
+        assert left.scalar_one() == 0
+
+    await database.write(undo)
+    assert await load_all(database, *ids) == {}
+
+
+async def test_nothing_asked_is_nothing_found(database: Database) -> None:
+    async with database.read() as connection:
+        assert await store.load(connection, []) == {}
+        assert await store.states_of(connection, []) == {}
+        assert await store.one(connection, "absent") is None
+    await database.write(lambda connection: store.remove(connection, []))
