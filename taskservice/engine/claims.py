@@ -1,0 +1,259 @@
+"""What a batch of fires, wishes and ends comes to: decided here, written by the recorder."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from taskservice.domain.errors import Conflict, NotFound, TaskserviceError
+from taskservice.domain.run import Outcome, account, task_status
+from taskservice.domain.state import TaskState, trigger_of
+from taskservice.domain.task import Task
+from taskservice.domain.trigger import Trigger
+from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
+from taskservice.storage.rows import new_id
+
+BUSY_AGAIN = timedelta(seconds=1)
+"""How long another attempt waits when all instances of its task are busy."""
+
+LONG_DUE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the engine keeps in memory of a task."""
+
+    state: TaskState
+    trigger: Trigger
+
+    @property
+    def task(self) -> Task:
+        return self.state.task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """An execution whose row is committed and that is to run now."""
+
+    execution: Execution
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manual:
+    """Somebody's wish to run a task now; `answer` gets the execution, or why there is none."""
+
+    task_id: str
+    func_args: dict[str, Any] | None
+    by: str
+    answer: asyncio.Future[Execution]
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What waits to be recorded."""
+
+    due: set[str] = field(default_factory=set)
+    retries: dict[str, Retry] = field(default_factory=dict)
+    manual: list[Manual] = field(default_factory=list)
+    ends: dict[str, Execution] = field(default_factory=dict)
+    releases: set[str] = field(default_factory=set)
+    told: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.due or self.retries or self.manual or self.ends or self.releases)
+
+    def singles(self) -> Iterator["Batch"]:
+        """The same, one thing at a time."""
+        yield from (Batch(ends={key: end}) for key, end in self.ends.items())
+        yield from (Batch(releases={key}) for key in self.releases)
+        yield from (Batch(retries={key: retry}) for key, retry in self.retries.items())
+        yield from (Batch(manual=[wish]) for wish in self.manual)
+        yield from (Batch(due={task_id}) for task_id in self.due)
+
+    def task_ids(self) -> set[str]:
+        """Every task that this touches."""
+        touched = set(self.due)
+        touched.update(manual.task_id for manual in self.manual)
+        touched.update(retry.execution.task_id for retry in self.retries.values())
+        touched.update(end.task_id for end in self.ends.values())
+        return touched
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorded:
+    """What a committed batch came to."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    rows: dict[str, TaskRow] = field(default_factory=dict)
+    next_fires: dict[str, datetime | None] = field(default_factory=dict)
+    added: list[Execution] = field(default_factory=list)
+    answers: list[tuple[Manual, Execution | TaskserviceError]] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    planned: dict[str, Retry] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+
+class Claims:
+    """The decisions on a batch at one moment, over rows that are locked.
+
+    `owner` is who will run what is claimed; `instances` how many of each task are occupied. What
+    is decided goes into `done`.
+    """
+
+    def __init__(
+        self, done: Recorded, instances: dict[str, int], *, owner: str, now: datetime
+    ) -> None:
+        self._done = done
+        self._instances = instances
+        self._owner = owner
+        self._now = now
+
+    def claim(self, batch: Batch) -> None:
+        """Decide on all that wants to begin."""
+        for retry in batch.retries.values():
+            self._retry(retry)
+        for wish in batch.manual:
+            self._done.answers.append((wish, self._manual(wish)))
+        for task_id in sorted(batch.due & self._done.rows.keys()):
+            self._due(task_id)
+
+    def _due(self, task_id: str) -> None:
+        done, now, instances = self._done, self._now, self._instances
+        row, entry = done.rows[task_id], done.entries[task_id]
+        first = row.next_run_time
+        if row.paused or row.retired or first is None or first > now:
+            return
+        task = entry.task
+        fires, done.next_fires[task_id] = account(
+            entry.trigger, first, now,
+            coalesce=task.coalesce, grace=task.misfire_grace_time, jitter=entry.trigger.jitter,
+        )  # fmt: skip
+        for fire in fires:
+            execution = self._begin(task_id, scheduled_time=fire.scheduled_time, folded=fire.folded)
+            late = (now - fire.scheduled_time).total_seconds()
+            if fire.missed:
+                grace = task.misfire_grace_time
+                execution = _never_ran(
+                    execution, "missed", f"{late:.1f} s late, and {grace} s are allowed"
+                )
+            elif instances.get(task_id, 0) >= task.max_instances:
+                execution = _never_ran(execution, "skipped", _busy(task))
+            else:
+                instances[task_id] = instances.get(task_id, 0) + 1
+            done.added.append(execution)
+
+    def _manual(self, wish: Manual) -> Execution | TaskserviceError:
+        done, instances = self._done, self._instances
+        row = done.rows.get(wish.task_id)
+        if row is None:
+            return NotFound(f"no task {wish.task_id!r}")
+        if row.retired:
+            return Conflict("the task is retired: its declaration is gone")
+        task = done.entries[row.id].task
+        if instances.get(row.id, 0) >= task.max_instances:
+            return Conflict(_busy(task))
+        instances[row.id] = instances.get(row.id, 0) + 1
+        execution = self._begin(row.id, triggered_by=wish.by, func_args=wish.func_args)
+        done.added.append(execution)
+        return execution
+
+    def _retry(self, retry: Retry) -> None:
+        done, now, instances = self._done, self._now, self._instances
+        before = retry.execution
+        row = done.rows.get(before.task_id)
+        # One that waits no more was made already, by another process or in a commit whose answer
+        # was lost. Who pauses a task wants it to stop, other attempts too.
+        made = before.id not in done.waiting
+        if made or row is None or row.retired or (row.paused and before.triggered_by == "schedule"):
+            done.dropped.add(before.id)
+            return
+        if instances.get(row.id, 0) >= done.entries[row.id].task.max_instances:
+            done.planned[before.id] = replace(retry, due=now + BUSY_AGAIN)
+            return
+        instances[row.id] = instances.get(row.id, 0) + 1
+        done.dropped.add(before.id)
+        done.added.append(
+            self._begin(
+                row.id,
+                scheduled_time=before.scheduled_time,
+                triggered_by=before.triggered_by,
+                attempt=before.attempt + 1,
+                func_args=before.func_args,
+                recovered=before.recovered or (before.error or "").startswith("interrupted:"),
+            )
+        )  # fmt: skip
+
+    def _begin(self, task_id: str, **more: Any) -> Execution:
+        return Execution(
+            id=new_id(), task_id=task_id, start_time=self._now, status="running",
+            owner=self._owner, **more,
+        )  # fmt: skip
+
+
+def plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -> None:
+    """Plan another attempt of an execution that has ended, if there is to be one."""
+    task, task_row = done.entries[end.task_id].task, done.rows[end.task_id]
+    if end.status != "failed" or task_row.retired:
+        return
+    wait: float | None = None
+    if (end.error or "").startswith("interrupted:"):
+        wait = 0 if task.recover and not row.recovered else None
+    elif task.retries:
+        wait = task.retries.wait(row.attempt)
+    if wait is not None:
+        execution = replace(row, status=end.status, error=end.error)
+        due = now + timedelta(seconds=wait)
+        done.planned[end.id] = Retry(execution=execution, due=due)
+
+
+def progress_of(done: Recorded, running: set[str]) -> list[Progress]:
+    """What is to be written in the tasks' rows; `running` are those with a running execution."""
+    progress = []
+    for row in done.rows.values():
+        next_run_time = done.next_fires.get(row.id, row.next_run_time)
+        outcome = done.outcomes.get(row.id, row.last_outcome)
+        status = task_status(
+            running=row.id in running,
+            paused=row.paused or row.retired,
+            next_run_time=next_run_time,
+            last_outcome=outcome,
+        )
+        now = Progress(id=row.id, next_run_time=next_run_time, status=status, last_outcome=outcome)
+        before = Progress(
+            id=row.id, next_run_time=row.next_run_time, status=row.status,
+            last_outcome=row.last_outcome,
+        )  # fmt: skip
+        if now != before:
+            progress.append(now)
+    return progress
+
+
+def make_entry(state: TaskState, zone: tzinfo) -> Entry:
+    """An entry for a task as it stands in the table."""
+    return Entry(state=state, trigger=trigger_of(state.task, state.anchor, zone))
+
+
+def started(recorded: Recorded) -> Iterable[Started]:
+    """The executions of a committed batch that are to run."""
+    for execution in recorded.added:
+        if execution.status == "running":
+            yield Started(execution=execution, entry=recorded.entries[execution.task_id])
+
+
+def _never_ran(execution: Execution, status: str, story: str) -> Execution:
+    return replace(
+        execution, status=status, end_time=execution.start_time, owner=None,
+        error=f"{status}: {story}",
+    )  # fmt: skip
+
+
+def _busy(task: Task) -> str:
+    return f"all {task.max_instances} instances were busy"
+
+
+def is_long_due(row: TaskRow, now: datetime) -> bool:
+    """Whether a task's next fire is so long past that many may have come since."""
+    return row.next_run_time is not None and now - row.next_run_time > LONG_DUE

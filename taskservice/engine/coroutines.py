@@ -1,0 +1,124 @@
+"""The event loop that one worker thread runs its coroutines on, one execution at a time."""
+
+import asyncio
+import contextlib
+import contextvars
+import selectors
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar, cast
+
+LEFTOVER_GRACE = 5.0
+"""Seconds that tasks which a function left behind get to end once they are cancelled."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class Coroutines:
+    """Runs awaitables on a plain asyncio loop, which is made when first needed and kept.
+
+    Belongs to one thread. Tasks that an execution leaves behind are cancelled before
+    the next one begins.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Future[Any]] = set()
+
+    def run(
+        self,
+        awaitable: Awaitable[object],
+        context: contextvars.Context,
+        started: Callable[[Callable[[], None]], None],
+    ) -> object:
+        """Wait for an awaitable, and return or raise what it does.
+
+        `started` is called first, with a function that cancels it: from any thread,
+        and without effect once it has ended.
+        """
+        loop = self._loop = self._loop or self._open()
+        main = asyncio.Task(awaited(awaitable), loop=loop, context=context)
+
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(main.cancel)
+
+        started(cancel)
+        try:
+            return loop.run_until_complete(main)
+        finally:
+            leftovers = [task for task in (main, *self._tasks) if not task.done()]
+            if leftovers:
+                self._end(loop, leftovers)
+            self._tasks.clear()
+
+    def close(self) -> None:
+        """Close the loop; a later `run` opens another."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def _open(self) -> asyncio.AbstractEventLoop:
+        # A poll selector needs no descriptor of its own: there may be many of these loops.
+        loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+        loop.set_task_factory(cast(Any, self._task))
+        loop.set_default_executor(_DaemonThreads())
+        return loop
+
+    def _task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, _Result],
+        **options: Any,
+    ) -> asyncio.Task[_Result]:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        # asyncio.all_tasks() would look at the tasks of all threads, each time.
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _end(
+        self, loop: asyncio.AbstractEventLoop, leftovers: list[asyncio.Future[object]]
+    ) -> None:
+        for task in leftovers:
+            task.cancel()
+        # A task that raises SystemExit, or stops the loop, ends this wait early.
+        with contextlib.suppress(BaseException):
+            loop.run_until_complete(asyncio.wait(leftovers, timeout=LEFTOVER_GRACE))
+        if not all(task.done() for task in leftovers):
+            self.close()
+
+
+async def awaited(awaitable: Awaitable[object]) -> object:
+    """Make a coroutine of anything that can be awaited."""
+    return await awaitable
+
+
+class _DaemonThreads(ThreadPoolExecutor):
+    """What `asyncio.to_thread` uses: a daemon thread per call.
+
+    The threads of a usual pool are waited for at the interpreter's exit: one that
+    is stuck would hold it. asyncio takes nothing but a ThreadPoolExecutor.
+    """
+
+    def submit(
+        self,
+        fn: Callable[_Arguments, _Result],
+        /,
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> Future[_Result]:
+        future: Future[_Result] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="taskservice-to-thread", daemon=True).start()
+        return future

@@ -1,0 +1,385 @@
+"""The engine: what is scheduled follows the table, and what runs is recorded in it."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import structlog
+
+from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
+from taskservice.domain.state import TaskState, expected_fire
+from taskservice.domain.trigger import jitter_delay
+from taskservice.engine import output, owner
+from taskservice.engine.claims import (
+    Batch,
+    Entry,
+    Manual,
+    Recorded,
+    make_entry,
+    started,
+)
+from taskservice.engine.executor import Executor
+from taskservice.engine.functions import Functions
+from taskservice.engine.recorder import Recorder
+from taskservice.engine.repeat import repeat
+from taskservice.engine.runner import Runner
+from taskservice.engine.scheduler import Scheduler
+from taskservice.storage import executions as log
+from taskservice.storage import tasks as store
+from taskservice.storage.database import Connection, Database
+from taskservice.storage.executions import Execution, Retry
+from taskservice.storage.rows import chunks, new_id
+
+RECONCILE_SECONDS = 30.0
+"""How often the whole table is compared with what is scheduled, whatever notices were given."""
+
+STOP_SECONDS = 15.0
+"""How long what is being written at a stop may take: longer than the database's time limits."""
+
+_RETRY_KEY = "\0retry:"  # No task id begins with a control character.
+
+log_ = structlog.get_logger()
+
+
+class Engine:
+    """Schedules the tasks of a database and executes them in this process.
+
+    `functions` are those that tasks may call; `executors` are by name, `default_executor` is for
+    tasks that name none; `zone` is that of times which name none.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        functions: Functions,
+        executors: Mapping[str, Executor],
+        *,
+        default_executor: str,
+        zone: tzinfo,
+    ) -> None:
+        self._database = database
+        self._executors = executors
+        self._zone = zone
+        self._entries: dict[str, Entry] = {}
+        self._retries: dict[str, Retry] = {}
+        self.owner = new_id()
+        self._scheduler = Scheduler(self._on_due)
+        self._recorder = Recorder(
+            database,
+            zone=zone,
+            owner=lambda: self.owner,
+            entries=self._entries,
+            done=self._recorded,
+            recover=self._find_lost,
+        )
+        self._runner = Runner(
+            functions,
+            executors,
+            default_executor=default_executor,
+            end=self._recorder.end,
+            release=self._recorder.release,
+        )
+        self._reading = asyncio.Lock()
+        self._loops: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self._saved: dict[str, list[asyncio.Future[None]]] = {}
+
+    async def start(self) -> None:
+        """Close what dead processes left open, schedule every task, and begin to fire."""
+        output.install()
+        name = owner.process_name()
+        await self._database.write(
+            lambda connection: log.register_owner(connection, self.owner, name, owner.LEASE_SECONDS)
+        )
+        await self._close_dead()
+        self._scheduler.start()
+        await self._reconcile_all()
+        self._loops = [
+            asyncio.create_task(self._recorder.run()),
+            asyncio.create_task(repeat(self._stop, owner.RENEW_SECONDS, self._keep_alive)),
+            asyncio.create_task(repeat(self._stop, RECONCILE_SECONDS, self._reconcile_all)),
+        ]
+
+    @property
+    def firing(self) -> bool:
+        """Whether due fires are taken."""
+        return bool(self._loops) and self._recorder.claiming
+
+    async def reconcile(self, task_ids: Sequence[str]) -> None:
+        """Make what is scheduled of these tasks agree with the table."""
+        if not self._recorder.claiming:
+            return
+        # One reads and adopts at a time, or what was read first could be adopted last.
+        async with self._reading:
+            async with self._database.read() as connection:
+                states = await store.states_of(connection, task_ids)
+            self._adopt(states.values())
+            for task_id in set(task_ids) - states.keys():
+                self._runner.drop(task_id)
+                self._forget(task_id)
+
+    async def claim(self, task_ids: Iterable[str]) -> None:
+        """Claim what is due of these tasks before they are changed; raises `Unavailable`."""
+        if not self._recorder.claiming:
+            raise Unavailable("the service is stopping")
+        await self._recorder.claim(task_ids)
+
+    async def trigger(
+        self, task_id: str, func_args: Mapping[str, Any] | None, *, by: str
+    ) -> Execution:
+        """Run a task now; the execution, once its row is committed.
+
+        Raises `NotFound`, `Conflict` when all instances are busy, and `Unavailable`.
+        """
+        if not self._recorder.claiming:
+            raise Unavailable("the service is stopping")
+        answer: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
+        args = None if func_args is None else dict(func_args)
+        self._recorder.manual(Manual(task_id=task_id, func_args=args, by=by, answer=answer))
+        return await answer
+
+    async def cancel(self, execution_id: str, *, by: str) -> None:
+        """Stop a running execution; returns when its row says so. Raises `Conflict`."""
+        if self._runner.cancel(execution_id, by) is None:
+            raise Conflict("the execution does not run (any more) in this process")
+        saved = asyncio.get_running_loop().create_future()
+        self._saved.setdefault(execution_id, []).append(saved)
+        await saved
+
+    def output_of(self, execution_id: str) -> str | None:
+        """What an execution that runs here has printed so far."""
+        return self._runner.output_of(execution_id)
+
+    async def drain(self, grace: float) -> None:
+        """Take no new fire, give running executions `grace` seconds, and mark the rest."""
+        self._recorder.claiming = False
+        self._scheduler.stop()
+        try:
+            # What is being claimed at this moment runs too: it is waited for as the others are.
+            async with asyncio.timeout(grace):
+                await self._recorder.settled()
+                await self._runner.idle()
+        except TimeoutError:
+            for running in list(self._runner.running.values()):
+                self._runner.interrupt(running, "the service stopped")
+        try:
+            await asyncio.wait_for(self._recorder.settled(), 5)
+        except TimeoutError:
+            log_.error("ends_not_recorded", executions=sorted(self._runner.running))
+
+    async def stop(self) -> None:
+        """End everything; what still runs is found to be dead by whoever starts next."""
+        self._recorder.stop()
+        self._scheduler.stop()
+        self._stop.set()
+        if self._loops:
+            # A transaction cut off in its midst leaves a connection in nobody's hands.
+            _, stuck = await asyncio.wait(self._loops, timeout=STOP_SECONDS)
+            for loop in stuck:
+                loop.cancel()
+            await asyncio.gather(*self._loops, return_exceptions=True)
+        for executor in self._executors.values():
+            await executor.close()
+        output.uninstall()
+
+    def _on_due(self, task_id: str) -> None:
+        entry = self._entries.get(task_id)
+        if entry is None:
+            return
+        fire = entry.state.next_run_time
+        if entry.trigger.jitter and fire:
+            late = (datetime.now(UTC) - fire).total_seconds()
+            delay = jitter_delay(entry.trigger, task_id, fire) - late
+            asyncio.get_running_loop().call_later(max(delay, 0), self._recorder.due, task_id)
+        else:
+            self._recorder.due(task_id)
+
+    def _recorded(self, batch: Batch, recorded: Recorded) -> None:
+        for one in started(recorded):
+            self._runner.start(one.execution, one.entry.task)
+        for wish, answer in recorded.answers:
+            if wish.answer.done():
+                continue
+            if isinstance(answer, TaskserviceError):
+                wish.answer.set_exception(answer)
+            else:
+                wish.answer.set_result(answer)
+        for execution_id in batch.ends.keys() & self._saved.keys():
+            for saved in self._saved.pop(execution_id):
+                if not saved.done():
+                    saved.set_result(None)
+        for execution_id in recorded.dropped:
+            self._retries.pop(execution_id, None)
+        for retry in recorded.planned.values():
+            self._plan(retry)
+        for task_id in batch.due | recorded.next_fires.keys():
+            row = recorded.rows.get(task_id)
+            if row is None or row.paused or row.retired:
+                self._forget(task_id)
+                continue
+            next_run_time = recorded.next_fires.get(task_id, row.next_run_time)
+            state = replace(recorded.entries[task_id].state, next_run_time=next_run_time)
+            self._schedule(replace(recorded.entries[task_id], state=state))
+
+    def _plan(self, retry: Retry) -> None:
+        key = _RETRY_KEY + retry.execution.id
+        self._retries[retry.execution.id] = retry
+        self._scheduler.once(key, retry.due, self._on_retry)
+
+    def _on_retry(self, key: str) -> None:
+        retry = self._retries.get(key.removeprefix(_RETRY_KEY))
+        if retry:
+            self._recorder.retry(retry)
+
+    def _adopt(self, states: Iterable[TaskState]) -> None:
+        with self._scheduler.quiet():
+            for state in states:
+                entry = self._entries.get(state.id)
+                known = entry and (entry.state.etag, entry.state.anchor)
+                if entry is None or known != (state.etag, state.anchor):
+                    entry = make_entry(state, self._zone)
+                self._schedule(replace(entry, state=state))
+
+    def _schedule(self, entry: Entry) -> None:
+        state = entry.state
+        if state.next_run_time is None or state.task.paused or state.retired_at:
+            self._forget(state.id)
+            return
+        known = self._entries.get(state.id)
+        self._entries[state.id] = entry
+        same = known is not None and known.trigger is entry.trigger
+        if not same or self._scheduler.next_fire(state.id) != state.next_run_time:
+            self._scheduler.set(state.id, state.next_run_time, entry.trigger)
+
+    def _forget(self, task_id: str) -> None:
+        self._entries.pop(task_id, None)
+        self._scheduler.remove(task_id)
+
+    async def _reconcile_all(self) -> None:
+        async with self._reading:
+            async with self._database.read() as connection:
+                fires = await store.fires_known(connection)
+                differ = [
+                    task_id for task_id, (etag, when) in fires.items()
+                    if not self._is_scheduled(task_id, etag, when)
+                ]  # fmt: skip
+                states = await store.states_of(connection, differ)
+                waiting = await log.retries(connection)
+            for task_id in self._entries.keys() - fires.keys():
+                self._forget(task_id)
+            self._adopt(states.values())
+            self._plan_unknown(waiting)
+        await self._mend({key: state for key, state in states.items() if state.next_run_time})
+
+    def _plan_unknown(self, waiting: Iterable[Retry]) -> None:
+        for retry in waiting:
+            if self._scheduler.next_fire(_RETRY_KEY + retry.execution.id) is None:
+                self._plan(retry)
+
+    def _is_scheduled(self, task_id: str, etag: str, when: datetime) -> bool:
+        entry = self._entries.get(task_id)
+        return (
+            entry is not None
+            and entry.state.etag == etag
+            and self._scheduler.next_fire(task_id) == when
+        )
+
+    async def _mend(self, states: Mapping[str, TaskState]) -> None:
+        """Move the next fires that their triggers no longer have (the default zone changed)."""
+        now = datetime.now(UTC)
+        wrong = {}
+        for piece in chunks(list(states.values()), 200):
+            for state in piece:
+                expected = expected_fire(state, now=now, zone=self._zone)
+                if expected != state.next_run_time:
+                    wrong[state.id] = expected
+            await asyncio.sleep(0)
+        if not wrong:
+            return
+
+        async def move(connection: Connection) -> None:
+            rows = await log.lock_tasks(connection, wrong.keys())
+            progress = [
+                log.Progress(
+                    id=row.id, next_run_time=wrong[row.id], status=row.status,
+                    last_outcome=row.last_outcome,
+                )
+                for row in rows.values()
+                if (row.etag, row.next_run_time) == (
+                    states[row.id].etag, states[row.id].next_run_time
+                )
+            ]  # fmt: skip
+            await log.advance(connection, progress)
+
+        await self._database.write(move)
+        await self.reconcile(list(wrong))
+
+    async def _find_lost(self) -> None:
+        """Run the executions that are ours in the log and unknown here."""
+        async with self._database.read() as connection:
+            mine = await log.owned(connection, self.owner)
+            lost = [
+                execution for execution in mine.values()
+                if execution.status == "running"
+                and execution.id not in self._runner.running
+                and not self._recorder.has_ended(execution.id)
+            ]  # fmt: skip
+            states = await store.states_of(connection, [e.task_id for e in lost])
+            waiting = await log.retries(connection)
+        for execution in lost:
+            if execution.task_id in states:
+                self._runner.start(execution, states[execution.task_id].task)
+        self._plan_unknown(waiting)
+
+    async def _keep_alive(self) -> None:
+        name, mine = owner.process_name(), self.owner
+        seconds = owner.LEASE_SECONDS
+        alive = await self._database.write(
+            lambda connection: log.renew_lease(connection, mine, name, seconds)
+        )
+        if not alive:
+            # Somebody took us for dead and closed what ran, which is lost to us now; what was
+            # begun since is ours, and would be nobody's under a new name.
+            log_.error("lease_lost", owner=mine)
+            await self._database.write(
+                lambda connection: log.register_owner(connection, mine, name, seconds)
+            )
+        await self._close_dead()
+
+    async def _close_dead(self) -> None:
+        """Close the executions of processes that are gone; on SQLite that is every other one."""
+        async with self._database.read() as connection:
+            owners = await log.owners(connection)
+        for owner_id, (name, expired) in owners.items():
+            if owner_id == self.owner:
+                continue
+            if self._database.is_sqlite or expired or owner.is_dead(name):
+                await self._close(owner_id, name)
+
+    async def _close(self, owner_id: str, name: str) -> None:
+        async with self._database.read() as connection:
+            held = await log.owned(connection, owner_id)
+        process = ":".join(name.split(":")[:2])
+        now = datetime.now(UTC)
+        batch = Batch(
+            ends={
+                execution.id: replace(
+                    execution,
+                    status="failed",
+                    end_time=max(now, execution.start_time),
+                    owner=None,
+                    error=f"interrupted: its process {process} died",
+                )
+                for execution in held.values()
+                if execution.status == "running"
+            },
+            releases={e.id for e in held.values() if e.status != "running"},
+        )
+        recorded = await self._recorder.record(batch, owner=owner_id)
+        await self._database.write(lambda connection: log.forget_owner(connection, owner_id))
+        for retry in recorded.planned.values():
+            self._plan(retry)
+        if held:
+            log_.warning("dead_process_closed", process=process, executions=len(held))

@@ -1,0 +1,159 @@
+"""What every executor takes and gives: a call, a handle on it, and how it came out."""
+
+import json
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol
+
+from taskservice import Execution
+
+LIMIT = 60 * 1024
+"""The longest result and error, in bytes of UTF-8: both fit a TEXT column."""
+
+RESULT_MARK = " [result cut at 60 KiB]"
+ERROR_MARK = "\n[error cut at 60 KiB]"
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A function to call for an execution.
+
+    `func_args` has its placeholders filled in. `function` is what `func_path`
+    stands for; an executor that runs elsewhere finds it there itself.
+    """
+
+    execution: Execution
+    func_path: str
+    func_args: Mapping[str, object]
+    function: Callable[..., object] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a call ended.
+
+    `returned`: `result` is the value as JSON text. `raised`: `error` is
+    `Type: message`, then the traceback from the user's function on. `died`: its
+    process ended without an answer, and `error` says how. `stopped`: it ended
+    because `stop()` was called.
+    """
+
+    kind: Literal["returned", "raised", "died", "stopped"]
+    result: str | None = None
+    error: str | None = None
+
+
+class Handle(Protocol):
+    """A call that was started."""
+
+    def output(self) -> str:
+        """Return what it has printed and logged so far, cut at 64 KiB."""
+
+    def stop(self) -> None:
+        """Ask it to end; called on the event loop, and more than once does no harm.
+
+        A process is killed with its process group and a coroutine cancelled. For a
+        plain function on a thread nothing can be done.
+        """
+
+
+class Executor(Protocol):
+    """A place where functions run."""
+
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> Handle:
+        """Start a call without waiting for anything; called on the event loop.
+
+        `done` is called once, on the event loop, when the function has really
+        ended, after a `stop()` too. Raises RuntimeError after `close()`.
+        """
+
+    async def close(self) -> None:
+        """Give up idle threads and processes, and kill the running processes.
+
+        What still waited to run is `stopped`.
+        """
+
+
+def returned(value: object) -> Outcome:
+    """Make the outcome of a function that returned `value`; never raises.
+
+    What JSON has no form for becomes a string: `str` of a single thing (a date, a
+    not-a-number), `repr` of the whole where that doesn't help.
+    """
+    return Outcome(kind="returned", result=_fit(_json(value)))
+
+
+def raised(error: BaseException) -> Outcome:
+    """Make the outcome of a function that raised; never raises itself."""
+    kind, message = type(error).__qualname__, _shown(str, error)
+    text = f"{kind}: {message}" if message else kind
+    trace = _users_part(error.__traceback__)
+    if trace is not None:
+        try:
+            text += "\n" + "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+        except Exception:
+            text += "\n[its traceback can't be shown]"
+    return Outcome(kind="raised", error=cut(text, LIMIT, ERROR_MARK))
+
+
+def cut(text: str, limit: int, mark: str) -> str:
+    """Return `text` without lone surrogates and, when over `limit` bytes, cut with a mark."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return data.decode("utf-8")
+    return data[: limit - len(mark.encode())].decode("utf-8", "ignore") + mark
+
+
+def _json(value: object) -> str:
+    try:
+        return _encoder.encode(value)
+    except ValueError:  # a not-a-number, an infinity, or a value that contains itself
+        try:
+            return _encoder.encode(_without_nan(value))
+        except BaseException:
+            return _encoder.encode(_shown(repr, value))
+    except BaseException:
+        return _encoder.encode(_shown(repr, value))
+
+
+def _fit(text: str) -> str:
+    data = text.encode("utf-8", "replace")
+    if len(data) <= LIMIT:
+        return data.decode("utf-8")
+    # Quoting makes text longer, at most six times: shorten until the quoted text fits.
+    limit = LIMIT
+    while len((quoted := _encoder.encode(cut(text, limit, RESULT_MARK))).encode()) > LIMIT:
+        limit = limit * 7 // 8
+    return quoted
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {_without_nan(key): _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return value
+
+
+def _shown(show: Callable[[object], str], value: object) -> str:
+    try:
+        return show(value)
+    except BaseException:
+        return f"<{type(value).__qualname__} that can't be shown>"
+
+
+def _users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Skip the frames of the service and of asyncio that stand before the user's function."""
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if not module.startswith(("taskservice.engine.", "asyncio.")):
+            break
+        trace = trace.tb_next
+    return trace

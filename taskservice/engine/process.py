@@ -1,0 +1,260 @@
+"""The `process` executor: each execution in a worker process of its own, which can be killed.
+
+The processes are forked from multiprocessing's fork server, which has the worker's side
+imported already, so one starts within milliseconds; a fork of the service itself, which
+has threads, would not be safe. A thread per execution waits for its process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import pickle
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from multiprocessing.connection import Connection, wait
+
+from taskservice.engine.executor import Call, Outcome
+from taskservice.engine.output import Output
+from taskservice.engine.worker import MESSAGE_LIMIT, Order, decode
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 64 * 1024
+
+
+class _Job:
+    """One call and, once it is started, its process."""
+
+    __slots__ = ("_lock", "_pid", "call", "done", "executor", "gone", "printed", "stopping")
+
+    def __init__(
+        self, executor: "ProcessExecutor", call: Call, done: Callable[[Outcome], None]
+    ) -> None:
+        self.executor = executor
+        self.call = call
+        self.done = done
+        self.printed = Output()
+        self.gone = asyncio.Event()
+        self.stopping = False
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+
+    def output(self) -> str:
+        return self.printed.text()
+
+    def stop(self) -> None:
+        with self._lock:
+            self.stopping = True
+            if self._pid is not None:
+                _kill(self._pid)
+        self.executor.drop(self)
+
+    def runs_as(self, pid: int | None) -> None:
+        """Take note of the process; None when it is gone, so that no other is killed for it."""
+        with self._lock:
+            self._pid = pid
+            if self.stopping and pid is not None:
+                _kill(pid)
+
+
+class ProcessExecutor:
+    """Runs functions in worker processes; see `Executor`.
+
+    `patterns` are those of the functions that may be called: each worker finds its
+    function by itself, with this process's `sys.path`. At most `limit` processes
+    live at a time; further calls wait their turn in order. A worker, and what it
+    started in its process group, does not outlive its execution or this process.
+    """
+
+    def __init__(self, patterns: Sequence[str], *, limit: int = 64) -> None:
+        self._patterns = tuple(patterns)
+        self._limit = limit
+        self._waiting: deque[_Job] = deque()
+        self._live: set[_Job] = set()
+        self._closed = False
+        multiprocessing.set_forkserver_preload(["taskservice.engine.worker"])
+
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> _Job:
+        """Start a call, as `Executor.start` has it; `call.function` is not looked at."""
+        if self._closed:
+            raise RuntimeError("the process executor is closed")
+        job = _Job(self, call, done)
+        self._waiting.append(job)
+        self._next()
+        return job
+
+    def drop(self, job: _Job) -> None:
+        """End a call that still waits its turn; on the event loop."""
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(job)
+            asyncio.get_running_loop().call_soon(self._tell, job, Outcome(kind="stopped"))
+
+    async def close(self) -> None:
+        """Kill all workers and wait until they are gone.
+
+        The fork server, which this process's other uses of multiprocessing share,
+        ends with this process.
+        """
+        self._closed = True
+        jobs = [*self._waiting, *self._live]
+        for job in jobs:
+            job.stop()
+        for job in jobs:
+            await job.gone.wait()
+
+    def _next(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting and len(self._live) < self._limit:
+            job = self._waiting.popleft()
+            self._live.add(job)
+            threading.Thread(
+                target=self._attend, args=(job, loop), name="taskservice-process", daemon=True
+            ).start()
+
+    def _attend(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+        """See one process through its life; on a thread."""
+        outcome = _run(job, self._patterns)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._ended, job, outcome)
+
+    def _ended(self, job: _Job, outcome: Outcome) -> None:
+        self._live.discard(job)
+        self._next()
+        self._tell(job, outcome)
+
+    def _tell(self, job: _Job, outcome: Outcome) -> None:
+        job.gone.set()
+        try:
+            job.done(outcome)
+        except Exception:
+            log.exception("outcome_not_taken: execution=%s", job.call.execution.id)
+
+
+def _run(job: _Job, patterns: tuple[str, ...]) -> Outcome:
+    with ExitStack() as resources:
+        try:
+            worker = _Worker(job, patterns, resources)
+        except Exception as error:
+            return Outcome(kind="died", error=f"the worker process could not be started: {error}")
+        try:
+            ended = worker.follow()
+        finally:
+            job.runs_as(None)
+        if worker.outcome is not None:
+            return worker.outcome
+        return Outcome(kind="stopped") if job.stopping else Outcome(kind="died", error=ended)
+
+
+class _Worker:
+    """A worker process seen from here: its three pipes, and the one that keeps it alive."""
+
+    def __init__(self, job: _Job, patterns: tuple[str, ...], resources: ExitStack) -> None:
+        self.outcome: Outcome | None = None
+        self._printed = job.printed
+        order = pickle.dumps(
+            Order(
+                execution=job.call.execution,
+                func_path=job.call.func_path,
+                func_args=dict(job.call.func_args),
+                patterns=patterns,
+            )
+        )
+        with ExitStack() as childs:
+            self._answer, childs_answer = multiprocessing.Pipe(duplex=False)
+            resources.enter_context(self._answer)
+            childs.enter_context(childs_answer)
+            self._output, childs_output = os.pipe()
+            resources.callback(os.close, self._output)
+            childs.callback(os.close, childs_output)
+            self._status, lifeline = _fork([childs_answer.fileno(), childs_output])
+            resources.callback(os.close, self._status)
+            resources.callback(os.close, lifeline)
+        self._pid = multiprocessing.forkserver.read_signed(self._status)
+        job.runs_as(self._pid)
+        # What has no chance to arrive, since the process is gone, is told by its status.
+        with contextlib.suppress(BrokenPipeError):
+            _write(lifeline, pickle.dumps({"sys_path": sys.path}) + order)
+
+    def follow(self) -> str:
+        """Take what comes until the process is gone, and return how it ended, in words."""
+        sources: list[Connection | int] = [self._answer, self._output, self._status]
+        while True:
+            ready = wait(sources)
+            if self._output in ready and not self._take_output():
+                sources.remove(self._output)
+            if self._answer in ready:
+                self._take_answer()
+                sources.remove(self._answer)
+            if self._status in ready:
+                break
+        try:
+            ended = _told(multiprocessing.forkserver.read_signed(self._status))
+        except EOFError:
+            _kill(self._pid)
+            ended = "the worker process ended with the fork server that had started it"
+        # What it had started lives on in its group if it died before it could end that.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._pid, signal.SIGKILL)
+        os.set_blocking(self._output, False)
+        with contextlib.suppress(BlockingIOError):
+            while self._take_output():
+                pass
+        if self._answer in sources and self._answer.poll():
+            self._take_answer()
+        return ended
+
+    def _take_output(self) -> bool:
+        chunk = os.read(self._output, _CHUNK)
+        self._printed.add(chunk)
+        return bool(chunk)
+
+    def _take_answer(self) -> None:
+        try:
+            self.outcome = decode(self._answer.recv_bytes(MESSAGE_LIMIT))
+        except EOFError:
+            pass  # the process ended without an answer
+        except (OSError, ValueError):
+            # The function wrote into this pipe itself: nothing that comes after makes sense.
+            _kill(self._pid)
+
+
+def _fork(descriptors: list[int]) -> tuple[int, int]:
+    """Have the fork server make a worker with these descriptors.
+
+    Returns a descriptor that tells its process id and, in the end, its exit code,
+    and one that takes what it shall run. Unlike `multiprocessing.Process` this
+    doesn't import the main module of this process in each worker.
+    """
+    return multiprocessing.forkserver.connect_to_new_process(descriptors)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _told(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"the worker process ended with exit status {exit_code}"
+    try:
+        name = f" ({signal.Signals(-exit_code).name})"
+    except ValueError:
+        name = ""
+    return f"the worker process ended by signal {-exit_code}{name}"
+
+
+def _kill(pid: int) -> None:
+    """Kill a process group, or the process alone while it hasn't made its group yet."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,325 @@
+"""One writer records what begins and ends: all that happens within a moment is one transaction.
+
+A fire is claimed by its row, in the same transaction that moves its task's `next_run_time` on;
+only when that is committed does it run.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, tzinfo
+
+import structlog
+
+from taskservice.domain.errors import Unavailable
+from taskservice.domain.run import Outcome
+from taskservice.engine.claims import (
+    Batch,
+    Claims,
+    Entry,
+    Manual,
+    Recorded,
+    is_long_due,
+    make_entry,
+    plan_retry,
+    progress_of,
+)
+from taskservice.storage import executions as log
+from taskservice.storage import tasks as store
+from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage.executions import Execution, Retry, TaskRow
+
+REFUSALS = 3
+"""How often a database that can be read may refuse a batch before its parts go one by one."""
+
+REFUSED_AGAIN = 5.0
+"""Seconds until the one that it refuses is tried again; the others don't wait for it."""
+
+_OUTCOMES: dict[str, Outcome] = {
+    "completed": "completed", "failed": "failed", "cancelled": "cancelled",
+}  # fmt: skip
+
+log_ = structlog.get_logger()
+
+
+class Recorder:
+    """The bounded writer behind the engine: one transaction at a time.
+
+    `entries` is the engine's memory of tasks; `done` is called with what each commit came to, on
+    the event loop, before the next transaction begins. `recover` is called before the first one
+    after an outage, to find what a commit did whose answer was lost.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        zone: tzinfo,
+        owner: Callable[[], str],
+        entries: dict[str, Entry],
+        done: Callable[[Batch, Recorded], None],
+        recover: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._zone = zone
+        self._owner = owner
+        self._entries = entries
+        self._done = done
+        self._recover = recover
+        self._waiting = Batch()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._doubtful = False
+        self._refused = 0
+        self._unrecorded: set[str] = set()
+        self._stopping = False
+        self.claiming = True
+
+    def due(self, task_id: str) -> None:
+        """A task's next fire has come."""
+        self._waiting.due.add(task_id)
+        self._notify()
+
+    async def claim(self, task_ids: Iterable[str]) -> None:
+        """Claim what is due of these tasks, now; raises `Unavailable`."""
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.due.update(task_ids)
+        self._waiting.told.append(told)
+        self._notify()
+        await told
+
+    def retry(self, retry: Retry) -> None:
+        """A failed execution's next attempt has come."""
+        self._waiting.retries[retry.execution.id] = retry
+        self._notify()
+
+    def manual(self, wish: Manual) -> None:
+        """Somebody wants a task to run."""
+        self._waiting.manual.append(wish)
+        self._notify()
+
+    def end(self, execution: Execution) -> None:
+        """An execution has ended as its fields say; an owner in them keeps its instance."""
+        self._unrecorded.add(execution.id)
+        self._waiting.ends[execution.id] = execution
+        self._notify()
+
+    def release(self, execution_id: str) -> None:
+        """The function of an execution that had ended in the log has returned at last."""
+        self._waiting.releases.add(execution_id)
+        self._notify()
+
+    def has_ended(self, execution_id: str) -> bool:
+        """Whether an execution has ended whose row doesn't say so yet."""
+        return execution_id in self._unrecorded
+
+    async def settled(self) -> None:
+        """Wait until nothing is left to record."""
+        await self._idle.wait()
+
+    def stop(self) -> None:
+        """Let `run` end after the transaction it is in; what still waits is not recorded."""
+        self.claiming = False
+        self._stopping = True
+        self._wake.set()
+
+    def _notify(self) -> None:
+        self._idle.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Record until `stop`. An outage keeps what waits and is tried again."""
+        try:
+            await self._run()
+        finally:
+            _refuse_all(self._waiting, Unavailable("the service is stopping"))
+
+    async def _run(self) -> None:
+        pause = 0.1
+        while True:
+            if not self._waiting:
+                self._idle.set()
+            await self._wake.wait()
+            self._wake.clear()
+            if self._stopping:
+                return
+            batch, self._waiting = self._waiting, Batch()
+            if not self.claiming:
+                batch.due.clear()
+                batch.retries.clear()
+            try:
+                await self._commit(batch)
+                pause = 0.1
+            except Unavailable as outage:
+                log_.warning("record_waits", reason=str(outage))
+                self._put_back(batch, outage)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            except asyncio.CancelledError:
+                _refuse_all(batch, Unavailable("the service is stopping"))
+                raise
+            except Exception as error:
+                # The loop must go on, and what is recorded must be found and run.
+                log_.exception("recorder_failed")
+                _refuse_all(batch, error)
+                self._doubtful = True
+
+    async def _commit(self, batch: Batch) -> None:
+        if self._doubtful:
+            # A commit whose answer was lost may have been done: its executions are ours to run.
+            await self._recover()
+            self._doubtful = False
+        if self._refused < REFUSALS:
+            try:
+                recorded = await self.record(batch)
+            except Unavailable:
+                self._refused += 1
+                raise
+            except Exception:
+                log_.exception("record_failed")
+            else:
+                self._take(batch, recorded)
+                return
+        # One of them can't be recorded: the others must not suffer by it.
+        self._refused = 0
+        for single in batch.singles():
+            await self._commit_single(single)
+        _tell(batch)
+
+    def _take(self, batch: Batch, recorded: Recorded) -> None:
+        self._refused = 0
+        self._unrecorded -= batch.ends.keys()
+        self._done(batch, recorded)
+        _tell(batch)
+
+    async def _commit_single(self, single: Batch) -> None:
+        try:
+            recorded = await self.record(single)
+        except Unavailable as outage:
+            for wish in single.manual:
+                _refuse(wish, outage)
+            single.manual.clear()
+            loop = asyncio.get_running_loop()
+            loop.call_later(REFUSED_AGAIN, self._put_back, single, outage)
+        except Exception as error:
+            log_.exception("record_refused", task_ids=sorted(single.task_ids()))
+            for wish in single.manual:
+                _refuse(wish, error)
+            for end in single.ends.values():
+                if end.output or end.result:
+                    story = f"raised: its output and result can't be stored: {error}"
+                    bare = replace(end, status="failed", output=None, result=None)
+                    self.end(replace(bare, error=story[:1000]))
+        else:
+            self._take(single, recorded)
+
+    def _put_back(self, batch: Batch, outage: Unavailable) -> None:
+        waiting = self._waiting
+        waiting.due |= batch.due
+        waiting.retries |= batch.retries
+        waiting.ends = batch.ends | waiting.ends
+        waiting.releases |= batch.releases
+        _refuse_all(batch, outage)
+        self._doubtful = True
+        self._notify()
+
+    async def record(self, batch: Batch, owner: str | None = None) -> Recorded:
+        """Record a batch; `owner` is whose executions end, if not this process's own."""
+        if not batch:
+            return Recorded()
+        mine = owner or self._owner()
+        try:
+            return await self._database.write(
+                lambda connection: self._record(connection, batch, mine, careful=False)
+            )
+        except Collision:
+            # A fire that has its row already: look which, instead of trusting next_run_time.
+            return await self._database.write(
+                lambda connection: self._record(connection, batch, mine, careful=True)
+            )
+
+    async def _record(
+        self, connection: Connection, batch: Batch, owner: str, *, careful: bool
+    ) -> Recorded:
+        now = datetime.now(UTC)
+        done = Recorded(rows=await log.lock_tasks(connection, batch.task_ids()))
+        done.entries = await self._entries_for(connection, done.rows)
+        await self._end(connection, batch, owner, now, done)
+        if batch.retries:
+            done.waiting = {retry.execution.id for retry in await log.retries(connection)}
+        busy = await log.occupied(connection, done.rows.keys())
+        instances = {task_id: count for task_id, (count, _) in busy.items()}
+        claims = Claims(done, instances, owner=self._owner(), now=now)
+        if any(is_long_due(done.rows[task_id], now) for task_id in batch.due & done.rows.keys()):
+            # There may be many fires to count.
+            await asyncio.to_thread(claims.claim, batch)
+        else:
+            claims.claim(batch)
+        if careful:
+            await self._leave_out_recorded(connection, done)
+        await log.add(connection, done.added)
+        await log.drop_retries(connection, done.dropped)
+        await log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
+        running = {task_id for task_id, (_, count) in busy.items() if count}
+        running.update(e.task_id for e in done.added if e.status == "running")
+        await log.advance(connection, progress_of(done, running))
+        return done
+
+    async def _entries_for(
+        self, connection: Connection, rows: dict[str, TaskRow]
+    ) -> dict[str, Entry]:
+        # Taken now: the engine may forget some of them while the others are read.
+        entries = {
+            row.id: self._entries[row.id]
+            for row in rows.values()
+            if row.id in self._entries and self._entries[row.id].state.etag == row.etag
+        }
+        states = await store.states_of(connection, list(rows.keys() - entries.keys()))
+        fresh = {task_id: make_entry(state, self._zone) for task_id, state in states.items()}
+        return entries | fresh
+
+    async def _end(
+        self, connection: Connection, batch: Batch, owner: str, now: datetime, done: Recorded
+    ) -> None:
+        if batch.ends:
+            mine = await log.owned(connection, owner, batch.ends.keys())
+            ended = [
+                end for end in batch.ends.values()
+                if end.id in mine and mine[end.id].status == "running"
+            ]  # fmt: skip
+            await log.finish(connection, ended)
+            for end in ended:
+                if end.task_id in done.rows:
+                    done.outcomes[end.task_id] = _OUTCOMES[end.status]
+                    plan_retry(end, mine[end.id], now, done)
+        await log.release(connection, owner, batch.releases)
+
+    async def _leave_out_recorded(self, connection: Connection, done: Recorded) -> None:
+        fires = [e.scheduled_time for e in done.added if e.scheduled_time]
+        known = await log.recorded(connection, {e.task_id for e in done.added}, fires)
+        done.added = [
+            e for e in done.added
+            if e.scheduled_time is None or (e.task_id, e.scheduled_time, e.attempt) not in known
+        ]  # fmt: skip
+
+
+def _refuse(wish: Manual, error: Exception) -> None:
+    if not wish.answer.done():
+        wish.answer.set_exception(error)
+
+
+def _refuse_all(batch: Batch, error: Exception) -> None:
+    for wish in batch.manual:
+        _refuse(wish, error)
+    _tell(batch, error)
+
+
+def _tell(batch: Batch, error: Exception | None = None) -> None:
+    for told in batch.told:
+        if told.done():
+            continue
+        if error:
+            told.set_exception(error)
+        else:
+            told.set_result(None)

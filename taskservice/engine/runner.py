@@ -1,0 +1,204 @@
+"""Running what was claimed: calling the function, its time limit, its cancel and its end."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import taskservice
+from taskservice.domain.errors import Invalid
+from taskservice.domain.task import Task
+from taskservice.engine.executor import Call, Executor, Handle, Outcome
+from taskservice.engine.functions import Functions
+from taskservice.engine.placeholders import fill, mask
+from taskservice.storage.executions import Execution
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """An execution that has begun, until its function has really ended.
+
+    `ended` is its row's end, once there is one: a thread that can't be stopped goes on after it.
+    """
+
+    execution: Execution
+    task: Task
+    handle: Handle | None = None
+    timer: asyncio.TimerHandle | None = None
+    secrets: frozenset[str] = frozenset()
+    ended: Execution | None = None
+
+
+class Runner:
+    """Starts executions on their executors and tells of their ends.
+
+    `end` is called with the ended row (its owner kept while the function still runs), `release`
+    when a function returns whose row had ended before. All on the event loop.
+    """
+
+    def __init__(
+        self,
+        functions: Functions,
+        executors: Mapping[str, Executor],
+        *,
+        default_executor: str,
+        end: Callable[[Execution], None],
+        release: Callable[[str], None],
+    ) -> None:
+        self._functions = functions
+        self._executors = executors
+        self._default = default_executor
+        self._end = end
+        self._release = release
+        self._resolved: dict[str, Callable[..., object]] = {}
+        self._resolving: set[asyncio.Task[None]] = set()
+        self.running: dict[str, Running] = {}
+        self._idle = asyncio.Event()
+
+    def start(self, execution: Execution, task: Task) -> None:
+        """Run a claimed execution; never blocks, never raises."""
+        running = self.running[execution.id] = Running(execution, task)
+        if task.timeout is not None:
+            running.timer = asyncio.get_running_loop().call_later(
+                task.timeout, self._time_out, running
+            )
+        executor = task.executor or self._default
+        # A worker process finds the function itself, so that importing it can't harm us.
+        if executor == "process" or task.func_path in self._resolved:
+            self._call(running, executor)
+        else:
+            resolving = asyncio.ensure_future(self._resolve(running, executor))
+            self._resolving.add(resolving)
+            resolving.add_done_callback(self._resolving.discard)
+
+    def cancel(self, execution_id: str, by: str) -> Execution | None:
+        """Stop an execution; the row as it ends, or None if it doesn't run here."""
+        running = self.running.get(execution_id)
+        if running is None or running.ended:
+            return None
+        return self._cut_short(running, "cancelled", f"cancelled: by {by}")
+
+    def interrupt(self, running: Running, story: str) -> None:
+        """End an execution's row because this process gives up on it."""
+        self._cut_short(running, "failed", f"interrupted: {story}")
+
+    def drop(self, task_id: str) -> None:
+        """Stop the executions of a task that is no more."""
+        for running in list(self.running.values()):
+            if running.execution.task_id == task_id:
+                self._cut_short(running, "cancelled", "cancelled: the task was deleted")
+
+    def output_of(self, execution_id: str) -> str | None:
+        """What a running execution has printed so far."""
+        running = self.running.get(execution_id)
+        if running is None or running.handle is None:
+            return None
+        return mask(running.handle.output(), running.secrets)
+
+    async def idle(self) -> None:
+        """Wait until no function runs."""
+        while self.running:
+            self._idle.clear()
+            await self._idle.wait()
+
+    async def _resolve(self, running: Running, executor: str) -> None:
+        func_path = running.task.func_path
+        try:
+            function = await asyncio.to_thread(self._functions.resolve, func_path)
+        except Exception as error:
+            self._done(running, Outcome(kind="raised", error=str(error)))
+            return
+        self._resolved[func_path] = function
+        if running.ended:
+            self._forget(running)
+            self._release(running.execution.id)
+        else:
+            self._call(running, executor)
+
+    def _call(self, running: Running, executor: str) -> None:
+        execution, task = running.execution, running.task
+        try:
+            func_args, running.secrets = fill(
+                {**task.func_args, **(execution.func_args or {})}, os.environ
+            )
+        except Invalid as invalid:
+            self._done(running, Outcome(kind="raised", error=str(invalid)))
+            return
+        call = Call(
+            execution=taskservice.Execution(
+                id=execution.id,
+                task_id=execution.task_id,
+                scheduled_time=execution.scheduled_time,
+                attempt=execution.attempt,
+                triggered_by=execution.triggered_by,
+            ),
+            func_path=task.func_path,
+            func_args=func_args,
+            function=self._resolved.get(task.func_path),
+        )
+        try:
+            running.handle = self._executors[executor].start(
+                call, lambda outcome: self._done(running, outcome)
+            )
+        except KeyError:
+            story = f"there is no executor {executor!r} in this process"
+            self._done(running, Outcome(kind="died", error=story))
+        except RuntimeError as error:
+            # It is closed, or the system gives no more threads.
+            story = f"the executor {executor!r} could not start it: {error}"
+            self._done(running, Outcome(kind="died", error=story))
+
+    def _time_out(self, running: Running) -> None:
+        if not running.ended:
+            seconds = running.task.timeout
+            self._cut_short(running, "failed", f"timed out: after {seconds:g} s")
+
+    def _cut_short(self, running: Running, status: str, error: str) -> Execution:
+        if running.ended:
+            return running.ended
+        # Its owner stays: the function may go on, and occupies an instance until it returns.
+        running.ended = self._ended(running, status, error=error)
+        self._end(running.ended)
+        if running.handle:
+            running.handle.stop()
+        return running.ended
+
+    def _done(self, running: Running, outcome: Outcome) -> None:
+        self._forget(running)
+        if running.ended:
+            self._release(running.execution.id)
+            return
+        match outcome.kind:
+            case "returned":
+                status, error = "completed", None
+            case "raised":
+                status, error = "failed", f"raised: {outcome.error}"
+            case "died":
+                status, error = "failed", f"interrupted: {outcome.error}"
+            case "stopped":
+                # Nobody asked for it: the executor was closed.
+                status, error = "failed", "interrupted: the service stopped"
+        ended = self._ended(running, status, error=error, result=outcome.result)
+        running.ended = replace(ended, owner=None)
+        self._end(running.ended)
+
+    def _forget(self, running: Running) -> None:
+        if running.timer:
+            running.timer.cancel()
+        self.running.pop(running.execution.id, None)
+        if not self.running:
+            self._idle.set()
+
+    def _ended(
+        self, running: Running, status: str, *, error: str | None, result: str | None = None
+    ) -> Execution:
+        secrets = running.secrets
+        return replace(
+            running.execution,
+            status=status,
+            end_time=max(datetime.now(UTC), running.execution.start_time),
+            error=error and mask(error, secrets),
+            result=result and mask(result, secrets),
+            output=mask(running.handle.output(), secrets) if running.handle else None,
+        )

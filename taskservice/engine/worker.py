@@ -1,0 +1,120 @@
+"""The child's side of the `process` executor: one process, one execution.
+
+multiprocessing's fork server imports this module once; each worker is forked from it.
+What the function prints goes through a pipe as it comes; how it ended, as one JSON
+message over another, so that the service never unpickles what a function made.
+"""
+
+import asyncio
+import faulthandler
+import fcntl
+import inspect
+import io
+import json
+import logging
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import IO, TextIO, cast
+
+from taskservice import Execution, execution_context
+from taskservice.engine.coroutines import awaited
+from taskservice.engine.executor import Outcome, raised, returned
+from taskservice.engine.functions import Functions
+from taskservice.engine.output import LOG_FORMAT, Limited
+
+MESSAGE_LIMIT = 1024 * 1024
+"""The longest message in bytes: a result or error whose every character is quoted fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a worker is told to run."""
+
+    execution: Execution
+    func_path: str
+    func_args: Mapping[str, object]
+    patterns: tuple[str, ...]
+
+    def perform(self) -> Outcome:
+        """Find the function, run it here, and return how it ended; never raises."""
+        execution_context.set(self.execution)
+        try:
+            value = Functions(self.patterns).resolve(self.func_path)(**self.func_args)
+            if inspect.isawaitable(value):
+                value = asyncio.run(awaited(value))
+        except BaseException as error:
+            return raised(error)
+        return returned(value)
+
+    def _bootstrap(self, lifeline: int) -> int:  # pragma: no cover: runs in workers only
+        """Be a worker process; the fork server calls this (its name is multiprocessing's).
+
+        `lifeline` is the reading end of a pipe that the service holds open.
+        """
+        answer, printed = multiprocessing.forkserver.get_inherited_fds() or (-1, -1)
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _die_with_service(lifeline)
+        _redirect(printed)
+        worker = os.getpid()
+        outcome = self.perform()
+        if os.getpid() != worker:
+            os._exit(0)  # a copy that the function forked, and that came back from it
+        with Connection(answer, readable=False) as connection:
+            connection.send_bytes(encode(outcome))
+        # Nothing that the function left behind, a thread or a process, outlives it.
+        os.killpg(0, signal.SIGKILL)
+        return 0
+
+
+def encode(outcome: Outcome) -> bytes:
+    """Return the message that tells an outcome."""
+    return json.dumps([outcome.kind, outcome.result, outcome.error], ensure_ascii=False).encode()
+
+
+def decode(message: bytes) -> Outcome:
+    """Read a message; raises ValueError when it is none, for the function may have sent it."""
+    match json.loads(message):
+        case ["returned", str(result), None]:
+            return Outcome(kind="returned", result=result)
+        case ["raised", None, str(error)]:
+            return Outcome(kind="raised", error=error)
+    raise ValueError("a message of the wrong form")
+
+
+def _die_with_service(lifeline: int) -> None:  # pragma: no cover: runs in workers only
+    """Kill this process and its group when the service is gone, however it went."""
+
+    def watch() -> None:
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, name="taskservice-lifeline", daemon=True).start()
+    # A function that doesn't let go of the interpreter keeps that thread from running:
+    # Linux sends the signal by itself when the pipe's other end is closed.
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _redirect(printed: int) -> None:  # pragma: no cover: runs in workers only
+    """Send standard output, standard error and the log to the pipe."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for target, source in ((0, nothing), (1, printed), (2, printed)):
+        os.dup2(source, target)
+    sys.stdout, sys.stderr = _text(1), _text(2)
+    faulthandler.enable(2)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+
+
+def _text(descriptor: int) -> TextIO:  # pragma: no cover: runs in workers only
+    # Nothing is buffered here: what was printed before a crash is not lost.
+    raw = cast(IO[bytes], Limited(descriptor))
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)

@@ -1,0 +1,470 @@
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from taskservice.domain.errors import Conflict, NotFound, Unavailable
+from taskservice.domain.trigger import jitter_delay
+from taskservice.engine.claims import Batch, Recorded, make_entry
+from taskservice.engine.engine import Engine
+from taskservice.engine.recorder import Recorder
+from taskservice.storage.database import Connection
+from taskservice.storage.executions import Execution
+from tests.engine.harness import (
+    TASKS,
+    ZONE,
+    Bench,
+    ago,
+    contiguous,
+    cron,
+    driver_url,
+    every,
+    once,
+    ran_at_most_once,
+    resolution,
+    until,
+)
+
+
+class Holding:
+    """Keeps the next batch that the engine records from its transaction, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached = asyncio.Event()
+        self._go_on = asyncio.Event()
+        record = Recorder.record
+
+        async def held(recorder: Recorder, batch: Batch, owner: str | None = None) -> Recorded:
+            self.reached.set()
+            await self._go_on.wait()
+            return await record(recorder, batch, owner)
+
+        monkeypatch.setattr(Recorder, "record", held)
+
+    def let_go(self) -> None:
+        self._go_on.set()
+
+
+async def test_tasks_of_each_trigger_fire_and_are_recorded(bench: Bench) -> None:
+    date = ago(-0.3)
+    declared = {
+        "interval": every(0.3),
+        "cron": cron(second="*"),
+        "date": once(date),
+        "process": {**every(0.4), "executor": "process", "max_instances": 20},
+        "broken": every(0.3),
+    }
+    await bench.put(
+        *(
+            resolution(task_id, "say", func_args={"message": task_id}, **trigger)
+            for task_id, trigger in declared.items()
+            if task_id != "broken"
+        ),
+        bench.noting("broken", "note_and_fail", **declared["broken"]),
+    )
+    before = {task_id: await bench.state(task_id) for task_id in declared}
+    engine = await bench.start()
+    await until(lambda: engine.firing)
+
+    (row,) = await bench.ended("date")
+    assert (row.scheduled_time, row.status, row.attempt) == (date, "completed", 1)
+    assert (row.triggered_by, row.folded, row.owner) == ("schedule", 0, None)
+    assert (row.result, row.error, row.output) == ('"date"', None, "said date\n")
+    assert row.end_time is not None
+    assert date <= row.start_time <= row.end_time
+
+    for task_id in ("interval", "cron", "process", "broken"):
+        await bench.ended(task_id, 2)
+    await engine.drain(10)
+    for task_id in ("interval", "cron", "process"):
+        rows, state = await bench.rows(task_id), await bench.state(task_id)
+        contiguous(rows, state)
+        assert {(row.status, row.result) for row in rows} == {("completed", f'"{task_id}"')}
+        assert all(row.scheduled_time and row.start_time >= row.scheduled_time for row in rows)
+        assert state.status == "pending"
+    broken = (await bench.rows("broken"))[0]
+    assert broken.error is not None
+    assert broken.error.startswith("raised: ValueError: as it was told\nTraceback")
+
+    statuses = {task_id: (await bench.state(task_id)).status for task_id in ("date", "broken")}
+    assert statuses == {"date": "completed", "broken": "failed"}
+    assert (await bench.state("date")).next_run_time is None
+    for task_id, state in before.items():
+        assert (await bench.state(task_id)).update_time == state.update_time
+
+
+async def test_a_row_is_committed_before_the_function_is_called(bench: Bench) -> None:
+    look: dict[str, Any] = {
+        "func_path": "tests.engine.sample_tasks.engine_rows.own_status",
+        "func_args": {"url": driver_url(bench.url).render_as_string(hide_password=False)},
+    }
+    await bench.put(
+        resolution("a", "", **look, **once(ago(-0.1))),
+        resolution("b", "", **look, max_instances=2),
+    )
+    engine = await bench.start()
+    started = await asyncio.gather(*(engine.trigger("b", None, by="me") for _ in range(2)))
+    rows = await bench.ended("a") + await bench.ended("b", 2)
+    assert [row.result for row in rows] == ['["running", "running"]'] * 3
+    assert {row.id for row in rows[1:]} == {execution.id for execution in started}
+
+
+async def test_a_task_is_running_while_an_execution_of_it_is(bench: Bench) -> None:
+    await bench.put(
+        bench.noting("a", "wait_for", **once(ago(-0.1))),
+        bench.noting("b", "wait_for", paused=True),
+    )
+    engine = await bench.start()
+    await engine.trigger("b", None, by="me")
+    await bench.running("a", "b")
+    assert [(await bench.state(task_id)).status for task_id in "ab"] == ["running", "running"]
+    bench.open_gate()
+    await bench.ended("a")
+    await bench.ended("b")
+    assert [(await bench.state(task_id)).status for task_id in "ab"] == ["completed", "paused"]
+
+
+async def test_reconciling_leaves_an_unchanged_task_alone(bench: Bench) -> None:
+    await bench.put(resolution("a", "say"), resolution("b", "say", **every(0.2)))
+    engine = await bench.start()
+    before = await bench.state("a")
+    for _ in range(5):
+        await engine.reconcile(["a", "b"])
+        await engine._reconcile_all()
+    await bench.ended("b", 3)
+    await engine.drain(5)
+    assert await bench.state("a") == before
+    contiguous(await bench.rows("b"), await bench.state("b"))
+    assert await bench.rows("a") == []
+
+
+async def test_what_others_change_is_found_by_the_next_pass(bench: Bench) -> None:
+    await bench.put(
+        *(bench.noting(task_id) for task_id in ("earlier", "later", "changed", "paused", "gone"))
+    )
+    right = (await bench.state("later")).next_run_time
+    engine = await bench.start()
+    past, soon = ago(5), ago(-1)
+    await bench.put(bench.noting("new", **once(soon)))
+    await bench.set_task("earlier", next_run_time=past)
+    await bench.set_task("later", next_run_time=ago(-7200))
+    await bench.change("changed", "say", **once(soon))
+    await bench.change("paused", "note", paused=True)
+    await bench.remove("gone")
+    await engine._reconcile_all()
+    assert (await bench.state("later")).next_run_time == right
+    scheduled = {}
+    for task_id in ("new", "earlier", "changed"):
+        (row,) = await bench.ended(task_id)
+        scheduled[task_id] = (row.status, row.scheduled_time)
+    assert scheduled == {
+        "new": ("completed", soon), "earlier": ("completed", past), "changed": ("completed", soon)
+    }  # fmt: skip
+    for task_id in ("earlier", "later"):
+        state = await bench.state(task_id)
+        assert engine._scheduler.next_fire(task_id) == state.next_run_time
+        assert state.next_run_time is not None and state.next_run_time > soon
+    for task_id in ("gone", "paused"):
+        assert engine._scheduler.next_fire(task_id) is None
+    # It ran under its new definition.
+    assert bench.evidence("changed") == []
+
+
+async def test_a_default_zone_that_changed_moves_next_fires(bench: Bench) -> None:
+    await bench.put(resolution("a", "say", **cron(hour="9", minute="0")), resolution("b", "say"))
+    kept = (await bench.state("b")).next_run_time
+    right = (await bench.state("a")).next_run_time
+    assert right is not None
+    await bench.set_task("a", next_run_time=right + timedelta(hours=5))
+    await bench.start()
+    assert (await bench.state("a")).next_run_time == right
+    assert (await bench.state("b")).next_run_time == kept
+
+
+async def test_a_change_that_came_just_before_a_claim_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ("paused", "deleted", "retired", "later", "changed", "kept")
+    fire = ago(-0.5)
+    await bench.put(*(bench.noting(task_id, **once(fire)) for task_id in ids))
+    engine = await bench.start()
+    known = {task_id: engine._entries[task_id] for task_id in ids}
+    holding = Holding(monkeypatch)
+    await holding.reached.wait()
+    # Their fires are on the way to be claimed; nobody tells the engine of what is changed now.
+    await bench.set_task("paused", paused=True)
+    await bench.remove("deleted")
+    await bench.set_task("retired", retired_at=ago(0))
+    await bench.set_task("later", next_run_time=ago(-3600))
+    await bench.set_task("changed", func_path=f"{TASKS}.say", func_args={}, etag="another")
+    holding.let_go()
+    await bench.ended("kept")
+    assert [row.result for row in await bench.ended("changed")] == ['"hello"']
+    # Even if it still remembered them as they were, and took them for due.
+    for task_id in ("paused", "deleted", "retired", "later"):
+        engine._entries[task_id] = known[task_id]
+        engine._on_due(task_id)
+    await engine._recorder.settled()
+    assert sorted(row.task_id for row in await bench.rows()) == ["changed", "kept"]
+    assert [task_id for task_id in ids if bench.evidence(task_id)] == ["kept"]
+    assert engine._scheduler.next_fire("deleted") is None
+    assert engine._scheduler.next_fire("later") == (await bench.state("later")).next_run_time
+
+
+async def test_pausing_reaches_an_engine_that_is_told(bench: Bench) -> None:
+    await bench.put(bench.noting("a", **every(0.2)), bench.noting("b", "wait_for", **every(0.2)))
+    engine = await bench.start()
+    await bench.ended("a")
+    await bench.running("b")
+    for task_id in "ab":
+        await bench.change(task_id, "note", **every(0.2), paused=True)
+    await engine.reconcile(["a", "b"])
+    count = len(await bench.rows("a"))
+    bench.open_gate()
+    await until(lambda: not engine._runner.running)
+    await engine._recorder.settled()
+    assert engine._scheduler.next_fire("a") is None
+    assert len(await bench.rows("a")) == count
+    # The end of an execution does not un-pause its task.
+    assert (await bench.state("b")).status == "paused"
+
+
+async def test_deleting_a_task_stops_its_executions(bench: Bench) -> None:
+    await bench.put(bench.noting("a", "suspend"), bench.noting("b", "wait_for"))
+    engine = await bench.start()
+    for task_id in "ab":
+        await engine.trigger(task_id, None, by="me")
+    await bench.running("a", "b")
+    await bench.remove("a", "b")
+    await engine.reconcile(["a", "b"])
+    await until(lambda: len(bench.evidence("a")) == 2)
+    bench.open_gate()
+    await until(lambda: not engine._runner.running)
+    await engine._recorder.settled()
+    assert await bench.rows() == []
+
+
+async def test_a_run_by_hand(bench: Bench) -> None:
+    args = {"kept": 1, "replaced": "before"}
+    await bench.put(
+        resolution("a", "arguments", func_args=args),
+        resolution("b", "arguments", func_args=args, paused=True),
+        resolution("gone", "say"),
+    )
+    engine = await bench.start()
+    await bench.set_task("gone", retired_at=ago(0), next_run_time=None)
+    before = {task_id: await bench.state(task_id) for task_id in "ab"}
+
+    given = {"replaced": "after", "more": [1]}
+    execution = await engine.trigger("a", given, by="ann")
+    assert (execution.status, execution.scheduled_time, execution.triggered_by) == (
+        "running", None, "ann",
+    )  # fmt: skip
+    (row,) = await bench.ended("a")
+    assert (row.id, row.status, row.scheduled_time) == (execution.id, "completed", None)
+    assert row.result == '{"kept": 1, "replaced": "after", "more": [1]}'
+    await engine.trigger("a", None, by="ann")
+    assert (await bench.ended("a", 2))[1].result == '{"kept": 1, "replaced": "before"}'
+    await engine.trigger("b", None, by="ann")
+    (row,) = await bench.ended("b")
+    assert row.status == "completed"
+
+    for task_id, state in before.items():
+        now = await bench.state(task_id)
+        assert (now.next_run_time, now.update_time, now.status) == (
+            state.next_run_time, state.update_time, state.status,
+        )  # fmt: skip
+    with pytest.raises(NotFound):
+        await engine.trigger("nothing", None, by="ann")
+    with pytest.raises(Conflict, match="retired"):
+        await engine.trigger("gone", None, by="ann")
+
+
+async def test_a_run_by_hand_of_a_busy_task_is_a_conflict(bench: Bench) -> None:
+    await bench.put(bench.noting("a", "wait_for", max_instances=2, paused=True))
+    engine = await bench.start()
+    answers = await asyncio.gather(
+        *(engine.trigger("a", None, by="ann") for _ in range(3)), return_exceptions=True
+    )
+    started = [answer for answer in answers if isinstance(answer, Execution)]
+    refused = [answer for answer in answers if isinstance(answer, Conflict)]
+    assert (len(started), [str(error) for error in refused]) == (
+        2, ["all 2 instances were busy"],
+    )  # fmt: skip
+    bench.open_gate()
+    assert len(await bench.ended("a", 2)) == 2
+    await engine.trigger("a", None, by="ann")
+
+
+async def test_jitter_delays_the_start_and_not_the_fire(bench: Bench) -> None:
+    await bench.put(
+        resolution("a", "say", **every(0.5, jitter=0.4)),
+        # Its longest delay has passed already.
+        resolution("late", "say", now=ago(3710), **every(3600, jitter=100)),
+    )
+    started = datetime.now(UTC)
+    engine = await bench.start()
+    rows = await bench.ended("a", 3)
+    trigger = make_entry(await bench.state("a"), ZONE).trigger
+    for row in rows:
+        assert row.scheduled_time is not None
+        delay = jitter_delay(trigger, "a", row.scheduled_time)
+        assert 0 <= delay <= 0.4
+        late = (row.start_time - row.scheduled_time).total_seconds()
+        assert delay <= late + 0.01
+        assert late < delay + 1
+    await engine.drain(5)
+    contiguous(await bench.rows("a"), await bench.state("a"))
+    (late_row,) = await bench.rows("late")
+    assert late_row.start_time - started < timedelta(seconds=2)
+
+
+async def test_a_drain_lets_executions_end_and_marks_the_rest(bench: Bench) -> None:
+    await bench.put(
+        bench.noting("quick", "wait_for"),
+        bench.noting("slow", "suspend"),
+    )
+    await bench.put(
+        resolution("deaf", "wait_for", func_args={
+            "path": bench.path("deaf"), "gate": bench.gate("2"),
+        })
+    )  # fmt: skip
+    engine = await bench.start()
+    for task_id in ("quick", "slow", "deaf"):
+        await engine.trigger(task_id, None, by="me")
+    await bench.running("quick", "slow", "deaf")
+    fire = ago(-0.5)
+    await bench.put(bench.noting("due", **once(fire)))
+    await engine.reconcile(["due"])
+    draining = asyncio.create_task(engine.drain(1.2))
+    await until(lambda: not engine.firing)
+    with pytest.raises(Unavailable):
+        await engine.trigger("quick", None, by="me")
+    bench.open_gate()
+    await bench.ended("quick")
+    assert not draining.done()
+    await draining
+
+    assert fire < datetime.now(UTC)
+    assert (await bench.state("due")).next_run_time == fire
+    assert await bench.rows("due") == []
+    assert [row.status for row in await bench.rows("quick")] == ["completed"]
+    for task_id in ("slow", "deaf"):
+        (row,) = await bench.rows(task_id)
+        assert (row.status, row.error) == ("failed", "interrupted: the service stopped")
+    assert len(bench.evidence("slow")) == 2
+    await engine._reconcile_all()
+    await engine.reconcile(["due"])
+    await bench.stop(engine)
+    bench.open_gate("2")
+
+    # What came due meanwhile is run by whoever starts next, late.
+    await bench.start()
+    (row,) = await bench.ended("due")
+    assert (row.scheduled_time, row.status) == (fire, "completed")
+
+
+async def test_a_drain_waits_for_what_is_being_claimed_and_for_nothing_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(bench.noting("a"))
+    engine = await bench.start()
+    await bench.put(bench.noting("due", now=ago(2), **once(ago(1))))
+    holding = Holding(monkeypatch)
+    wish = asyncio.create_task(engine.trigger("a", None, by="me"))
+    await holding.reached.wait()
+    # Its fire has come, and waits for its turn to be claimed.
+    engine._recorder.due("due")
+    draining = asyncio.create_task(engine.drain(10))
+    await until(lambda: not engine.firing)
+    holding.let_go()
+    execution = await wish
+    await draining
+    assert (await bench.row(execution.id)).status == "completed"
+    assert bench.evidence("a") == [execution.id]
+    assert await bench.rows("due") == []
+
+
+async def test_a_stop_leaves_nobody_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.put(resolution("a", "say"))
+    engine = await bench.start()
+    holding = Holding(monkeypatch)
+    wishes = [asyncio.create_task(engine.trigger("a", None, by="me"))]
+    await holding.reached.wait()
+    wishes += [asyncio.create_task(engine.trigger("a", None, by="me")) for _ in range(2)]
+    claim = asyncio.create_task(engine.claim(["a"]))
+    await asyncio.sleep(0)
+    await bench.stop(engine)
+    for answer in await asyncio.gather(*wishes, claim, return_exceptions=True):
+        assert isinstance(answer, Unavailable)
+    with pytest.raises(Unavailable):
+        await engine.claim(["a"])
+
+
+async def test_what_is_due_is_claimed_before_a_change(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(resolution("not due", "say"), resolution("paused", "say", paused=True))
+    engine = await bench.start()
+    fire = ago(1)
+    await bench.put(resolution("due", "say", now=ago(2), **once(fire)))
+    before = await bench.state("not due")
+    await engine.claim(["due", "not due", "paused", "no such"])
+    (row,) = await bench.rows()
+    assert (row.task_id, row.scheduled_time) == ("due", fire)
+    await bench.ended("due")
+    assert await bench.state("not due") == before
+    assert engine._scheduler.next_fire("not due") == before.next_run_time
+    await engine.claim([])
+
+    async def failing(*_: object) -> None:
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(engine._recorder, "record", failing)
+    with pytest.raises(Unavailable, match="no answer"):
+        await engine.claim(["due"])
+
+
+async def test_three_hundred_tasks_due_at_once_take_a_handful_of_transactions(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fire, declared = ago(-1), ago(10)
+    ids = [f"t{number:03}" for number in range(300)]
+    await bench.put(*(resolution(task_id, "say", now=declared, **once(fire)) for task_id in ids))
+    engine = await bench.start()
+    claims = _count_claims(engine, monkeypatch)
+
+    async def all_ended() -> bool:
+        return len(await bench.rows(status="completed")) == 300
+
+    await until(all_ended)
+    rows = await bench.rows()
+    assert sorted(row.task_id for row in rows) == ids
+    assert sum(claims) == 300
+    assert len(claims) <= 5
+
+
+def _count_claims(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many fires each transaction claims, as they come."""
+    claims: list[int] = []
+    record = engine._recorder._record
+
+    async def counted(connection: Connection, *args: object, **more: object) -> object:
+        recorded = await record(connection, *args, **more)  # type: ignore[arg-type]
+        if recorded.added:
+            claims.append(len(recorded.added))
+        return recorded
+
+    monkeypatch.setattr(engine._recorder, "_record", counted)
+    return claims
+
+
+async def test_stopping_twice_and_before_a_start_does_no_harm(bench: Bench) -> None:
+    await bench.put(bench.noting("a", **every(0.1)))
+    engine = await bench.start()
+    await bench.ended("a")
+    await engine.drain(5)
+    await engine.drain(5)
+    await engine.stop()
+    ran_at_most_once(await bench.rows(), bench.evidence("a"))

@@ -1,0 +1,312 @@
+import asyncio
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from taskservice.domain.errors import Conflict
+from taskservice.domain.task import Task
+from taskservice.engine.engine import Engine
+from taskservice.engine.executor import Call, Executor, Handle
+from taskservice.engine.functions import Functions
+from taskservice.engine.local import LocalExecutor
+from taskservice.engine.runner import Runner
+from taskservice.storage.executions import Execution
+from tests.engine.harness import PATTERNS, TASKS, Bench, every, resolution, until
+from tests.engine.sample_tasks.engine_tasks import wait
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def late(rows: list[Execution]) -> float:
+    """The seconds by which the latest of these fires was late."""
+    return max(
+        (row.start_time - row.scheduled_time).total_seconds() for row in rows if row.scheduled_time
+    )
+
+
+async def test_slow_blocking_and_crashing_functions_delay_no_other(bench: Bench) -> None:
+    threads = [f"thread {number}" for number in range(20)]
+    waiting = [*threads, "blocking coroutine", "coroutine"]
+    await bench.put(
+        *(bench.noting(task_id, "wait_for") for task_id in threads),
+        bench.noting("blocking coroutine", "block_for"),
+        bench.noting("coroutine", "suspend"),
+        bench.noting("hog", "hog", executor="process"),
+        resolution("crash", "abort", executor="process"),
+        resolution("ticking", "say", **every(0.2)),
+        resolution("ticking too", "say_later", **every(0.2)),
+    )
+    engine = await bench.start()
+    begun = {
+        task_id: await engine.trigger(task_id, None, by="ann")
+        for task_id in (*waiting, "hog", "crash")
+    }
+    await bench.running(*waiting, "hog")
+    (crashed,) = await bench.ended("crash")
+    assert crashed.status == "failed"
+    assert crashed.error is not None
+    assert crashed.error.startswith("interrupted: ")
+    assert "SIGABRT" in crashed.error
+    before = datetime.now(UTC)
+    for task_id in ("ticking", "ticking too"):
+        count = len(await bench.rows(task_id))
+        rows = await bench.ended(task_id, count + 5)
+        assert {row.status for row in rows if row.start_time > before} == {"completed"}
+        assert late(rows) < 1
+    assert len(await bench.rows(status="running")) >= len(waiting) + 1
+
+    for task_id in ("hog", "coroutine"):
+        await engine.cancel(begun[task_id].id, by="bob")
+        (row,) = await bench.ended(task_id)
+        assert (row.status, row.error) == ("cancelled", "cancelled: by bob")
+    bench.open_gate()
+    for task_id in (*threads, "blocking coroutine"):
+        (row,) = await bench.ended(task_id)
+        assert (row.id, row.status, row.result) == (begun[task_id].id, "completed", '"through"')
+
+
+KINDS = ("thread", "blocking", "coroutine", "process")
+
+
+async def put_each_kind(bench: Bench, **fields: object) -> None:
+    """Store a task of each kind, which runs until it is stopped or let go."""
+    await bench.put(
+        bench.noting("thread", "wait_for", **fields),
+        bench.noting("blocking", "block_for", **fields),
+        bench.noting("coroutine", "suspend", **fields),
+        bench.noting("process", "sleep_in_process", executor="process", **fields),
+    )
+
+
+async def check_instances(bench: Bench, engine: Engine, ended: dict[str, Execution]) -> None:
+    """Check that each kind gives its instance back when its function has really ended."""
+
+    async def owner(kind: str) -> str | None:
+        return (await bench.row(ended[kind].id)).owner
+
+    async def coroutine_and_process_have_ended() -> bool:
+        return await owner("coroutine") is None and await owner("process") is None
+
+    await until(coroutine_and_process_have_ended)
+    assert len(bench.evidence("coroutine")) == 2
+    assert not alive(int(bench.evidence("process")[0]))
+
+    for kind in ("thread", "blocking"):
+        assert await owner(kind) == engine.owner
+        with pytest.raises(Conflict):
+            await engine.trigger(kind, None, by="ann")
+    bench.open_gate()
+
+    async def threads_have_returned() -> bool:
+        return await owner("thread") is None and await owner("blocking") is None
+
+    await until(threads_have_returned)
+    for kind in ("thread", "blocking"):
+        await engine.trigger(kind, None, by="ann")
+        rows = await bench.ended(kind, 2)
+        # What the function returned at last changed nothing of what the row said.
+        assert rows[0] == replace(ended[kind], owner=None)
+        assert rows[1].status == "completed"
+
+
+async def test_a_timeout_of_each_kind(bench: Bench) -> None:
+    await put_each_kind(bench, timeout=1.5)
+    engine = await bench.start()
+    begun = {kind: await engine.trigger(kind, None, by="ann") for kind in KINDS}
+    await bench.running(*KINDS)
+    ended = {kind: (await bench.ended(kind))[0] for kind in KINDS}
+    for kind, row in ended.items():
+        assert (row.id, row.status, row.error) == (
+            begun[kind].id,
+            "failed",
+            "timed out: after 1.5 s",
+        )
+        assert row.end_time is not None
+        assert 1.5 <= (row.end_time - row.start_time).total_seconds() < 2.5
+    assert {(await bench.state(kind)).status for kind in KINDS} == {"failed"}
+    for kind in KINDS:
+        await bench.set_task(kind, timeout=None, etag="another")
+    await check_instances(bench, engine, ended)
+
+
+async def test_a_cancel_of_each_kind(bench: Bench) -> None:
+    await put_each_kind(bench)
+    engine = await bench.start()
+    begun = {kind: await engine.trigger(kind, None, by="ann") for kind in KINDS}
+    await bench.running(*KINDS)
+    await asyncio.gather(*(engine.cancel(begun[kind].id, by="bob") for kind in KINDS))
+    ended = {kind: (await bench.rows(kind))[0] for kind in KINDS}
+    for kind, row in ended.items():
+        assert (row.id, row.status, row.error) == (
+            begun[kind].id,
+            "cancelled",
+            "cancelled: by bob",
+        )
+    assert {(await bench.state(kind)).status for kind in KINDS} == {"pending"}
+    for kind in KINDS:
+        with pytest.raises(Conflict):
+            await engine.cancel(begun[kind].id, by="bob")
+    await check_instances(bench, engine, ended)
+
+
+async def test_fires_find_no_instance_while_a_stopped_thread_goes_on(bench: Bench) -> None:
+    await bench.put(bench.noting("a", "wait_for", timeout=0.3, **every(0.5)))
+    await bench.start()
+    rows = await bench.ended("a", 2)
+    assert [row.status for row in rows[:2]] == ["failed", "skipped"]
+    bench.open_gate()
+
+    async def free_again() -> bool:
+        return (await bench.rows("a"))[-1].status == "completed"
+
+    await until(free_again)
+
+
+async def test_secrets_are_filled_in_and_shown_nowhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "correct horse"
+    monkeypatch.setenv("ENGINE_TEST_PASSWORD", secret)
+    given = {"password": "${ENGINE_TEST_PASSWORD}"}
+    ids = ("local", "process", "failing", "slow", "lacking")
+    await bench.put(
+        resolution("local", "reveal", func_args=given),
+        resolution("process", "reveal", func_args=given, executor="process"),
+        resolution("failing", "reveal_and_fail", func_args=given),
+        resolution("slow", "reveal_and_wait", func_args={**given, "gate": bench.gate()}),
+        resolution("lacking", "reveal", func_args={"password": "${ENGINE_TEST_NO_SUCH}"}),
+    )
+    engine = await bench.start()
+    begun = {task_id: await engine.trigger(task_id, None, by="ann") for task_id in ids}
+    await until(lambda: engine.output_of(begun["slow"].id) == "the password is ***\n")
+    bench.open_gate()
+    rows = {task_id: (await bench.ended(task_id))[0] for task_id in ids}
+    assert secret not in str(rows)
+    for task_id in ("local", "process", "slow"):
+        row = rows[task_id]
+        assert (row.status, row.result) == ("completed", '"<***>"')
+        assert row.output == "the password is ***\n"
+    assert (rows["failing"].error or "").startswith("raised: ValueError: wrong password ***")
+    assert rows["lacking"].status == "failed"
+    assert "ENGINE_TEST_NO_SUCH" in (rows["lacking"].error or "")
+    assert (await bench.state("local")).task.func_args == given
+    assert engine.output_of(begun["slow"].id) is None
+
+
+async def test_a_function_that_cannot_be_called_fails_with_the_reason(bench: Bench) -> None:
+    await bench.put(
+        resolution("no such", "missing"),
+        resolution("no module", "say", func_path="tests.engine.sample_tasks.missing.say"),
+        resolution("not allowed", "say", func_path="os.getcwd"),
+        resolution("arguments", "say", func_args={"message": "x", "more": 1}),
+        resolution("there", "say"),
+    )
+    engine = await bench.start()
+    for task_id in ("no such", "no module", "not allowed", "arguments", "there"):
+        await engine.trigger(task_id, None, by="ann")
+        (row,) = await bench.ended(task_id)
+        assert row.owner is None
+        if task_id == "there":
+            assert row.status == "completed"
+        else:
+            assert row.status == "failed"
+            assert (row.error or "").startswith("raised: ")
+
+
+# The runner by itself.
+
+
+class Runs:
+    """A runner on given executors, with the ends it tells."""
+
+    def __init__(self, executors: dict[str, Executor], default: str = "local") -> None:
+        self.ends: list[Execution] = []
+        self.releases: list[str] = []
+        self.runner = Runner(
+            Functions(PATTERNS),
+            executors,
+            default_executor=default,
+            end=self.ends.append,
+            release=self.releases.append,
+        )
+
+    def start(self, function: str, timeout: float | None = None, **func_args: object) -> Execution:
+        execution = Execution(
+            id="e", task_id="t", start_time=datetime.now(UTC), status="running", owner="me"
+        )
+        task = Task(
+            name="t",
+            task_type="test",
+            trigger_type="interval",
+            func_path=f"{TASKS}.{function}",
+            func_args=func_args,
+            timeout=timeout,
+        )
+        self.runner.start(execution, task)
+        return execution
+
+
+class FullExecutor:
+    """An executor that the system gives no thread to."""
+
+    def start(self, call: Call, done: object) -> Handle:
+        raise RuntimeError("can't start new thread")
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("default", "error"),
+    [
+        ("elsewhere", "interrupted: there is no executor 'elsewhere' in this process"),
+        ("full", "interrupted: the executor 'full' could not start it: can't start new thread"),
+    ],
+)
+async def test_an_executor_that_cannot_start_it_ends_an_execution(default: str, error: str) -> None:
+    runs = Runs({"full": FullExecutor()}, default)
+    runs.start("say")
+    await asyncio.wait_for(runs.runner.idle(), 10)
+    (end,) = runs.ends
+    assert (end.status, end.error, end.owner) == ("failed", error, None)
+    # Its function is known by now: it is called at once.
+    runs.start("say")
+    assert len(runs.ends) == 2
+
+
+@pytest.mark.parametrize("how", ["timed out", "cancelled"])
+async def test_an_import_that_takes_long_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    gate = tmp_path / "gate"
+    local = LocalExecutor(idle=1)
+    runs = Runs({"local": local})
+
+    def slow(_: Functions, func_path: str) -> object:
+        wait(str(gate))
+        return wait
+
+    monkeypatch.setattr(Functions, "resolve", slow)
+    runs.start("say", timeout=0.1 if how == "timed out" else None)
+    if how == "cancelled":
+        assert runs.runner.cancel("e", "ann") is not None
+    await until(lambda: runs.ends)
+    (end,) = runs.ends
+    assert (end.owner, runs.releases) == ("me", [])
+    assert (
+        end.error == {"timed out": "timed out: after 0.1 s", "cancelled": "cancelled: by ann"}[how]
+    )
+    assert runs.runner.cancel("e", "bob") is None
+    gate.touch()
+    await asyncio.wait_for(runs.runner.idle(), 10)
+    assert (len(runs.ends), runs.releases) == (1, ["e"])
+    await local.close()
