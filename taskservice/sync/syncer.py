@@ -1,0 +1,272 @@
+"""One sync: scan the folder, plan, apply; and the loop that syncs whenever there is a reason."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from taskservice.domain import overlay, state
+from taskservice.domain.errors import Fault, Invalid, Unavailable
+from taskservice.domain.overlay import Override
+from taskservice.domain.plan import Candidate, Declared, Held, Plan, make_plan, next_settlement
+from taskservice.domain.state import FireDue, Resolution
+from taskservice.storage import tasks as store
+from taskservice.storage.apply import apply, claim_and_write
+from taskservice.storage.database import Connection, Database
+from taskservice.storage.tasks import StoredTask
+from taskservice.sync.folder import Check, Folder
+from taskservice.sync.git import head_revision
+from taskservice.sync.watch import watch
+
+RESCAN = timedelta(seconds=30)
+"""How often files are compared by content: events and times of change can be lost or wrong."""
+
+PATIENCE_SECONDS = 2.0
+_SOON = 0.025
+_REMEMBERED = "sync"
+
+log = structlog.get_logger()
+
+
+class Syncer:
+    """Keeps the tables in step with a folder.
+
+    `check` says what is wrong with a task's fields; `zone` is that of times which name none;
+    `changed` is awaited with the ids of the tasks that a sync changed, and `claim` with those
+    whose due fires must be claimed before it can change them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        root: Path,
+        *,
+        check: Check,
+        zone: tzinfo,
+        changed: Callable[[Sequence[str]], Awaitable[None]],
+        claim: Callable[[Sequence[str]], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._root = root
+        self._check = check
+        self._zone = zone
+        self._changed = changed
+        self._claim = claim
+        self._folder = Folder(root, check)
+        self._turn = asyncio.Lock()
+        self._poke = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._missing: Mapping[str, datetime] = {}
+        self._confirmed: set[str] = set()
+        self._since: dict[str, datetime] = {}
+        self._scanned = datetime.min.replace(tzinfo=UTC)
+        self._wake_at: datetime | None = None
+        self._unsettled = _SOON
+        self.synced_at: datetime | None = None
+        self.revision: str | None = None
+        self._noted: str | None = None
+        self.held: Held | None = None
+        self.faults: tuple[Fault, ...] = ()
+
+    async def start(self) -> None:
+        """Recall what stood in the last report, and sync for the first time."""
+        async with self._database.read() as connection:
+            remembered = await store.recall(connection, _REMEMBERED) or {}
+        self._since = {key: datetime.fromisoformat(at) for key, at in remembered.items()}
+        await self.sync(by_content=True)
+
+    async def run(self) -> None:
+        """Sync whenever something may have changed, until `stop`; an outage is waited out."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            while not self._stop.is_set():
+                await self._wait()
+                if self._stop.is_set():
+                    return
+                self._poke.clear()
+                try:
+                    await self.sync(by_content=datetime.now(UTC) - self._scanned >= RESCAN)
+                except Unavailable as outage:
+                    log.warning("sync_waits", reason=str(outage))
+                    self._wake_at = datetime.now(UTC) + timedelta(seconds=1)
+                except Exception:
+                    log.exception("sync_failed")
+                    self._wake_at = datetime.now(UTC) + timedelta(seconds=5)
+        finally:
+            self._stop.set()
+            await watching
+
+    def stop(self) -> None:
+        """Let `run` come to its end."""
+        self._stop.set()
+        self._poke.set()
+
+    async def sync_now(self, *, prune: bool = False) -> None:
+        """Sync by content, and again while files are still being written, for two seconds."""
+        settled = await self.sync(by_content=True, prune=prune)
+        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while not settled and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(2 * _SOON)
+            settled = await self.sync()
+
+    async def sync(self, *, by_content: bool = False, prune: bool = False) -> bool:
+        """Scan, plan and apply; whether every file was taken as it is now.
+
+        With `prune`, what is missing now may be retired in any number.
+        """
+        async with self._turn:
+            async with self._database.read() as connection:
+                stored = await store.declared(connection)
+            revision = await asyncio.to_thread(head_revision, self._root)
+            scan = await asyncio.to_thread(
+                self._folder.scan, stored, by_content=by_content, revision=revision
+            )
+            now = datetime.now(UTC)
+            if prune:
+                self._confirmed = set(stored)
+            plan = make_plan(
+                scan.declared,
+                stored,
+                missing=self._missing,
+                now=now,
+                confirmed=self._confirmed,
+                held=self.held,
+            )
+            faults: tuple[Fault, ...] = ()
+            if not plan.empty:
+                changed, faults = await self._apply(plan, scan.declared.tasks)
+                if changed:
+                    await self._changed(changed)
+            if revision != self._noted and not scan.unsettled:
+                # The same declarations at another commit: they stand there as well.
+                sound = list(scan.declared.tasks)
+                await self._database.write(
+                    lambda connection: store.save_revision(connection, sound, revision)
+                )
+                self._noted = revision
+            self._missing = plan.missing
+            self._confirmed &= plan.missing.keys()
+            self.synced_at, self.revision, self.held = now, revision, plan.held
+            if by_content:
+                self._scanned = now
+            self._wake_at = next_settlement(plan, now)
+            # A file that never comes to rest is looked at less and less often.
+            self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
+            if scan.unsettled:
+                self._wake_at = now + timedelta(seconds=self._unsettled)
+            await self._note(scan.declared, faults, now)
+            return not scan.unsettled
+
+    def errors(self) -> list[dict[str, Any]]:
+        """Every fault that stands, with the moment since when."""
+        return [
+            {**asdict(fault), "since": self._since[_key(fault)]} for fault in self.faults
+        ]  # fmt: skip
+
+    async def _wait(self) -> None:
+        until = self._scanned + RESCAN
+        if self._wake_at:
+            until = min(until, self._wake_at)
+        seconds = max((until - datetime.now(UTC)).total_seconds(), 0.01)
+        try:
+            # The clock may be stepped: look at it again now and then.
+            await asyncio.wait_for(self._poke.wait(), min(seconds, RESCAN.total_seconds()))
+        except TimeoutError:
+            pass
+
+    async def _watch(self) -> None:
+        async for _ in watch(self._root, self._stop):
+            self._poke.set()
+
+    async def _apply(
+        self, plan: Plan, candidates: Mapping[str, Candidate]
+    ) -> tuple[list[str], tuple[Fault, ...]]:
+        faults: list[Fault] = []
+
+        async def work(connection: Connection) -> list[str]:
+            faults.clear()
+            existing = await store.load(connection, [*plan.write, *plan.retire], lock=True)
+            now = datetime.now(UTC)
+            resolutions = await asyncio.to_thread(
+                self._resolve, plan.write, candidates, existing, now, faults
+            )
+            changed = await apply(connection, resolutions, now=now)
+            gone = [existing[task_id].state for task_id in plan.retire if task_id in existing]
+            retired = [state.retire(one, now) for one in gone if one]
+            if due := [one.id for one in gone if one and state.is_due(one, now)]:
+                raise FireDue(due)
+            await store.save_states(connection, retired)
+            await store.forget(connection, plan.forget)
+            return [*changed, *(one.id for one in retired)]
+
+        changed = await claim_and_write(self._database, work, self._claim)
+        log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=len(changed))
+        return changed, tuple(faults)
+
+    def _resolve(
+        self,
+        task_ids: tuple[str, ...],
+        candidates: Mapping[str, Candidate],
+        existing: Mapping[str, StoredTask],
+        now: datetime,
+        faults: list[Fault],
+    ) -> list[Resolution]:
+        resolutions = []
+        due: list[str] = []
+        for task_id in task_ids:
+            declaration = candidates[task_id].declaration
+            before = existing.get(task_id)
+            overrides: tuple[Override, ...] = ()
+            if before and before.declaration.source == "api":
+                overrides = overlay.adopt(
+                    declaration, before.declaration.fields, before.overrides,
+                    by=before.declared_by or "api", at=before.declared_at,
+                )  # fmt: skip
+            elif before:
+                overrides = overlay.standing(declaration, before.overrides, now)
+            try:
+                if overrides:
+                    found = self._check(task_id, overlay.merge(declaration, overrides))
+                    if found:
+                        raise Invalid(found)
+                resolutions.append(
+                    state.resolution(
+                        task_id, declaration, overrides, before.state if before else None,
+                        now=now, zone=self._zone,
+                    )
+                )  # fmt: skip
+            except FireDue:
+                due.append(task_id)
+            except Invalid as invalid:
+                names = ", ".join(override.field for override in overrides)
+                faults += [
+                    replace(
+                        fault, task_id=task_id, path=declaration.path, line=declaration.line,
+                        column=1, reason=f"{fault.reason} (with the override of {names})",
+                    )
+                    for fault in invalid.faults
+                ]  # fmt: skip
+        if due:
+            raise FireDue(due)
+        return resolutions
+
+    async def _note(self, declared: Declared, faults: tuple[Fault, ...], now: datetime) -> None:
+        before = self._since
+        self.faults = (*declared.faults, *faults)
+        self._since = {_key(fault): before.get(_key(fault), now) for fault in self.faults}
+        if self._since.keys() == before.keys():
+            return
+        for fault in self.faults:
+            if _key(fault) not in before:
+                log.warning("task_file_refused", fault=str(fault))
+        told = {key: since.isoformat() for key, since in self._since.items()}
+        await self._database.write(lambda connection: store.remember(connection, _REMEMBERED, told))
+
+
+def _key(fault: Fault) -> str:
+    """What makes a fault the same one as before, though the lines above it may have moved."""
+    return overlay.digest([fault.path, fault.task_id, fault.field, fault.reason])[:32]

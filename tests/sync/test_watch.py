@@ -1,0 +1,272 @@
+"""Hints from a real folder. Every wait is for a condition, with a limit."""
+
+import asyncio
+import os
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import watchfiles
+from structlog.testing import capture_logs
+
+from taskservice.sync import watch as watch_module
+from taskservice.sync.watch import watch
+
+LIMIT = 15
+POLL = 0.2
+QUIET = 0.7  # longer than it takes to notice another folder, and to tell that the watch stands
+
+
+class Hints:
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[None] = asyncio.Queue()
+        self.stop = asyncio.Event()
+
+    async def collect(self, root: Path) -> None:
+        async for _ in watch(root, self.stop):
+            self._queue.put_nowait(None)
+
+    async def one(self) -> None:
+        await asyncio.wait_for(self._queue.get(), LIMIT)
+
+    async def none(self, seconds: float) -> bool:
+        """Whether no hint comes for so long."""
+        try:
+            await asyncio.wait_for(self._queue.get(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def quiet(self) -> int:
+        """Wait until no more hints come; how many there were."""
+        count, limit = 0, time.monotonic() + LIMIT
+        while not await self.none(QUIET):
+            count += 1
+            assert time.monotonic() < limit
+        return count
+
+
+@asynccontextmanager
+async def watching(root: Path) -> AsyncIterator[Hints]:
+    hints = Hints()
+    collecting = asyncio.create_task(hints.collect(root))
+    try:
+        yield hints
+    finally:
+        hints.stop.set()
+        await asyncio.wait_for(collecting, LIMIT)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Neither a thread nor a handle of the watcher's outlives a test."""
+    monkeypatch.setattr(watch_module, "POLL_SECONDS", POLL)
+    before = _handles()
+    yield
+    _until(lambda: "taskservice-watch" not in {one.name for one in threading.enumerate()})
+    _until(lambda: _handles() <= before)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "tasks.d/sub").mkdir(parents=True)
+    (tmp_path / "tasks.d/a.yaml").write_text("name: A\n")
+    return tmp_path / "tasks.d"
+
+
+def _handles() -> int:
+    fds = Path("/proc/self/fd")
+    return sum("inotify" in str(os.readlink(fd)) for fd in fds.iterdir() if fd.is_symlink())
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+async def test_each_kind_of_change_is_told(root: Path) -> None:
+    (root / "..one").mkdir()
+    (root / "..two").mkdir()
+    (root / "..data").symlink_to("..one")
+    async with watching(root) as hints:
+        await hints.quiet()
+        changes: list[Callable[[], Any]] = [
+            lambda: (root / "b.yaml").write_text("name: B\n"),
+            lambda: (root / "b.yaml").write_text("name: C\n"),
+            lambda: (root / "sub/c.yaml").write_text("name: C\n"),
+            lambda: os.replace(root / "sub/c.yaml", root / "b.yaml"),
+            lambda: (root / "b.yaml").unlink(),
+            lambda: (root / "new").mkdir(),
+            lambda: (root / "new/d.yaml").write_text("name: D\n"),
+            lambda: (root / "tmp").symlink_to("..two"),
+            lambda: os.replace(root / "tmp", root / "..data"),
+        ]
+        for change in changes:
+            change()
+            await hints.one()
+            while not await hints.none(0.4):
+                pass
+
+
+async def test_an_event_does_not_wait_for_the_poll(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "POLL_SECONDS", 600)
+    async with watching(root) as hints:
+        while await hints.none(0.2):
+            (root / "a.yaml").write_text(f"name: {time.time()}\n")
+
+
+async def test_reading_is_no_change(root: Path) -> None:
+    async with watching(root) as hints:
+        await hints.one()
+        await hints.quiet()
+        (root / "a.yaml").read_text()
+        os.listdir(root)
+        assert await hints.none(0.5)
+
+
+async def test_a_burst_is_few_hints(root: Path) -> None:
+    async with watching(root) as hints:
+        await hints.quiet()
+        for number in range(500):
+            (root / f"{number}.yaml").write_text("name: A\n")
+        await hints.one()
+        assert await hints.quiet() < 10
+
+
+async def test_a_relative_folder_by_a_link_that_is_swapped(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to("tasks.d")
+    async with watching(Path("link")) as hints:
+        await hints.quiet()
+        (tmp_path / "new").symlink_to("other")
+        os.replace("new", "link")
+        await hints.one()
+        await hints.quiet()
+        (tmp_path / "other/b.yaml").write_text("name: B\n")
+        await hints.one()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+async def test_a_folder_that_is_deleted_and_made_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    monkeypatch.chdir(root.parent)
+    root = Path(root.name) if relative else root
+    async with watching(root) as hints:
+        await hints.quiet()
+        shutil.rmtree(root)
+        root.mkdir()
+        await hints.one()
+        await hints.quiet()
+        (root / "b.yaml").write_text("name: B\n")
+        await hints.one()
+
+
+async def test_a_missing_folder_is_told_of_once_and_awaited(tmp_path: Path) -> None:
+    root = tmp_path / "later"
+    with capture_logs() as logs:
+        async with watching(root) as hints:
+            assert await hints.quiet() == 0
+            root.mkdir()
+            await hints.one()
+            await hints.quiet()
+            (root / "a.yaml").write_text("name: A\n")
+            await hints.one()
+    (line,) = logs
+    assert (line["event"], line["folder"]) == ("watch_failed", str(root))
+
+
+async def test_a_failing_watch_is_told_of_once_and_tried_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    def failing(*arguments: object, **options: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 4:
+            raise OSError("OS file watch limit reached")
+        return real(*arguments, **options)
+
+    real: Any = watchfiles.watch
+    monkeypatch.setattr(watchfiles, "watch", failing)
+    monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.1)
+    with capture_logs() as logs:
+        async with watching(root) as hints:
+            while attempts < 4:
+                await hints.one()
+            await hints.quiet()
+            (root / "b.yaml").write_text("name: B\n")
+            await hints.one()
+    assert [line["error"] for line in logs] == ["OS file watch limit reached"]
+
+
+async def test_it_ends_without_waiting_for_the_poll(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with watching(root) as hints:
+        await hints.one()
+        monkeypatch.setattr(watch_module, "POLL_SECONDS", 600)
+    async with watching(root):
+        pass
+
+
+async def test_it_ends_at_once_when_stopped_before(root: Path) -> None:
+    hints = Hints()
+    hints.stop.set()
+    await asyncio.wait_for(hints.collect(root), LIMIT)
+
+
+async def test_it_ends_with_its_task(root: Path) -> None:
+    hints = Hints()
+    collecting = asyncio.create_task(hints.collect(root))
+    await hints.one()
+    collecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await collecting
+    assert not hints.stop.is_set()
+
+
+async def test_hints_wait_for_a_busy_caller_as_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, told = threading.Event(), threading.Event()
+
+    def three(*_: object, stop_event: threading.Event, **__: object) -> Iterator[set[Any]]:
+        yield set()
+        busy.wait(LIMIT)
+        for _number in range(3):
+            yield {(watchfiles.Change.added, "a.yaml")}
+        told.set()
+        stop_event.wait(LIMIT)
+
+    monkeypatch.setattr(watchfiles, "watch", three)
+    stop = asyncio.Event()
+    hints = watch(root, stop)
+    await asyncio.wait_for(anext(hints), LIMIT)
+    busy.set()
+    await asyncio.to_thread(told.wait, LIMIT)
+    await asyncio.wait_for(anext(hints), LIMIT)
+    waiting = asyncio.ensure_future(anext(hints, None))
+    _, pending = await asyncio.wait({waiting}, timeout=0.2)
+    assert pending
+    stop.set()
+    await asyncio.wait_for(waiting, LIMIT)
+
+
+def test_a_closed_loop_is_not_told_any_more() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    watch_module._soon(loop, asyncio.Event())
