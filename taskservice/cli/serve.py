@@ -1,0 +1,152 @@
+"""`taskservice run`: a socket, the service behind it, and an orderly end."""
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+import uvloop
+
+from taskservice import __version__
+from taskservice.cli.logs import set_up_logging
+from taskservice.domain.errors import StartError
+from taskservice.service import Service
+from taskservice.settings import Settings
+from taskservice.web.app import create_app
+
+log = structlog.get_logger()
+
+LAST_ANSWERS = 5
+"""Seconds in which the last requests may be answered, once executions have ended."""
+
+LAST_WORK = 10
+"""Seconds, after those, in which everything must be closed."""
+
+
+def run_service(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT comes; raises StartError where it can't begin."""
+    set_up_logging()
+    with (
+        listen(settings.host, settings.port) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(settings, listener))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 is any free one. Raises StartError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise StartError(f"no address for host {host!r}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise StartError(_why_not(error, host, port)) from None
+    return listener
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    other = "choose another with --port or TASKSERVICE_PORT"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} on {host} is in use: {other}"
+        case errno.EACCES:
+            return f"port {port} on {host} is not for this user: {other}"
+    return f"can't listen on {host}, port {port}: {error.strerror}"
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but for signals: it would raise them again at its end, and die of them."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            _announce(listener)
+
+
+def _announce(listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    print(
+        f"taskservice {__version__}: console {base}/  API {base}/task-manage/  docs {base}/schema",
+        flush=True,
+    )
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    stop = asyncio.create_task(_asked_to_stop().wait())
+    service = Service(settings)
+    if not await _done_first(asyncio.create_task(service.start()), stop):
+        return
+    config = uvicorn.Config(
+        create_app(settings, service),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=LAST_ANSWERS,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+    # The API answers while executions come to their end, and says that it is going.
+    await service.drain()
+    _exit_at_last(LAST_ANSWERS + LAST_WORK)
+    server.should_exit = True
+    await serving
+    await service.stop()
+    log.info("stopped")
+
+
+def _asked_to_stop() -> asyncio.Event:
+    """Is set by the first SIGTERM or SIGINT; the second ends the process where it stands."""
+    asked = asyncio.Event()
+
+    def on_signal() -> None:
+        if asked.is_set():
+            log.warning("stopped_at_once")
+            os._exit(1)
+        log.info("stopping")
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return asked
+
+
+async def _done_first(work: asyncio.Task[None], stop: asyncio.Task[bool]) -> bool:
+    """Whether the work came to its end before a signal did, which cancels it."""
+    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+        return False
+    await work
+    return True
+
+
+def _exit_at_last(seconds: float) -> None:
+    """End the process even if a thread hangs, in a user's module for one; all work is done."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()

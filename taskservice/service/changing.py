@@ -1,0 +1,311 @@
+"""The use cases that change tasks: each is one transaction, after which the engine is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from taskservice.domain import overlay, state
+from taskservice.domain.errors import (
+    Conflict,
+    Fault,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+)
+from taskservice.domain.overlay import DELETED, Declaration, Override
+from taskservice.domain.state import Resolution
+from taskservice.domain.task import parse_task, unknown_fields
+from taskservice.domain.task_id import id_fault
+from taskservice.engine.functions import Functions
+from taskservice.service.moments import parse_until
+from taskservice.service.reading import Reading, now_utc
+from taskservice.storage import tasks as store
+from taskservice.storage.apply import apply, claim_and_write
+from taskservice.storage.database import Connection
+from taskservice.storage.executions import Execution
+from taskservice.storage.rows import new_id
+from taskservice.storage.tasks import Listed, StoredTask
+
+_Rewrite = Callable[[StoredTask, datetime], tuple[Declaration, tuple[Override, ...]]]
+
+
+class Changing(Reading):
+    """What can be done to tasks. `by` is the name of who asks."""
+
+    _functions: Functions
+
+    def check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+        """What is wrong with a task's fields; may import the user's module, so off the loop."""
+        faults: list[Fault] = []
+        try:
+            parse_task(fields, zone=self._zone, now=now_utc())
+        except Invalid as invalid:
+            faults += invalid.faults
+        func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}
+        if isinstance(func_path, str) and isinstance(func_args, Mapping):
+            known = {fault.field for fault in faults}
+            found = self._functions.faults(func_path, func_args)
+            faults += [fault for fault in found if fault.field not in known]
+        return faults
+
+    async def create(self, fields: Mapping[str, object], *, by: str) -> Listed:
+        """Make a task of the API's own. Raises `Invalid` and `Conflict`."""
+        given = {name: value for name, value in fields.items() if name != "id"}
+        wanted = fields.get("id")
+        task_id = wanted if isinstance(wanted, str) else new_id()
+        faults = []
+        if wanted is not None and wanted != task_id:
+            faults.append(Fault(field="id", reason="must be text"))
+        elif wrong := id_fault(task_id):
+            faults.append(Fault(field="id", reason=wrong))
+        faults += await asyncio.to_thread(self.check, task_id, given)
+        if faults:
+            raise Invalid(faults)
+        declaration = Declaration(source="api", fields=given)
+
+        async def work(connection: Connection) -> None:
+            now = now_utc()
+            if (await store.load(connection, [task_id])).get(task_id):
+                raise Conflict(f"there is a task {task_id!r} already, or its file is deleted here")
+            made = state.resolution(task_id, declaration, (), None, now=now, zone=self._zone)
+            await apply(connection, [made], now=now, declared_by=by)
+
+        await self._commit(work, task_id)
+        return await self.get(task_id)
+
+    async def change(
+        self,
+        task_id: str,
+        changes: Mapping[str, object],
+        *,
+        by: str,
+        reason: str | None = None,
+        until: str | None = None,
+        if_match: str | None = None,
+    ) -> Listed:
+        """Set the fields given, each to the value given; on a declared task they are overrides."""
+        if unknown := unknown_fields(changes):
+            raise Invalid(unknown)
+        end = self._until(until)
+
+        def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
+            declaration, overrides = stored.declaration, stored.overrides
+            if declaration.source == "file":
+                before = overlay.merge(declaration, overrides)
+                values = overlay.changed_fields(before, self._comparable(before, changes))
+                return declaration, overlay.override_with(
+                    declaration, overrides, values, now=now, by=by, reason=reason, until=end
+                )
+            _no_until(until)
+            if "paused" in changes:
+                overrides = tuple(o for o in overrides if o.field != "paused")
+            return replace(declaration, fields={**declaration.fields, **changes}), overrides
+
+        return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
+
+    def _comparable(
+        self, before: Mapping[str, Any], changes: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """The changes with their values as a sound task holds them, so that they compare."""
+        known = parse_task({**before, **changes}, zone=self._zone, now=now_utc()).definition()
+        return {name: known[name] for name in changes}
+
+    async def set_paused(
+        self,
+        task_id: str,
+        paused: bool,
+        *,
+        by: str,
+        reason: str | None = None,
+        until: str | None = None,
+        if_match: str | None = None,
+    ) -> Listed:
+        """Pause a task or let it go on."""
+        end = self._until(until)
+
+        def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
+            declaration, overrides = stored.declaration, stored.overrides
+            if declaration.source == "api" and (not paused or not (reason or until)):
+                # Its own definition says so; only a pause that has a story is an override.
+                if not paused:
+                    _no_until(until)
+                declaration = replace(declaration, fields={**declaration.fields, "paused": paused})
+                return declaration, tuple(o for o in overrides if o.field != "paused")
+            # Said again, it is said anew: without the reason and the end that it had.
+            others = tuple(o for o in overrides if o.field != "paused")
+            return declaration, overlay.override_with(
+                declaration, others, {"paused": paused},
+                now=now, by=by, reason=reason, until=end,
+            )  # fmt: skip
+
+        return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
+
+    async def revert(self, task_id: str, field: str | None, *, by: str) -> Listed:
+        """End all overrides of a task, or that of one field."""
+
+        def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
+            kept = tuple(o for o in stored.overrides if field is not None and o.field != field)
+            if field is not None and len(kept) == len(stored.overrides):
+                names = ", ".join(o.field for o in stored.overrides) or "none"
+                raise NotFound(f"no override of {field[:100]!r}; there are: {names}")
+            return stored.declaration, kept
+
+        return await self._rewrite(task_id, rewrite, by=by)
+
+    async def delete(
+        self,
+        task_id: str,
+        *,
+        by: str,
+        reason: str | None = None,
+        until: str | None = None,
+        if_match: str | None = None,
+    ) -> None:
+        """Delete a task with its log; a declared one stays away until it is restored."""
+        end = self._until(until)
+
+        async def work(connection: Connection) -> None:
+            now = now_utc()
+            stored = await self._live(connection, task_id, if_match, lock=True, retired=True)
+            if stored.declaration.source == "api":
+                _no_until(until)
+            if stored.declaration.source == "api" or (stored.state and stored.state.retired_at):
+                await store.remove(connection, [task_id])
+                await store.forget(connection, [task_id])
+                return
+            overrides = overlay.override_with(
+                stored.declaration, stored.overrides, {DELETED: True},
+                now=now, by=by, reason=reason, until=end,
+            )  # fmt: skip
+            gone = self._resolve(task_id, stored, stored.declaration, overrides, now)
+            await apply(connection, [gone], now=now, declare=False)
+
+        await self._commit(work, task_id)
+
+    async def restore(self, task_id: str, *, by: str) -> Listed:
+        """Take back the API's deletion of a declared task."""
+
+        async def work(connection: Connection) -> None:
+            now = now_utc()
+            stored = await self._stored(connection, task_id, lock=True)
+            if stored.state is not None:
+                raise Conflict("the task is not deleted")
+            kept = tuple(o for o in stored.overrides if o.field != DELETED)
+            back = self._resolve(task_id, stored, stored.declaration, kept, now)
+            await apply(connection, [back], now=now, declare=False)
+
+        await self._commit(work, task_id)
+        return await self.get(task_id)
+
+    async def trigger(
+        self, task_id: str, func_args: Mapping[str, object] | None, *, by: str
+    ) -> Execution:
+        """Run a task now, paused or not; `func_args` go before its own for this run."""
+        task = (await self.get(task_id)).state.task
+        if func_args:
+            merged = {**task.definition(), "func_args": {**task.func_args, **func_args}}
+            faults = await asyncio.to_thread(self.check, task_id, merged)
+            if faults:
+                raise Invalid(faults)
+        return await self._engine.trigger(task_id, func_args or None, by=by)
+
+    async def cancel(self, task_id: str, log_id: str, *, by: str) -> Execution:
+        """Stop a running execution; the execution as it ended. Raises `Conflict`."""
+        execution = await self.log(task_id, log_id)
+        if execution.status != "running":
+            raise Conflict(f"the execution has ended: it is {execution.status}")
+        await self._engine.cancel(log_id, by=by)
+        return await self.log(task_id, log_id)
+
+    async def log(self, task_id: str, log_id: str) -> Execution:
+        execution = await super().log(task_id, log_id)
+        if execution.status == "running":
+            execution = replace(execution, output=self._engine.output_of(log_id))
+        return execution
+
+    async def expire(self) -> None:
+        """End the overrides whose time is over."""
+        async with self._database.read() as connection:
+            ids = await store.expired(connection, now_utc())
+        if not ids:
+            return
+
+        async def work(connection: Connection) -> None:
+            now = now_utc()
+            for task_id, stored in (await store.load(connection, ids, lock=True)).items():
+                if stored.state and stored.state.retired_at:
+                    continue
+                kept = overlay.standing(stored.declaration, stored.overrides, now)
+                later = self._resolve(task_id, stored, stored.declaration, kept, now)
+                await apply(connection, [later], now=now, declare=False)
+
+        await self._commit(work, *ids)
+
+    async def _rewrite(
+        self, task_id: str, rewrite: _Rewrite, *, by: str, if_match: str | None = None
+    ) -> Listed:
+        async with self._database.read() as connection:
+            stored = await self._live(connection, task_id, if_match)
+        # Checking may import the user's module: not in a transaction, and not on the loop.
+        declaration, overrides = rewrite(stored, now_utc())
+        if (declaration, overrides) != (stored.declaration, stored.overrides):
+            merged = overlay.merge(declaration, overrides)
+            faults = await asyncio.to_thread(self.check, task_id, merged)
+            if faults:
+                raise Invalid(faults)
+
+        async def work(connection: Connection) -> None:
+            now = now_utc()
+            stored = await self._live(connection, task_id, if_match, lock=True)
+            declaration, overrides = rewrite(stored, now)
+            later = self._resolve(task_id, stored, declaration, overrides, now)
+            redeclared = declaration != stored.declaration
+            await apply(connection, [later], now=now, declared_by=by, declare=redeclared)
+
+        await self._commit(work, task_id)
+        return await self.get(task_id)
+
+    async def _live(
+        self,
+        connection: Connection,
+        task_id: str,
+        if_match: str | None,
+        *,
+        lock: bool = False,
+        retired: bool = False,
+    ) -> StoredTask:
+        stored = await self._stored(connection, task_id, lock=lock)
+        if stored.state is None:
+            raise NotFound(f"task {task_id!r} was deleted here; restore takes that back")
+        if stored.state.retired_at and not retired:
+            raise Conflict("the task is retired: its declaration is gone")
+        if if_match not in (None, "*", stored.state.etag):
+            raise PreconditionFailed("the task has changed since it was read")
+        return stored
+
+    def _resolve(
+        self,
+        task_id: str,
+        stored: StoredTask,
+        declaration: Declaration,
+        overrides: tuple[Override, ...],
+        now: datetime,
+    ) -> Resolution:
+        return state.resolution(
+            task_id, declaration, overrides, stored.state, now=now, zone=self._zone
+        )
+
+    async def _commit(self, work: Callable[[Connection], Awaitable[None]], *task_ids: str) -> None:
+        await claim_and_write(self._database, work, self._engine.claim)
+        await self._engine.reconcile(task_ids)
+
+    def _until(self, until: str | None) -> datetime | None:
+        return None if until is None else parse_until(until, self._zone, now_utc())
+
+
+def _no_until(until: str | None) -> None:
+    if until is not None:
+        reason = "no file declares this task, so there is nothing it could return to"
+        raise Invalid([Fault(field="until", reason=reason)])

@@ -1,0 +1,38 @@
+"""Times as people give them: ISO 8601, or a span from now."""
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from taskservice.domain.errors import Fault, Invalid
+
+_SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_moment(text: str, field: str, zone: tzinfo) -> datetime:
+    """A moment of ISO 8601, in UTC; without an offset it is in `zone`. Raises `Invalid`."""
+    try:
+        # In a URL a plus sign stands for a blank.
+        moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        reason = f"must be a time of ISO 8601 like 2026-01-31T08:00:00Z, not {text[:40]!r}"
+        raise Invalid([Fault(field=field, reason=reason)]) from None
+
+
+def parse_until(text: str, zone: tzinfo, now: datetime) -> datetime:
+    """When an override ends: ISO 8601, or a span from now. Raises `Invalid`, also for the past."""
+    span = _SPAN.fullmatch(text.strip())
+    try:
+        if span:
+            moment = now + timedelta(**{_UNITS[span[2]]: int(span[1])})
+        else:
+            moment = parse_moment(text, "until", zone)
+    except (Invalid, OverflowError):
+        reason = f"must be a time of ISO 8601 or a span like 30s, 90m, 2h or 3d, not {text[:40]!r}"
+        raise Invalid([Fault(field="until", reason=reason)]) from None
+    if moment <= now:
+        raise Invalid([Fault(field="until", reason=f"{moment.isoformat()} is in the past")])
+    return moment

@@ -1,0 +1,151 @@
+"""The use cases that change nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from taskservice.domain import overlay
+from taskservice.domain.errors import NotFound
+from taskservice.domain.overlay import Declaration
+from taskservice.domain.state import trigger_of
+from taskservice.domain.task import UNSET
+from taskservice.domain.trigger import upcoming
+from taskservice.engine.engine import Engine
+from taskservice.service.moments import parse_moment
+from taskservice.storage import executions as log
+from taskservice.storage import tasks as store
+from taskservice.storage.database import Connection, Database
+from taskservice.storage.executions import Execution
+from taskservice.storage.tasks import Filter, Listed, StoredTask
+from taskservice.sync.dump import dump_task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideView:
+    """An override as it is shown: with what the file says now, and said when it was set.
+
+    `absent` says that the override takes the field (a key of `func_args`) away.
+    """
+
+    field: str
+    declared: Any
+    value: Any
+    declared_when_set: Any
+    set_at: datetime
+    set_by: str
+    reason: str | None
+    until: datetime | None
+    absent: bool
+
+
+class Reading:
+    """What can be asked of tasks and executions."""
+
+    def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
+        self._database = database
+        self._engine = engine
+        self._zone = zone
+
+    async def get(self, task_id: str) -> Listed:
+        """One task, a retired one too. Raises `NotFound`."""
+        async with self._database.read() as connection:
+            return await self._one(connection, task_id)
+
+    async def find(
+        self, wanted: Filter, *, sort: str, page: int, size: int
+    ) -> tuple[list[Listed], int]:
+        """A page (from 1) of the tasks wanted, and how many there are in all."""
+        async with self._database.read() as connection:
+            return await store.page(
+                connection, wanted, sort=sort, offset=(page - 1) * size, limit=size
+            )
+
+    async def logs(
+        self,
+        task_id: str,
+        *,
+        status: str | None,
+        since: str | None,
+        until: str | None,
+        page: int,
+        size: int,
+    ) -> tuple[list[Execution], int]:
+        """A page (from 1) of a task's executions, newest first, and how many there are."""
+        begin = None if since is None else parse_moment(since, "since", self._zone)
+        end = None if until is None else parse_moment(until, "until", self._zone)
+        async with self._database.read() as connection:
+            await self._one(connection, task_id)
+            return await log.page(
+                connection, task_id, status=status, since=begin, until=end,
+                offset=(page - 1) * size, limit=size,
+            )  # fmt: skip
+
+    async def log(self, task_id: str, log_id: str) -> Execution:
+        """One execution with its output; a running one's output as far as it has come."""
+        async with self._database.read() as connection:
+            await self._one(connection, task_id)
+            execution = await log.one(connection, task_id, log_id)
+        if execution is None:
+            raise NotFound(f"task {task_id!r} has no execution {log_id!r}")
+        return execution
+
+    async def fires(self, task_id: str, count: int) -> list[datetime]:
+        """The next `count` fires of a task; none while it is paused or retired."""
+        state = (await self.get(task_id)).state
+        if state.next_run_time is None:
+            return []
+        trigger = trigger_of(state.task, state.anchor, self._zone)
+        return [state.next_run_time, *upcoming(trigger, state.next_run_time, count - 1)]
+
+    async def overrides(self, task_id: str) -> list[OverrideView]:
+        """What the API changed of a task; of a task that it deleted, too."""
+        async with self._database.read() as connection:
+            stored = await self._stored(connection, task_id)
+        return [_view(stored.declaration, override) for override in stored.overrides]
+
+    async def yaml(self, task_id: str) -> str:
+        """The effective task as the text of a task file."""
+        listed = await self.get(task_id)
+        return dump_task(task_id, listed.state.task.definition())
+
+    async def _one(self, connection: Connection, task_id: str) -> Listed:
+        listed = await store.one(connection, task_id)
+        if listed is None:
+            raise _no_task(task_id)
+        return listed
+
+    async def _stored(
+        self, connection: Connection, task_id: str, *, lock: bool = False
+    ) -> StoredTask:
+        stored = (await store.load(connection, [task_id], lock=lock)).get(task_id)
+        if stored is None:
+            raise _no_task(task_id)
+        return stored
+
+
+def now_utc() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
+def _no_task(task_id: str) -> NotFound:
+    return NotFound(f"no task {task_id[:100]!r}")
+
+
+def _view(declaration: Declaration, override: overlay.Override) -> OverrideView:
+    declared = overlay.declared_value(declaration, override.field)
+    return OverrideView(
+        field=override.field,
+        declared=_shown(declared),
+        value=_shown(override.value),
+        declared_when_set=_shown(override.declared_when_set),
+        set_at=override.set_at,
+        set_by=override.set_by,
+        reason=override.reason,
+        until=override.until,
+        absent=override.value is UNSET,
+    )
+
+
+def _shown(value: Any) -> Any:
+    return None if value is UNSET else value

@@ -1,0 +1,12 @@
+"""The routes. Each handler asks the service for one thing and shapes the answer, no more."""
+
+from typing import Any
+
+from taskservice.web.api import executions, house, overrides, tasks
+
+HANDLERS: tuple[Any, ...] = (
+    *tasks.HANDLERS,
+    *executions.HANDLERS,
+    *overrides.HANDLERS,
+    *house.HANDLERS,
+)

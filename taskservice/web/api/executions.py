@@ -1,0 +1,99 @@
+"""The routes of a task's executions."""
+
+from litestar import get, post
+from litestar.params import FromPath, FromQuery
+
+from taskservice.domain.run import ExecutionStatus
+from taskservice.web import bodies, body_schemas, schemas
+from taskservice.web.api.parts import (
+    READ,
+    WRITE,
+    AnyRequest,
+    Caller,
+    Door,
+    Moment,
+    PageNumber,
+    PageSize,
+)
+from taskservice.web.auth import OPERATOR
+from taskservice.web.openapi import problems, with_body
+
+
+@post(
+    "/task-manage/{task_id:str}/trigger",
+    operation_id="triggerTask",
+    summary="Run a task now",
+    tags=["Executions"],
+    status_code=202,
+    opt=OPERATOR,
+    responses=problems(404, 409, 413),
+    operation_class=with_body(body_schemas.TRIGGER, body_schemas.TRIGGER_EXAMPLES, required=False),
+)
+async def trigger_task(
+    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+) -> schemas.Execution:
+    """Runs it, paused or not, with other `func_args` for this once if they are given."""
+    arguments = await bodies.trigger_arguments(request)
+    return schemas.Execution.of(await service.trigger(task_id, arguments, by=caller))
+
+
+@get(
+    "/task-manage/{task_id:str}/logs",
+    operation_id="listExecutions",
+    summary="List a task's executions",
+    tags=["Executions"],
+    responses=READ,
+)
+async def list_executions(
+    service: Door,
+    task_id: FromPath[str],
+    status: FromQuery[ExecutionStatus | None] = None,
+    since: Moment = None,
+    until: Moment = None,
+    page: PageNumber = 1,
+    size: PageSize = 50,
+) -> schemas.ExecutionPage:
+    """A page of the log, newest first; `since` and `until` are of the start."""
+    found, total = await service.logs(
+        task_id, status=status, since=since, until=until, page=page, size=size
+    )
+    items = [schemas.Execution.of(row) for row in found]
+    return schemas.ExecutionPage(items=items, **schemas.paging(total, page, size))
+
+
+@get(
+    "/task-manage/{task_id:str}/logs/{log_id:str}",
+    operation_id="getExecution",
+    summary="Get an execution",
+    tags=["Executions"],
+    responses=READ,
+)
+async def get_execution(
+    service: Door, task_id: FromPath[str], log_id: FromPath[str]
+) -> schemas.ExecutionDetail:
+    """One row of the log, with what the function printed and logged."""
+    return schemas.ExecutionDetail.of(await service.log(task_id, log_id))
+
+
+@post(
+    "/task-manage/{task_id:str}/logs/{log_id:str}/cancel",
+    operation_id="cancelExecution",
+    summary="Stop a running execution",
+    tags=["Executions"],
+    status_code=200,
+    opt=OPERATOR,
+    responses=WRITE,
+)
+async def cancel_execution(
+    service: Door, caller: Caller, task_id: FromPath[str], log_id: FromPath[str]
+) -> schemas.Execution:
+    """Stops it; one that has ended is a conflict."""
+    return schemas.Execution.of(await service.cancel(task_id, log_id, by=caller))
+
+
+HANDLERS = (
+    trigger_task,
+    list_executions,
+    get_execution,
+    cancel_execution,
+)

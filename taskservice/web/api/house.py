@@ -1,0 +1,89 @@
+"""The routes of the service as a whole: syncs, functions, health."""
+
+from typing import Annotated
+
+from litestar import get, post
+from litestar.params import QueryParameter
+
+from taskservice.web import schemas
+from taskservice.web.api.parts import (
+    Door,
+)
+from taskservice.web.auth import OPEN
+from taskservice.web.openapi import problems
+
+
+@get(
+    "/sync",
+    operation_id="getSync",
+    summary="What the last sync found",
+    tags=["Sync"],
+    responses=problems(),
+)
+async def get_sync(service: Door) -> schemas.SyncReport:
+    """Errors by file, tasks by drift, and tasks that wait to be deleted."""
+    return schemas.SyncReport.of(await service.sync_report())
+
+
+@post(
+    "/sync",
+    operation_id="syncNow",
+    summary="Sync now",
+    tags=["Sync"],
+    status_code=200,
+    responses=problems(),
+)
+async def sync_now(
+    service: Door,
+    prune: Annotated[bool, QueryParameter(description="Let a held sync go on")] = False,
+) -> schemas.SyncReport:
+    """Reads the folder, and answers when its tasks are live."""
+    return schemas.SyncReport.of(await service.sync_now(prune=prune))
+
+
+@get(
+    "/functions",
+    operation_id="listFunctions",
+    summary="List the functions that tasks may call",
+    tags=["Functions"],
+    responses=problems(),
+)
+async def list_functions(service: Door) -> list[schemas.Function]:
+    """What `func_path` may name, with signature and first line of documentation."""
+    return [schemas.Function.of(info) for info in await service.functions()]
+
+
+@get(
+    "/health/live",
+    operation_id="isLive",
+    summary="Is the process alive?",
+    tags=["Health"],
+    opt=OPEN,
+    security=[{}],
+)
+async def is_live() -> schemas.Live:
+    """Says so as long as the process answers at all."""
+    return schemas.Live()
+
+
+@get(
+    "/health/ready",
+    operation_id="isReady",
+    summary="Is the service ready?",
+    tags=["Health"],
+    opt=OPEN,
+    security=[{}],
+    responses={503: problems()[503]},
+)
+async def is_ready(service: Door) -> schemas.Ready:
+    """Whether database and scheduler work; 503 where one does not, or the service stops."""
+    return schemas.Ready(**await service.ready())
+
+
+HANDLERS = (
+    get_sync,
+    sync_now,
+    list_functions,
+    is_live,
+    is_ready,
+)

@@ -1,0 +1,283 @@
+"""The routes of tasks."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from litestar import Response, delete, get, post, put
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.overlay import Drift
+from taskservice.domain.run import TaskStatus
+from taskservice.domain.task import nearest
+from taskservice.storage.tasks import SORTABLE, Filter
+from taskservice.web import bodies, body_schemas, schemas
+from taskservice.web.api.parts import (
+    CHANGE,
+    READ,
+    AnyRequest,
+    Caller,
+    Door,
+    IfMatch,
+    PageNumber,
+    PageSize,
+    Reason,
+    Until,
+    Words,
+    expected_tag,
+    task_answer,
+)
+from taskservice.web.auth import OPERATOR
+from taskservice.web.openapi import ETAG, documented_header, problems, with_body
+
+MOST_IDS = 1000
+YAML = "application/yaml"
+
+_SORTS = [f"{sign}{name}" for name in sorted(SORTABLE) for sign in ("", "-")]
+
+
+@post(
+    "/task-manage",
+    operation_id="createTask",
+    summary="Create a task",
+    tags=["Tasks"],
+    responses=problems(409, 413),
+    operation_class=with_body(body_schemas.TASK, body_schemas.TASK_EXAMPLES),
+    response_headers=[
+        ETAG,
+        documented_header("Location", "The task's address"),
+    ],
+)
+async def create_task(request: AnyRequest, service: Door, caller: Caller) -> Response[schemas.Task]:
+    """Takes the fields of a task, and an `id` if it is not to be made."""
+    listed = await service.create(await bodies.json_object(request), by=caller)
+    answer = task_answer(service, listed)
+    answer.set_header("Location", f"/task-manage/{quote(listed.state.id, safe='')}")
+    return answer
+
+
+@get(
+    "/task-manage",
+    operation_id="listTasks",
+    summary="List tasks",
+    tags=["Tasks"],
+    responses=problems(),
+)
+async def list_tasks(
+    service: Door,
+    status: FromQuery[TaskStatus | None] = None,
+    task_type: Words = None,
+    trigger_type: FromQuery[schemas.TriggerType | None] = None,
+    source: FromQuery[schemas.Source | None] = None,
+    drift: FromQuery[Drift | None] = None,
+    tag: Words = None,
+    q: Annotated[
+        str | None,
+        QueryParameter(max_length=200, description="Text in id, name, description or function"),
+    ] = None,
+    task_ids: Annotated[
+        str | None, QueryParameter(description=f"At most {MOST_IDS}, separated by commas")
+    ] = None,
+    retired: Annotated[
+        bool, QueryParameter(description="The retired tasks instead of the live ones")
+    ] = False,
+    sort: Annotated[
+        str,
+        QueryParameter(
+            description="A field; with `-` in front the greatest first",
+            schema_extra={"enum": _SORTS},
+        ),
+    ] = "id",
+    page: PageNumber = 1,
+    size: PageSize = 50,
+) -> schemas.TaskPage:
+    """A page of the tasks that pass every filter given."""
+    faults = []
+    if sort not in _SORTS:
+        reason = f"{sort[:50]!r} is no field to sort by{nearest(sort, _SORTS)}"
+        faults.append(Fault(field="sort", reason=reason))
+    ids = None if task_ids is None else list(dict.fromkeys(filter(None, task_ids.split(","))))
+    if ids and len(ids) > MOST_IDS:
+        reason = f"has {len(ids)} ids; at most {MOST_IDS} are allowed"
+        faults.append(Fault(field="task_ids", reason=reason))
+    if faults:
+        raise Invalid(faults)
+    wanted = Filter(
+        status=status,
+        task_type=task_type,
+        trigger_type=trigger_type,
+        source=source,
+        drift=drift,
+        tag=tag,
+        q=q,
+        task_ids=ids,
+        retired=retired,
+    )
+    found, total = await service.find(wanted, sort=sort, page=page, size=size)
+    items = [schemas.Task.of(listed, service.settings.executor) for listed in found]
+    return schemas.TaskPage(items=items, **schemas.paging(total, page, size))
+
+
+@get(
+    "/task-manage/{task_id:str}",
+    operation_id="getTask",
+    summary="Get a task",
+    tags=["Tasks"],
+    responses=READ,
+    response_headers=[ETAG],
+)
+async def get_task(service: Door, task_id: FromPath[str]) -> Response[schemas.Task]:
+    """The effective task: override over declaration over defaults."""
+    return task_answer(service, await service.get(task_id))
+
+
+@put(
+    "/task-manage/{task_id:str}",
+    operation_id="changeTask",
+    summary="Change a task",
+    tags=["Tasks"],
+    responses=CHANGE,
+    response_headers=[ETAG],
+    operation_class=with_body(body_schemas.CHANGE, body_schemas.CHANGE_EXAMPLES),
+)
+async def change_task(
+    request: AnyRequest,
+    service: Door,
+    caller: Caller,
+    task_id: FromPath[str],
+    reason: Reason = None,
+    until: Until = None,
+    if_match: IfMatch = None,
+) -> Response[schemas.Task]:
+    """Sets the fields given, each to the value given; the others stay as they are."""
+    changes = await bodies.json_object(request)
+    listed = await service.change(
+        task_id,
+        changes,
+        by=caller,
+        reason=reason,
+        until=until,
+        if_match=await expected_tag(service, task_id, if_match),
+    )
+    return task_answer(service, listed)
+
+
+@delete(
+    "/task-manage/{task_id:str}",
+    operation_id="deleteTask",
+    summary="Delete a task",
+    tags=["Tasks"],
+    responses=CHANGE,
+)
+async def delete_task(
+    service: Door,
+    caller: Caller,
+    task_id: FromPath[str],
+    reason: Reason = None,
+    until: Until = None,
+    if_match: IfMatch = None,
+) -> None:
+    """Deletes it with its log. A declared task can be restored."""
+    expected = await expected_tag(service, task_id, if_match)
+    await service.delete(task_id, by=caller, reason=reason, until=until, if_match=expected)
+
+
+@post(
+    "/task-manage/{task_id:str}/pause",
+    operation_id="pauseTask",
+    summary="Pause a task",
+    tags=["Tasks"],
+    status_code=200,
+    opt=OPERATOR,
+    responses=CHANGE,
+    response_headers=[ETAG],
+)
+async def pause_task(
+    service: Door,
+    caller: Caller,
+    task_id: FromPath[str],
+    reason: Reason = None,
+    until: Until = None,
+    if_match: IfMatch = None,
+) -> Response[schemas.Task]:
+    """Lets it fire no more, until it is resumed or `until` comes."""
+    expected = await expected_tag(service, task_id, if_match)
+    listed = await service.set_paused(
+        task_id, True, by=caller, reason=reason, until=until, if_match=expected
+    )
+    return task_answer(service, listed)
+
+
+@post(
+    "/task-manage/{task_id:str}/resume",
+    operation_id="resumeTask",
+    summary="Resume a task",
+    tags=["Tasks"],
+    status_code=200,
+    opt=OPERATOR,
+    responses=CHANGE,
+    response_headers=[ETAG],
+)
+async def resume_task(
+    service: Door,
+    caller: Caller,
+    task_id: FromPath[str],
+    reason: Reason = None,
+    until: Until = None,
+    if_match: IfMatch = None,
+) -> Response[schemas.Task]:
+    """Lets it fire again."""
+    expected = await expected_tag(service, task_id, if_match)
+    listed = await service.set_paused(
+        task_id, False, by=caller, reason=reason, until=until, if_match=expected
+    )
+    return task_answer(service, listed)
+
+
+@get(
+    "/task-manage/{task_id:str}/fires",
+    operation_id="listFires",
+    summary="List a task's next fires",
+    tags=["Tasks"],
+    responses=READ,
+)
+async def list_fires(
+    service: Door,
+    task_id: FromPath[str],
+    count: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most")] = 10,
+) -> list[datetime]:
+    """The times at which it will fire, as it is now."""
+    return await service.fires(task_id, count)
+
+
+@get(
+    "/task-manage/{task_id:str}/yaml",
+    operation_id="getTaskYaml",
+    summary="Get a task as a task file",
+    tags=["Tasks"],
+    media_type=YAML,
+    responses={
+        **READ,
+        200: ResponseSpec(
+            dict[str, Any], media_type=YAML, description="A task file", generate_examples=False
+        ),
+    },
+)
+async def get_task_yaml(service: Door, task_id: FromPath[str]) -> str:
+    """The effective task as the text of a file that would declare it."""
+    return await service.yaml(task_id)
+
+
+HANDLERS = (
+    create_task,
+    list_tasks,
+    get_task,
+    change_task,
+    delete_task,
+    pause_task,
+    resume_task,
+    list_fires,
+    get_task_yaml,
+)

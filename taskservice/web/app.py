@@ -1,0 +1,254 @@
+"""The app as a value, and the only place where errors become status codes."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, get_args
+
+import structlog
+from litestar import Litestar, Request, Response, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.params import QueryParameter
+from litestar.response import Redirect
+from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
+from litestar.typing import FieldDefinition
+
+from taskservice.domain import errors
+from taskservice.domain.errors import Fault, Invalid, TaskserviceError
+from taskservice.domain.task import nearest
+from taskservice.service import Service
+from taskservice.settings import Settings
+from taskservice.web import api, auth, schemas
+from taskservice.web.openapi import PROBLEM, openapi_config
+
+log = structlog.get_logger()
+
+LARGEST_BODY = 1024 * 1024
+
+AnyRequest = Request[Any, Any, Any]
+
+_STATUSES: Mapping[type[TaskserviceError], int] = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.Invalid: 422,
+    errors.Unavailable: 503,
+}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+
+
+class App(Litestar):
+    """Litestar, with HEAD answered as GET without a body (RFC 9110, section 9.3.2)."""
+
+    async def __call__(
+        self,
+        scope: Scope | LifeSpanScope,
+        receive: Receive | LifeSpanReceive,
+        send: Send | LifeSpanSend,
+    ) -> None:
+        asked: Any = scope
+        tell: Any = send
+        if asked.get("method") != "HEAD":
+            return await super().__call__(scope, receive, send)
+
+        async def send_head(message: Any) -> None:
+            await tell({**message, "body": b""} if "body" in message else message)
+
+        asked = {**asked, "method": "GET"}
+        return await super().__call__(asked, receive, send_head)
+
+
+def create_app(settings: Settings, service: Service | None = None) -> Litestar:
+    """The API over a service.
+
+    A service that is given is the caller's to start and to stop; without one the app
+    makes its own, which lives as long as the app does.
+    """
+    door = service or Service(settings)
+
+    @asynccontextmanager
+    async def own_service(_: Litestar) -> AsyncGenerator[None, None]:
+        await door.start()
+        try:
+            yield
+        finally:
+            await door.stop()
+
+    return App(
+        [*api.HANDLERS, root],
+        lifespan=[] if service else [own_service],
+        dependencies={
+            "service": Provide(lambda: door, sync_to_thread=False),
+            "caller": Provide(_caller, sync_to_thread=False),
+        },
+        guards=[auth.guard(settings)],
+        before_request=_before_request,
+        exception_handlers={
+            TaskserviceError: _on_error,
+            HTTPException: _on_http_error(settings),
+            Exception: _on_crash,
+        },
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=openapi_config(settings),
+        logging_config=None,
+    )
+
+
+@get("/", include_in_schema=False)
+async def root() -> Redirect:
+    """Leads to the documentation."""
+    return Redirect("/schema")
+
+
+def _caller(request: AnyRequest) -> str:
+    """Who is asking, as the guard has found."""
+    name: str = request.user
+    return name
+
+
+async def _before_request(request: AnyRequest) -> Response[None] | None:
+    if request.method == "OPTIONS":
+        return _options(request)
+    if not request.route_handler.opt.get("open"):
+        _refuse_unknown_parameters(request)
+    return None
+
+
+def _options(request: AnyRequest) -> Response[None]:
+    """The methods of an address; litestar's own answer has only the one registered first."""
+    template = request.scope["path_template"]
+    routes = [route for route in request.app.routes if route.path_format == template]
+    methods = {str(method) for route in routes for method in route.methods}
+    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    return Response(None, status_code=204, headers={"Allow": allowed})
+
+
+def _refuse_unknown_parameters(request: AnyRequest) -> None:
+    """A filter that is spelt wrong must not pass for no filter."""
+    known = {
+        name: field
+        for name, field in request.route_handler.parsed_fn_signature.parameters.items()
+        if isinstance(field.kwarg_definition, QueryParameter)
+    }
+    faults = []
+    for name, values in request.query_params.dict().items():
+        if name not in known:
+            reason = f"is no parameter here{nearest(name, known)}"
+        elif len(values) > 1:
+            reason = "is given more than once"
+        elif values[0].lower() == "null" and (must := _must_be(known[name])):
+            reason = must  # msgspec would take it for None: for a filter that was not given
+        else:
+            continue
+        faults.append(Fault(field=name, reason=reason))
+    if faults:
+        raise Invalid(faults)
+
+
+def _on_error(_: AnyRequest, error: TaskserviceError) -> Response[schemas.Problem]:
+    status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 500)
+    if isinstance(error, Invalid):
+        return problem(status, _summary(error.faults), faults=error.faults)
+    return problem(status, str(error))
+
+
+def _on_http_error(
+    settings: Settings,
+) -> Callable[[AnyRequest, HTTPException], Response[schemas.Problem]]:
+    def handle(request: AnyRequest, error: HTTPException) -> Response[schemas.Problem]:
+        if "route_handler" not in request.scope and not _is_health(request):
+            # No guard has run: who may not read must not learn which routes there are.
+            try:
+                auth.admit(settings, request, "viewer")
+            except TaskserviceError as refused:
+                return _on_error(request, refused)
+        if isinstance(error, ValidationException):
+            faults = [_parameter_fault(request, item) for item in error.extra or []]
+            return problem(422, _summary(faults) or error.detail, faults=faults)
+        if error.status_code >= 500:
+            return _on_crash(request, error)
+        detail = _DETAILS.get(error.status_code, error.detail)
+        return problem(error.status_code, detail, headers=error.headers)
+
+    return handle
+
+
+def _is_health(request: AnyRequest) -> bool:
+    return str(request.scope["path"]).startswith("/health/")
+
+
+_DETAILS = {
+    404: "there is nothing at this address",
+    405: "this address does not take that method",
+    413: f"the body is larger than {LARGEST_BODY} bytes",
+}
+
+
+def _parameter_fault(request: AnyRequest, item: Any) -> Fault:
+    """What a parameter must be, where litestar found that it is not."""
+    name = str(item.get("key", ""))
+    field = request.route_handler.parsed_fn_signature.parameters.get(name)
+    limits = field and field.kwarg_definition
+    if field and (must := _must_be(field)):
+        return Fault(field=name, reason=must)
+    if isinstance(limits, QueryParameter) and limits.max_length:
+        return Fault(field=name, reason=f"must have at most {limits.max_length} characters")
+    return Fault(field=name or None, reason=str(item["message"]))
+
+
+def _must_be(field: FieldDefinition) -> str | None:
+    """What a parameter must be that is not just any text."""
+    types = field.annotation, *get_args(field.annotation)
+    choices = [text for part in types for text in get_args(part) if isinstance(text, str)]
+    if choices:
+        return f"must be one of {', '.join(choices)}"
+    if bool in types:
+        return "must be true or false"
+    limits = field.kwarg_definition
+    if int in types and isinstance(limits, QueryParameter):
+        return f"must be a whole number from {limits.ge} to {limits.le}"
+    return None
+
+
+def _on_crash(request: AnyRequest, error: Exception) -> Response[schemas.Problem]:
+    log.error(
+        "request_failed",
+        method=request.scope["method"],
+        path=request.scope["path"],
+        exc_info=error,
+    )
+    return problem(500, "the service made a mistake; its log says more")
+
+
+def _summary(faults: list[Fault] | tuple[Fault, ...]) -> str:
+    if not faults:
+        return ""
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}"
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    faults: list[Fault] | tuple[Fault, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response[schemas.Problem]:
+    """The one shape of every error."""
+    content = schemas.Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=[schemas.FieldError(field=fault.field, reason=fault.reason) for fault in faults],
+    )
+    return Response(
+        content,
+        status_code=status,
+        media_type=PROBLEM,
+        headers={**_HEADERS.get(status, {}), **(headers or {})},
+    )

@@ -1,0 +1,56 @@
+"""How the bodies of requests are read: as plain JSON objects.
+
+What their values must be is the domain's to say, all faults at once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar import Request
+from litestar.exceptions import InternalServerException
+
+from taskservice.domain.errors import Fault, Invalid, Malformed
+from taskservice.domain.task import describe, nearest
+
+
+async def json_object(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The body, which must be a JSON object in UTF-8; raises Malformed."""
+    value = _decode(await _content(request))
+    if not isinstance(value, dict):
+        raise Malformed(f"the body must be a JSON object, not {describe(value)}")
+    return value
+
+
+async def trigger_arguments(request: Request[Any, Any, Any]) -> Mapping[str, object] | None:
+    """`func_args` of a body that may be empty, or None; raises Malformed and Invalid."""
+    if not await _content(request):
+        return None
+    body = await json_object(request)
+    faults = [
+        Fault(field=key, reason=f"is not known{nearest(key, ['func_args'])}")
+        for key in body.keys() - {"func_args"}
+    ]
+    arguments = body.get("func_args")
+    if arguments is not None and not isinstance(arguments, dict):
+        reason = f"must be a mapping, not {describe(arguments)}"
+        faults.append(Fault(field="func_args", reason=reason))
+    if faults:
+        raise Invalid(faults)
+    return arguments
+
+
+async def _content(request: Request[Any, Any, Any]) -> bytes:
+    try:
+        return await request.body()
+    except InternalServerException:
+        raise Malformed("the connection ended before the body did") from None
+
+
+def _decode(content: bytes) -> object:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed(f"the body is not JSON in UTF-8: {error}") from None
+    except RecursionError:
+        raise Malformed("the body is nested too deeply") from None

@@ -1,0 +1,109 @@
+"""The OpenAPI document: what litestar can't read off the handlers, and where it is shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from litestar import Request, Response, Router
+from litestar.datastructures import ResponseHeader
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    OpenAPIMediaType,
+    Operation,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+
+from taskservice import __version__
+from taskservice.settings import Settings
+from taskservice.web.body_schemas import JsonSchema
+from taskservice.web.schemas import Problem
+
+PROBLEM = "application/problem+json"
+
+AnyRequest = Request[Any, Any, Any]
+
+_MEANINGS = {
+    400: "The request can't be read",
+    401: "No token, or one that is not known",
+    403: "The token's role does not allow this",
+    404: "There is no such task or execution",
+    409: "The request doesn't fit the task's state",
+    412: "The task has changed since",
+    413: "The body is larger than 1 MiB",
+    422: "A value can't be taken; `errors` names each",
+    503: "The database can't be reached, or the service is stopping; try again",
+}
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """The answers that an operation gives to what can't be done, the common ones included."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=_MEANINGS[status],
+            media_type=PROBLEM,
+            generate_examples=False,
+        )
+        for status in sorted({400, 401, 403, 422, 503, *statuses})
+    }
+
+
+def documented_header(name: str, description: str) -> ResponseHeader:
+    """A header that a handler sets by itself."""
+    return ResponseHeader(name=name, value="", documentation_only=True, description=description)
+
+
+ETAG = documented_header(
+    "ETag", "Stands for the task's definition and its overrides, not for its status"
+)
+
+
+def with_body(
+    schema: JsonSchema, examples: Mapping[str, object], *, required: bool = True
+) -> type[Operation]:
+    """The operation class of a handler that reads such a body by itself."""
+
+    @dataclass
+    class WithBody(Operation):
+        def __post_init__(self) -> None:
+            content = OpenAPIMediaType(
+                schema=cast(Schema, schema),  # litestar writes plain JSON schemas as they are
+                examples={name: Example(value=value) for name, value in examples.items()},
+            )
+            self.request_body = RequestBody(
+                content={"application/json": content}, required=required
+            )
+
+    return WithBody
+
+
+def openapi_config(settings: Settings) -> OpenAPIConfig:
+    """The document at `/schema`, and who shows it."""
+    bearer = SecurityScheme(type="http", scheme="bearer", description="A token of the service")
+    with_tokens = bool(settings.api_tokens)
+    return OpenAPIConfig(
+        title="taskservice",
+        version=__version__,
+        description="Tasks declared in files, changed and watched over HTTP.",
+        use_handler_docstrings=True,
+        render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin(), YamlRenderPlugin()],
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, before_request=_json_schema
+        ),
+        components=Components(security_schemes={"token": bearer} if with_tokens else None),
+        security=[{"token": []}] if with_tokens else None,
+    )
+
+
+async def _json_schema(request: AnyRequest) -> Response[dict[str, Any]] | None:
+    """The document itself at `/schema`, for whoever is no browser."""
+    if request.scope["path"] != "/schema" or "text/html" in request.headers.get("accept", ""):
+        return None
+    return Response(
+        request.app.openapi_schema.to_schema(), media_type="application/vnd.oai.openapi+json"
+    )

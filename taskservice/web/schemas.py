@@ -1,0 +1,263 @@
+"""What the API answers with, as the OpenAPI document describes it and msgspec encodes it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from math import ceil
+from typing import Any, Literal, Self
+
+import msgspec
+
+from taskservice.domain.overlay import Drift
+from taskservice.domain.run import ExecutionStatus, TaskStatus
+from taskservice.service import FunctionInfo, OverrideView
+from taskservice.settings import Executor
+from taskservice.storage.executions import Execution as Row
+from taskservice.storage.tasks import Listed
+
+TriggerType = Literal["date", "interval", "cron"]
+Source = Literal["file", "api"]
+
+
+class Retries(msgspec.Struct, frozen=True, kw_only=True):
+    """How often, and after how many seconds, a failed execution is tried again."""
+
+    max: int
+    delay: float
+    backoff: float
+    max_delay: float | None = None
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a task is declared; `revision` is the git commit, null outside of a work tree."""
+
+    path: str
+    line: int | None
+    revision: str | None
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """The effective task, and how it came about."""
+
+    id: str
+    name: str
+    task_type: str
+    status: TaskStatus
+    trigger_type: TriggerType
+    trigger_args: dict[str, Any]
+    func_path: str
+    func_args: dict[str, Any]
+    next_run_time: datetime | None
+    max_instances: int
+    description: str | None
+    create_time: datetime
+    update_time: datetime
+    tags: list[str]
+    paused: bool
+    misfire_grace_time: float | None
+    coalesce: bool
+    timeout: float | None
+    retries: Retries | None
+    recover: bool
+    executor: Executor
+    source: Source
+    drift: Drift
+    overridden: list[str]
+    declared_in: Place | None
+    retired_at: datetime | None
+
+    @classmethod
+    def of(cls, listed: Listed, executor: Executor) -> Self:
+        """The answer for a task; `executor` is that of tasks which name none."""
+        state = listed.state
+        values: dict[str, Any] = {
+            **state.task.definition(),
+            "id": state.id,
+            "status": state.status,
+            "next_run_time": state.next_run_time,
+            "create_time": state.create_time,
+            "update_time": state.update_time,
+            "executor": state.task.executor or executor,
+            "source": state.source,
+            "drift": state.drift,
+            "overridden": list(state.overridden),
+            "declared_in": None,
+            "retired_at": state.retired_at,
+        }
+        if values["retries"] is not None:
+            values["retries"] = Retries(**values["retries"])
+        if listed.path is not None:
+            values["declared_in"] = Place(
+                path=listed.path, line=listed.line, revision=listed.revision
+            )
+        return cls(**values)
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a task's log."""
+
+    id: str
+    task_id: str
+    scheduled_time: datetime | None
+    start_time: datetime
+    end_time: datetime | None
+    status: ExecutionStatus
+    attempt: int
+    triggered_by: str
+    folded: int
+    result: str | None
+    error: str | None
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The answer for an execution, with as much of it as this class shows."""
+        return msgspec.convert(row, cls, from_attributes=True)
+
+
+class ExecutionDetail(Execution, frozen=True, kw_only=True):
+    """One execution, with what its function printed and logged."""
+
+    output: str | None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a list; `total` and `pages` are of all that the filters let through."""
+
+    items: list[Any]
+    total: int
+    page: int
+    size: int
+    pages: int
+
+
+class TaskPage(Page, frozen=True, kw_only=True):
+    """A page of tasks."""
+
+    items: list[Task]
+
+
+class ExecutionPage(Page, frozen=True, kw_only=True):
+    """A page of a task's log, newest first."""
+
+    items: list[Execution]
+
+
+def paging(total: int, page: int, size: int) -> dict[str, int]:
+    """The fields of a page beside its items."""
+    return {"total": total, "page": page, "size": size, "pages": ceil(total / size)}
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """One field that the API set; `absent` tells a key that is taken away from a null one."""
+
+    field: str
+    declared: Any
+    value: Any
+    declared_when_set: Any
+    set_at: datetime
+    set_by: str
+    reason: str | None
+    until: datetime | None
+    absent: bool
+
+    @classmethod
+    def of(cls, view: OverrideView) -> Self:
+        """The answer for an override."""
+        return msgspec.convert(view, cls, from_attributes=True)
+
+
+class SyncError(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps a file, or a task in it, from being taken, and since when."""
+
+    path: str | None
+    line: int | None
+    column: int | None
+    task_id: str | None
+    field: str | None
+    reason: str
+    since: datetime
+
+
+class Retired(msgspec.Struct, frozen=True, kw_only=True):
+    """A task whose declaration is gone, and when it will be deleted."""
+
+    task_id: str
+    path: str | None
+    retired_at: datetime
+    delete_at: datetime
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a sync retired nothing, and which tasks it would have retired."""
+
+    reason: str
+    task_ids: list[str]
+
+
+class DriftCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many declared tasks are in each state of drift."""
+
+    in_sync: int
+    overridden: int
+    conflict: int
+
+
+class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the last sync found."""
+
+    synced_at: datetime | None
+    revision: str | None
+    scheduler: str
+    declared: int
+    drift: DriftCounts
+    errors: list[SyncError]
+    retired: list[Retired]
+    held: Held | None
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> Self:
+        """The answer for the service's report."""
+        return msgspec.convert(report, cls)
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that tasks may call."""
+
+    func_path: str
+    name: str
+    signature: str
+    description: str
+
+    @classmethod
+    def of(cls, info: FunctionInfo) -> Self:
+        """The answer for a function."""
+        return msgspec.convert(info, cls, from_attributes=True)
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts that the service needs, each `ok`."""
+
+    database: str
+    scheduler: str
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one field; `field` is dotted, and null where it is the whole."""
+
+    field: str | None
+    reason: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a request failed (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []

@@ -1,0 +1,52 @@
+"""A service in this process, over a folder and a fresh database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskservice.service import Service
+from taskservice.settings import Settings
+
+
+async def until(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
+    """Wait, at most so long, until `condition` gives something true."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await condition():
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The tasks folder."""
+    made = tmp_path / "tasks.d"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+async def make_service(database_url: str, folder: Path) -> AsyncIterator[Callable[..., Service]]:
+    """Makes services with some settings; what was started is stopped at the end."""
+    made = []
+
+    def make(**settings: Any) -> Service:
+        usual = Settings(database_url=database_url, tasks_dir=folder)
+        made.append(Service(replace(usual, **settings)))
+        return made[-1]
+
+    yield make
+    for service in made:
+        await service.stop()
+
+
+@pytest.fixture
+async def service(make_service: Callable[..., Service]) -> Service:
+    """One that runs, with the usual settings."""
+    made = make_service()
+    await made.start()
+    return made

@@ -1,0 +1,112 @@
+"""What the service does by itself: pruning, ending overrides, deleting old executions."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from taskservice.domain import plan
+from taskservice.domain.errors import NotFound, StartError
+from taskservice.service import Service
+from taskservice.service import service as module
+from taskservice.storage import executions as log
+from taskservice.storage.database import Connection
+from taskservice.storage.executions import Execution
+from taskservice.storage.rows import new_id
+from tests.service.conftest import until
+
+FILE = """\
+name: t
+task_type: t
+trigger_type: interval
+trigger_args: {hours: 1}
+func_path: taskservice.examples.simple_task
+func_args: {message: m}
+"""
+
+
+async def test_a_retired_task_is_pruned_with_what_is_known_of_it(
+    make_service: Callable[..., Service], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
+    service = make_service(prune_grace=1.0)
+    (folder / "t.yaml").write_text(FILE)
+    await service.start()
+    await service.sync_now(prune=False)
+    await service.change("t", {"description": "by hand"}, by="ann")
+    (folder / "t.yaml").unlink()
+    await service.sync_now(prune=False)
+    (waiting,) = (await service.sync_report())["retired"]
+    assert waiting["task_id"] == "t"
+    assert waiting["delete_at"] - waiting["retired_at"] == timedelta(seconds=1)
+
+    async def pruned() -> bool:
+        try:
+            await service.get("t")
+        except NotFound:
+            return True
+        return False
+
+    await until(pruned)
+    assert (await service.sync_report())["retired"] == []
+    # Its overrides have gone with it.
+    (folder / "t.yaml").write_text(FILE)
+    await service.sync_now(prune=False)
+    assert (await service.get("t")).state.overridden == ()
+
+
+async def test_an_override_ends_at_its_time(service: Service, folder: Path) -> None:
+    (folder / "t.yaml").write_text(FILE)
+    await service.sync_now(prune=False)
+    await service.delete("t", by="ann", until="1s", reason="for a moment")
+    with pytest.raises(NotFound, match="no task"):
+        await service.get("t")
+    assert [view.reason for view in await service.overrides("t")] == ["for a moment"]
+
+    async def ended() -> bool:
+        return not await service.overrides("t")
+
+    await until(ended)
+    assert (await service.get("t")).state.next_run_time is not None
+
+
+async def test_old_executions_are_deleted_a_batch_at_a_time(
+    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETENTION_SECONDS", 0.1)
+    monkeypatch.setattr(module, "RETENTION_BATCH", 2)
+    service = make_service(log_retention=timedelta(days=1))
+    await service.start()
+    fields = {
+        "id": "t", "name": "t", "task_type": "t", "trigger_type": "interval",
+        "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
+        "func_args": {"message": "m"},
+    }  # fmt: skip
+    await service.create(fields, by="ann")
+    now = datetime.now(UTC)
+    ages = [timedelta(hours=hours) for hours in (1, 23, 25, 26, 27, 28, 29)]
+    rows = [
+        Execution(
+            id=new_id(), task_id="t", start_time=now - age, end_time=now - age, status="completed"
+        )
+        for age in ages
+    ]
+
+    async def work(connection: Connection) -> None:
+        await log.add(connection, rows)
+
+    await service._database.write(work)
+
+    async def deleted() -> bool:
+        _, left = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
+        return left == 2
+
+    await until(deleted)
+
+
+async def test_without_a_folder_it_does_not_start(
+    make_service: Callable[..., Service], folder: Path
+) -> None:
+    with pytest.raises(StartError, match="make it, or name another with TASKSERVICE_TASKS_DIR"):
+        await make_service(tasks_dir=folder / "lacking").start()

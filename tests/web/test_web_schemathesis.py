@@ -1,0 +1,50 @@
+"""Schemathesis, all checks, on the project's own document: no 5xx, no answer outside it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_cli import running
+
+# A schema can't say that a function exists or a cron ever fires (422), nor which tag a task
+# has (412): such a refusal is an answer, not a mistake, whatever the request looked like.
+CONFIG = """\
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "412", "422"]
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "409", "412", "413", "422"]
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("tokens", "options"),
+    [
+        ("", []),
+        ("ann:admin:very-secret", ["--header", "Authorization: Bearer very-secret"]),
+        ("ann:admin:very-secret", ["--phases", "examples,coverage"]),
+    ],
+    ids=["no tokens", "an admin's token", "tokens, but none sent"],
+)
+def test_every_answer_is_in_the_document(tmp_path: Path, tokens: str, options: list[str]) -> None:
+    (tmp_path / "tasks.d").mkdir()
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    with running(tmp_path, "--shutdown-grace", "1", TASKSERVICE_API_TOKENS=tokens) as service:
+        document = tmp_path / "openapi.json"
+        allowed = {"Authorization": "Bearer very-secret"} if tokens else {}
+        document.write_text(service.http.get("/schema", headers=allowed).text)
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "schemathesis.cli", "run", "--checks", "all", *options,
+                "--max-examples", "5", "--url", str(service.http.base_url), str(document),
+            ],
+            cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        assert "Tested: 21" in done.stdout
+        service.process.terminate()
+        status, errors = service.end()
+    assert status == 0
+    assert "request_failed" not in errors
