@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -248,3 +249,15 @@ def test_a_second_signal_stops_at_once(folder: Path) -> None:
         status, errors = service.end()
     assert status == 1
     assert "stopped_at_once" in errors
+
+
+def test_all_the_files_that_may_be_open_may_be(tmp_path: Path) -> None:
+    (tmp_path / "tasks.d").mkdir()
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(few, 512), most))
+    try:
+        with running(tmp_path) as service:
+            limits = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    assert limits == (most, most)

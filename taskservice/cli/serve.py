@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import signal
 import socket
 import threading
@@ -32,11 +33,18 @@ LAST_WORK = 10
 def run_service(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT comes; raises StartError where it can't begin."""
     set_up_logging()
+    _allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_serve(settings, listener))
+
+
+def _allow_open_files() -> None:
+    """Take all the file descriptors there may be: each coroutine that runs has two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(host: str, port: int) -> socket.socket:
