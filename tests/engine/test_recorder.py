@@ -437,7 +437,7 @@ async def test_an_end_that_the_database_drops_blocks_no_other(
     await bench.put(
         bench.noting("bad"),
         resolution("good", "say"),
-        resolution("ticking", "say", **every(0.3)),
+        resolution("ticking", "say", **every(0.3), max_instances=50),
     )
     engine = await bench.start()
     error = Unavailable("the database went away")

@@ -42,8 +42,8 @@ async def test_slow_blocking_and_crashing_functions_delay_no_other(bench: Bench)
         bench.noting("coroutine", "suspend"),
         bench.noting("hog", "hog", executor="process"),
         resolution("crash", "abort", executor="process"),
-        resolution("ticking", "say", **every(0.2)),
-        resolution("ticking too", "say_later", **every(0.2)),
+        resolution("ticking", "say", **every(0.2), max_instances=50),
+        resolution("ticking too", "say_later", **every(0.2), max_instances=50),
     )
     engine = await bench.start()
     begun = {
