@@ -138,9 +138,9 @@ async def test_a_cancelled_piece_of_work_leaves_no_trace(database: Database) -> 
         await database.write(lambda connection: keep(connection, f"{number}-a", f"{number}-b"))
 
     cancelled = 0
-    for number in range(200):
+    for number in range(10_000):
         work = asyncio.create_task(write(number) if number % 2 else read(number))
-        bystander = asyncio.create_task(read(number + 1000))
+        bystander = asyncio.create_task(read(number + 10_000))
         for _ in range(chance.randrange(200)):
             await asyncio.sleep(0)
         work.cancel()
@@ -149,7 +149,10 @@ async def test_a_cancelled_piece_of_work_leaves_no_trace(database: Database) -> 
         except asyncio.CancelledError:
             cancelled += 1
         await bystander
-    assert cancelled > 20
+        # How many are cut off before they are done is the machine's doing, not the service's.
+        if cancelled == 50:
+            break
+    assert cancelled == 50
     written = await names(database)
     halves = [name.partition("-")[0] for name in written]
     assert all(halves.count(half) == 2 for half in halves)

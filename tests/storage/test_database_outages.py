@@ -56,10 +56,13 @@ def table_url(own_server: MariaDB) -> str:
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
     database = Database(url)
-    yield database
-    pool: Any = database.engine.pool
-    assert pool.checkedout() == 0
-    await database.close()
+    try:
+        yield database
+        pool: Any = database.engine.pool
+        assert pool.checkedout() == 0
+    finally:
+        # Where warnings are errors, uvloop waits for ever for a connection that stays open.
+        await database.close()
 
 
 @pytest.fixture
@@ -329,9 +332,9 @@ def signalled(
     own_server: MariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[int], None]]:
     """Sends the server a signal; it goes on at the end of the test. All limits are short."""
-    monkeypatch.setattr(database_module, "READ_SECONDS", 0.3)
-    monkeypatch.setattr(database_module, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 1)
+    monkeypatch.setattr(database_module, "READ_SECONDS", 1)
+    monkeypatch.setattr(database_module, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 3)
     process = own_server._process
     assert process is not None
     yield lambda number: os.kill(process.pid, number)
@@ -352,7 +355,7 @@ async def silence(database: Database, signalled: Callable[[int], None], *, warm:
         start = time.monotonic()
         with pytest.raises(Unavailable, match="the database does not answer"):
             await attempt()
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20
         signalled(signal.SIGCONT)
         assert "x" not in await words(database)
 
@@ -388,7 +391,7 @@ async def test_a_server_that_takes_nothing_is_an_outage(
         start = time.monotonic()
         with pytest.raises(Unavailable):
             await database.write(send)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20
         signalled(signal.SIGCONT)
         await words(database)
     # What was not sent keeps its socket open until the server has taken it.
