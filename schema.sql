@@ -143,8 +143,21 @@ CREATE TABLE `task_owner` (
   `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   `name` varchar(255) NOT NULL,
   `lease_until` datetime(6) NOT NULL,
+  -- The connection that holds the scheduler's lock for it; null: it doesn't schedule.
+  `lock_id` bigint DEFAULT NULL,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='The processes that execute tasks, and until when each is believed to live';
+
+CREATE TABLE `task_notice` (
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- The owner that it is for; null: whoever schedules.
+  `recipient` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `kind` varchar(20) NOT NULL,
+  -- The task or the execution that it is about.
+  `subject` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `said_by` varchar(100) NOT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What processes ask of each other; each is deleted when it is done';
 
 CREATE TABLE `service_state` (
   `name` varchar(50) NOT NULL,
@@ -158,4 +171,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0002');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0003');

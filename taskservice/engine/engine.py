@@ -22,6 +22,7 @@ from taskservice.engine.claims import (
 )
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import Functions
+from taskservice.engine.ownership import Ownership
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.repeat import repeat
 from taskservice.engine.runner import Runner
@@ -65,14 +66,15 @@ class Engine:
         self._entries: dict[str, Entry] = {}
         self._retries: dict[str, Retry] = {}
         self.owner = new_id()
+        self.leads = False
         self._scheduler = Scheduler(self._on_due)
         self._recorder = Recorder(
             database,
             zone=zone,
-            owner=lambda: self.owner,
+            owner=self.owner,
             entries=self._entries,
             done=self._recorded,
-            recover=self._find_lost,
+            recover=self._recover,
         )
         self._runner = Runner(
             functions,
@@ -81,26 +83,32 @@ class Engine:
             end=self._recorder.end,
             release=self._recorder.release,
         )
+        self._ownership = Ownership(self.owner, database, self._recorder, self._runner, self._plan)
         self._reading = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._saved: dict[str, list[asyncio.Future[None]]] = {}
 
     async def start(self) -> None:
-        """Close what dead processes left open, schedule every task, and begin to fire."""
+        """Begin to take what is asked for; fires come with `lead`."""
         output.install()
-        name = owner.process_name()
-        await self._database.write(
-            lambda connection: log.register_owner(connection, self.owner, name, owner.LEASE_SECONDS)
-        )
-        await self._close_dead()
+        await self._ownership.register()
         self._scheduler.start()
-        await self._reconcile_all()
         self._loops = [
             asyncio.create_task(self._recorder.run()),
             asyncio.create_task(repeat(self._stop, owner.RENEW_SECONDS, self._keep_alive)),
             asyncio.create_task(repeat(self._stop, RECONCILE_SECONDS, self._reconcile_all)),
         ]
+
+    async def lead(self) -> None:
+        """Close what dead processes left open, schedule every task, and fire."""
+        await self._ownership.close_dead()
+        self.leads = True
+        await self._reconcile_all()
+
+    def follow(self) -> None:
+        """Fire no more: another process schedules, or will. What is asked for runs on."""
+        self.leads = False
 
     @property
     def firing(self) -> bool:
@@ -109,7 +117,7 @@ class Engine:
 
     async def reconcile(self, task_ids: Sequence[str]) -> None:
         """Make what is scheduled of these tasks agree with the table."""
-        if not self._recorder.claiming:
+        if not (self.leads and self._recorder.claiming):
             return
         # One reads and adopts at a time, or what was read first could be adopted last.
         async with self._reading:
@@ -186,7 +194,7 @@ class Engine:
 
     def _on_due(self, task_id: str) -> None:
         entry = self._entries.get(task_id)
-        if entry is None:
+        if entry is None or not self.leads:
             return
         fire = entry.state.next_run_time
         if entry.trigger.jitter and fire:
@@ -214,6 +222,8 @@ class Engine:
             self._retries.pop(execution_id, None)
         for retry in recorded.planned.values():
             self._plan(retry)
+        if not self.leads:
+            return
         for task_id in batch.due | recorded.next_fires.keys():
             row = recorded.rows.get(task_id)
             if row is None or row.paused or row.retired:
@@ -258,6 +268,8 @@ class Engine:
         self._scheduler.remove(task_id)
 
     async def _reconcile_all(self) -> None:
+        if not self.leads:
+            return
         async with self._reading:
             async with self._database.read() as connection:
                 fires = await store.fires_known(connection)
@@ -316,70 +328,12 @@ class Engine:
         await self._database.write(move)
         await self.reconcile(list(wrong))
 
-    async def _find_lost(self) -> None:
-        """Run the executions that are ours in the log and unknown here."""
-        async with self._database.read() as connection:
-            mine = await log.owned(connection, self.owner)
-            lost = [
-                execution for execution in mine.values()
-                if execution.status == "running"
-                and execution.id not in self._runner.running
-                and not self._recorder.has_ended(execution.id)
-            ]  # fmt: skip
-            states = await store.states_of(connection, [e.task_id for e in lost])
-            waiting = await log.retries(connection)
-        for execution in lost:
-            if execution.task_id in states:
-                self._runner.start(execution, states[execution.task_id].task)
-        self._plan_unknown(waiting)
+    async def _recover(self) -> None:
+        """Find out what is ours after the database was gone."""
+        await self._ownership.renew()
+        self._plan_unknown(await self._ownership.find_lost())
 
     async def _keep_alive(self) -> None:
-        name, mine = owner.process_name(), self.owner
-        seconds = owner.LEASE_SECONDS
-        alive = await self._database.write(
-            lambda connection: log.renew_lease(connection, mine, name, seconds)
-        )
-        if not alive:
-            # Somebody took us for dead and closed what ran, which is lost to us now; what was
-            # begun since is ours, and would be nobody's under a new name.
-            log_.error("lease_lost", owner=mine)
-            await self._database.write(
-                lambda connection: log.register_owner(connection, mine, name, seconds)
-            )
-        await self._close_dead()
-
-    async def _close_dead(self) -> None:
-        """Close the executions of processes that are gone; on SQLite that is every other one."""
-        async with self._database.read() as connection:
-            owners = await log.owners(connection)
-        for owner_id, (name, expired) in owners.items():
-            if owner_id == self.owner:
-                continue
-            if self._database.is_sqlite or expired or owner.is_dead(name):
-                await self._close(owner_id, name)
-
-    async def _close(self, owner_id: str, name: str) -> None:
-        async with self._database.read() as connection:
-            held = await log.owned(connection, owner_id)
-        process = ":".join(name.split(":")[:2])
-        now = datetime.now(UTC)
-        batch = Batch(
-            ends={
-                execution.id: replace(
-                    execution,
-                    status="failed",
-                    end_time=max(now, execution.start_time),
-                    owner=None,
-                    error=f"interrupted: its process {process} died",
-                )
-                for execution in held.values()
-                if execution.status == "running"
-            },
-            releases={e.id for e in held.values() if e.status != "running"},
-        )
-        recorded = await self._recorder.record(batch, owner=owner_id)
-        await self._database.write(lambda connection: log.forget_owner(connection, owner_id))
-        for retry in recorded.planned.values():
-            self._plan(retry)
-        if held:
-            log_.warning("dead_process_closed", process=process, executions=len(held))
+        await self._ownership.renew()
+        if self.leads:
+            await self._ownership.close_dead()

@@ -25,6 +25,7 @@ from taskservice.engine.claims import (
     progress_of,
 )
 from taskservice.storage import executions as log
+from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.executions import Execution, Retry, TaskRow
@@ -55,7 +56,7 @@ class Recorder:
         database: Database,
         *,
         zone: tzinfo,
-        owner: Callable[[], str],
+        owner: str,
         entries: dict[str, Entry],
         done: Callable[[Batch, Recorded], None],
         recover: Callable[[], Awaitable[None]],
@@ -228,21 +229,22 @@ class Recorder:
         """Record a batch; `owner` is whose executions end, if not this process's own."""
         if not batch:
             return Recorded()
-        mine = owner or self._owner()
+        holder = owner or self._owner
         try:
             return await self._database.write(
-                lambda connection: self._record(connection, batch, mine, careful=False)
+                lambda connection: self._record(connection, batch, holder, careful=False)
             )
         except Collision:
             # A fire that has its row already: look which, instead of trusting next_run_time.
             return await self._database.write(
-                lambda connection: self._record(connection, batch, mine, careful=True)
+                lambda connection: self._record(connection, batch, holder, careful=True)
             )
 
     async def _record(
         self, connection: Connection, batch: Batch, owner: str, *, careful: bool
     ) -> Recorded:
         now = datetime.now(UTC)
+        await owners.guard(connection, self._owner)
         done = Recorded(rows=await log.lock_tasks(connection, batch.task_ids()))
         done.entries = await self._entries_for(connection, done.rows)
         await self._end(connection, batch, owner, now, done)
@@ -250,7 +252,7 @@ class Recorder:
             done.waiting = {retry.execution.id for retry in await log.retries(connection)}
         busy = await log.occupied(connection, done.rows.keys())
         instances = {task_id: count for task_id, (count, _) in busy.items()}
-        claims = Claims(done, instances, owner=self._owner(), now=now)
+        claims = Claims(done, instances, owner=self._owner, now=now)
         if any(is_long_due(done.rows[task_id], now) for task_id in batch.due & done.rows.keys()):
             # There may be many fires to count.
             await asyncio.to_thread(claims.claim, batch)

@@ -83,6 +83,10 @@ class Runner:
         """End an execution's row because this process gives up on it."""
         self._cut_short(running, "failed", f"interrupted: {story}")
 
+    def abandon(self, running: Running) -> None:
+        """Stop an execution that is not this process's any more; its row says how it ended."""
+        self._cut_short(running, "cancelled", "cancelled: it belongs to this process no more")
+
     def drop(self, task_id: str) -> None:
         """Stop the executions of a task that is no more."""
         for running in list(self.running.values()):

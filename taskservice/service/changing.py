@@ -13,6 +13,7 @@ from taskservice.domain.errors import (
     Invalid,
     NotFound,
     PreconditionFailed,
+    Unavailable,
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.state import Resolution
@@ -21,12 +22,19 @@ from taskservice.domain.task_id import id_fault
 from taskservice.engine.functions import Functions
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, now_utc
+from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply, claim_and_write
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import Execution
+from taskservice.storage.owners import NoticeKind
 from taskservice.storage.rows import new_id
 from taskservice.storage.tasks import Listed, StoredTask
+
+ANSWER_SECONDS = 30.0
+"""How long another process may take over what it is asked to do."""
+
+ASK_AGAIN_SECONDS = 0.05
 
 _Rewrite = Callable[[StoredTask, datetime], tuple[Declaration, tuple[Override, ...]]]
 
@@ -216,8 +224,30 @@ class Changing(Reading):
         execution = await self.log(task_id, log_id)
         if execution.status != "running":
             raise Conflict(f"the execution has ended: it is {execution.status}")
-        await self._engine.cancel(log_id, by=by)
-        return await self.log(task_id, log_id)
+        if execution.owner in (None, self._engine.owner):
+            await self._engine.cancel(log_id, by=by)
+        else:
+            await self._ask("cancel", log_id, by=by, recipient=execution.owner)
+        ended = await self.log(task_id, log_id)
+        if ended.status == "running":
+            raise Conflict("the execution does not run (any more) in its process")
+        return ended
+
+    async def _ask(
+        self, kind: NoticeKind, subject: str | None, *, by: str, recipient: str | None
+    ) -> None:
+        """Have another process do something, and wait until it did. Raises `Unavailable`."""
+        [notice] = await self._database.write(
+            lambda connection: owners.tell(connection, kind, [subject], by=by, recipient=recipient)
+        )
+        end = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        while asyncio.get_running_loop().time() < end:
+            async with self._database.read() as connection:
+                if not await owners.is_asked(connection, notice):
+                    return
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+        await self._database.write(lambda connection: owners.done(connection, [notice]))
+        raise Unavailable("the process that was asked to does not answer")
 
     async def log(self, task_id: str, log_id: str) -> Execution:
         execution = await super().log(task_id, log_id)
@@ -298,7 +328,12 @@ class Changing(Reading):
         )
 
     async def _commit(self, work: Callable[[Connection], Awaitable[None]], *task_ids: str) -> None:
-        await claim_and_write(self._database, work, self._engine.claim)
+        async def told(connection: Connection) -> None:
+            await work(connection)
+            if not self._engine.leads:
+                await owners.tell(connection, "changed", task_ids, by=self._engine.owner)
+
+        await claim_and_write(self._database, told, self._engine.claim)
         await self._engine.reconcile(task_ids)
 
     def _until(self, until: str | None) -> datetime | None:

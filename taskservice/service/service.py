@@ -6,22 +6,24 @@ from typing import Any
 
 import structlog
 
-from taskservice.domain.errors import StartError, Unavailable
+from taskservice.domain.errors import Conflict, StartError, Unavailable
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import FunctionInfo, Functions
 from taskservice.engine.local import LocalExecutor
-from taskservice.engine.owner import process_name
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
+from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
+from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.owners import Notice
 from taskservice.storage.schema import prepare
-from taskservice.sync.syncer import Syncer
+from taskservice.sync.syncer import Syncer, last_report
 
 HOUSEKEEPING_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
@@ -58,11 +60,19 @@ class Service(Changing):
             changed=engine.reconcile,
             claim=engine.claim,
         )
+        self._leading = Leading(
+            database, engine.owner, lead=self._lead, follow=self._follow, handle=self._handle
+        )
+        self._syncing: asyncio.Task[None] | None = None
+        self._asked: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
     async def start(self) -> None:
-        """Open the database, sync the folder, and begin to fire. Raises `StartError`."""
+        """Open the database and, unless another process does, sync the folder and fire.
+
+        Raises `StartError`.
+        """
         if not self.settings.tasks_dir.is_dir():
             raise StartError(
                 f"no folder {str(self.settings.tasks_dir)!r}: make it, or name another with "
@@ -72,24 +82,75 @@ class Service(Changing):
             self._database.claim_file()
             await prepare(self._database)
             await self._engine.start()
-            await self.expire()
-            await self._syncer.start()
+            await self._leading.start()
         except Unavailable as outage:
             await self.stop()
             raise StartError(str(outage)) from outage
         except BaseException:
             await self.stop()
             raise
+        notices = self._leading.look_at_notices
         self._loops = [
-            asyncio.create_task(self._syncer.run()),
+            asyncio.create_task(self._leading.run()),
+            asyncio.create_task(repeat(self._stop, NOTICE_SECONDS, notices)),
             asyncio.create_task(repeat(self._stop, HOUSEKEEPING_SECONDS, self._housekeep)),
             asyncio.create_task(repeat(self._stop, RETENTION_SECONDS, self._apply_retention)),
         ]
+
+    async def _lead(self) -> None:
+        await self._engine.lead()
+        await self.expire()
+        await self._syncer.start()
+        self._syncing = asyncio.create_task(self._syncer.run())
+
+    async def _follow(self) -> None:
+        self._engine.follow()
+        if self._syncing:
+            self._syncer.stop()
+            await asyncio.wait([self._syncing])
+            self._syncing = None
+
+    async def _handle(self, notices: list[Notice]) -> None:
+        """Do what other processes ask; what takes its time is not waited for."""
+        changed = [one for one in notices if one.kind == "changed"]
+        if changed:
+            await self._engine.reconcile([one.subject for one in changed if one.subject])
+            await self._database.write(
+                lambda connection: owners.done(connection, [one.id for one in changed])
+            )
+        for notice in notices:
+            if notice.kind != "changed" and notice.id not in self._asked:
+                self._asked[notice.id] = asyncio.create_task(self._do(notice))
+
+    async def _do(self, notice: Notice) -> None:
+        try:
+            await self._follow_notice(notice)
+            await self._database.write(lambda connection: owners.done(connection, [notice.id]))
+        except Unavailable as outage:
+            # It is found again.
+            logger.warning("notice_waits", notice=notice.kind, reason=str(outage))
+        finally:
+            del self._asked[notice.id]
+
+    async def _follow_notice(self, notice: Notice) -> None:
+        try:
+            if notice.kind == "cancel":
+                await self._engine.cancel(notice.subject or "", by=notice.said_by)
+            else:
+                await self._syncer.sync_now(prune=notice.kind == "prune")
+        except Unavailable:
+            raise
+        except Conflict as conflict:
+            logger.info("notice_refused", notice=notice.kind, reason=str(conflict))
+        except Exception:
+            logger.exception("notice_failed", notice=notice.kind)
 
     async def drain(self) -> None:
         """Take no new fire, and give running executions the time that the settings allow."""
         if not self.draining:
             self.draining = True
+            # Another process may schedule from now on.
+            self._leading.stop()
             await self._engine.drain(self.settings.shutdown_grace)
 
     async def stop(self) -> None:
@@ -97,10 +158,14 @@ class Service(Changing):
         if self._stop.is_set():
             return
         self._stop.set()
-        self._syncer.stop()
         if self._loops:
             await self.drain()
             await asyncio.wait(self._loops)
+        else:
+            await self._leading.give_up()
+        for work in self._asked.values():
+            work.cancel()
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
         await self._engine.stop()
         await self._database.close()
 
@@ -109,32 +174,33 @@ class Service(Changing):
         if self.draining or not self._engine.firing:
             raise Unavailable("the service is stopping" if self.draining else "it is starting")
         async with self._database.read() as connection:
-            await log.owners(connection)
-        return {"database": "ok", "scheduler": "ok"}
+            await owners.owners(connection)
+        return {"database": "ok", "scheduler": "ok" if self._engine.leads else "standby"}
 
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""
         return await asyncio.to_thread(self._functions.catalogue)
 
-    async def sync_now(self, *, prune: bool) -> dict[str, Any]:
+    async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
         """Sync by content, now; with `prune` a held sync goes on. The report."""
-        await self._syncer.sync_now(prune=prune)
+        if self._engine.leads:
+            await self._syncer.sync_now(prune=prune)
+        else:
+            await self._ask("prune" if prune else "sync", None, by=by, recipient=None)
         return await self.sync_report()
 
     async def sync_report(self) -> dict[str, Any]:
-        """How the folder and the table stand to one another."""
+        """How the folder and the table stand to one another, as the one that schedules says."""
         grace = timedelta(seconds=self.settings.prune_grace)
         async with self._database.read() as connection:
+            report = await last_report(connection)
             drift = await store.drift_counts(connection)
             retired = await store.retired(connection)
-        held = self._syncer.held
         return {
-            "synced_at": self._syncer.synced_at,
-            "revision": self._syncer.revision,
-            "scheduler": ":".join(process_name().split(":")[:2]),
+            **report,
+            "scheduler": await self._leading.scheduler(),
             "declared": sum(drift.values()),
             "drift": drift,
-            "errors": self._syncer.errors(),
             "retired": [
                 {
                     "task_id": listed.state.id,
@@ -144,10 +210,11 @@ class Service(Changing):
                 }
                 for listed in retired
             ],
-            "held": held and {"reason": held.reason, "task_ids": list(held.task_ids)},
         }
 
     async def _housekeep(self) -> None:
+        if not self._engine.leads:
+            return
         await self.expire()
         await self._prune()
 
@@ -170,7 +237,7 @@ class Service(Changing):
 
     async def _apply_retention(self) -> None:
         retention = self.settings.log_retention
-        if retention is None:
+        if retention is None or not self._engine.leads:
             return
         before = now_utc() - retention
         deleted = RETENTION_BATCH

@@ -26,6 +26,7 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 10
 LOCK_SECONDS = 5
 TRANSACTION_SECONDS = 60
+IDLE_SECONDS = 20
 POOL_SECONDS = 5
 POOL_SIZE = 10
 
@@ -192,8 +193,10 @@ def _mysql(url: URL) -> AsyncEngine:
             "read_timeout": READ_SECONDS,
             "charset": "utf8mb4",
             # A wait for a lock ends before the driver takes the server for dead; a value that
-            # does not fit is refused, never cut.
+            # does not fit is refused, never cut; and MariaDB (MySQL has no such setting) ends
+            # a transaction that a process was frozen in, before another takes its work over.
             "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', "
+            f"/*M!100300 idle_transaction_timeout = {IDLE_SECONDS}, */"
             f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
         },
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -12,14 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.run import Outcome
 from taskservice.storage.rows import chunks, upsert
-from taskservice.storage.tables import (
-    task_execution_log,
-    task_manage,
-    task_owner,
-    task_retry,
-)
+from taskservice.storage.tables import task_execution_log, task_manage, task_retry
 
-_L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
+_L, _T, _R = task_execution_log.c, task_manage.c, task_retry.c
 
 # MySQL refuses a packet that is too big, 16 MiB at least: quoting doubles a statement at most.
 PACKET_BYTES = 2**20
@@ -310,49 +305,6 @@ async def delete_before(connection: AsyncConnection, moment: datetime, *, limit:
     for piece in chunks(ids):
         await connection.execute(delete(task_execution_log).where(_L.id.in_(piece)))
     return len(ids)
-
-
-async def renew_lease(connection: AsyncConnection, owner: str, name: str, seconds: float) -> bool:
-    """Say that an owner lives for `seconds` more by the database's clock; False: it was closed."""
-    until = await _database_time(connection) + timedelta(seconds=seconds)
-    renewed = await connection.execute(
-        update(task_owner).where(_W.id == owner).values(lease_until=until, name=name)
-    )
-    return renewed.rowcount > 0
-
-
-async def register_owner(
-    connection: AsyncConnection, owner: str, name: str, seconds: float
-) -> None:
-    """Make a new owner known, with a lease of `seconds`."""
-    until = await _database_time(connection) + timedelta(seconds=seconds)
-    await connection.execute(insert(task_owner).values(id=owner, name=name, lease_until=until))
-
-
-async def owners(connection: AsyncConnection) -> dict[str, tuple[str, bool]]:
-    """By id, every owner's name and whether its lease has run out.
-
-    One that executions name and nobody registered has no lease either.
-    """
-    now = await _database_time(connection)
-    named = select(_L.owner).where(_L.owner.is_not(None)).distinct()
-    found = {owner: ("unknown", True) for owner in (await connection.execute(named)).scalars()}
-    query = select(_W.id, _W.name, _W.lease_until)
-    for row in await connection.execute(query):
-        found[row.id] = (row.name, row.lease_until < now)
-    return found
-
-
-async def forget_owner(connection: AsyncConnection, owner: str) -> None:
-    """Delete an owner, once none of its executions is open."""
-    await connection.execute(delete(task_owner).where(_W.id == owner))
-
-
-async def _database_time(connection: AsyncConnection) -> datetime:
-    if connection.dialect.name == "sqlite":
-        return datetime.now(UTC)
-    now = (await connection.execute(text("SELECT UTC_TIMESTAMP(6)"))).scalar_one()
-    return now.replace(tzinfo=UTC)  # type: ignore[no-any-return]
 
 
 async def _update(

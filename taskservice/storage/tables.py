@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -201,7 +202,23 @@ task_owner = Table(
     Column("id", ID, primary_key=True),
     Column("name", String(255), nullable=False),
     Column("lease_until", UtcDateTime, nullable=False),
+    # The connection that holds the scheduler's lock for it; null: it doesn't schedule.
+    Column("lock_id", BigInteger),
     comment="The processes that execute tasks, and until when each is believed to live",
+    **OPTIONS,
+)
+
+task_notice = Table(
+    "task_notice",
+    metadata,
+    Column("id", ID, primary_key=True),
+    # The owner that it is for; null: whoever schedules.
+    Column("recipient", ID),
+    Column("kind", String(20), nullable=False),
+    # The task or the execution that it is about.
+    Column("subject", ID),
+    Column("said_by", String(100), nullable=False),
+    comment="What processes ask of each other; each is deleted when it is done",
     **OPTIONS,
 )
 

@@ -12,7 +12,7 @@ import structlog
 from taskservice.domain import overlay, state
 from taskservice.domain.errors import Fault, Invalid, Unavailable
 from taskservice.domain.overlay import Override
-from taskservice.domain.plan import Candidate, Declared, Held, Plan, make_plan, next_settlement
+from taskservice.domain.plan import Candidate, Held, Plan, make_plan, next_settlement
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply, claim_and_write
@@ -27,7 +27,7 @@ RESCAN = timedelta(seconds=30)
 
 PATIENCE_SECONDS = 2.0
 _SOON = 0.025
-_REMEMBERED = "sync"
+_REMEMBERED = "sync report"
 
 log = structlog.get_logger()
 
@@ -66,17 +66,21 @@ class Syncer:
         self._scanned = datetime.min.replace(tzinfo=UTC)
         self._wake_at: datetime | None = None
         self._unsettled = _SOON
-        self.synced_at: datetime | None = None
-        self.revision: str | None = None
         self._noted: str | None = None
-        self.held: Held | None = None
-        self.faults: tuple[Fault, ...] = ()
+        self._held: Held | None = None
 
     async def start(self) -> None:
-        """Recall what stood in the last report, and sync for the first time."""
+        """Recall what stood in the last report, whoever made it, and sync for the first time."""
         async with self._database.read() as connection:
-            remembered = await store.recall(connection, _REMEMBERED) or {}
-        self._since = {key: datetime.fromisoformat(at) for key, at in remembered.items()}
+            report = await last_report(connection)
+        self._since = {
+            _key(error): datetime.fromisoformat(error["since"]) for error in report["errors"]
+        }
+        self._held = report["held"] and Held(
+            reason=report["held"]["reason"], task_ids=tuple(report["held"]["task_ids"])
+        )
+        self._missing, self._noted = {}, None
+        self._stop.clear()
         await self.sync(by_content=True)
 
     async def run(self) -> None:
@@ -134,7 +138,7 @@ class Syncer:
                 missing=self._missing,
                 now=now,
                 confirmed=self._confirmed,
-                held=self.held,
+                held=self._held,
             )
             faults: tuple[Fault, ...] = ()
             if not plan.empty:
@@ -150,7 +154,7 @@ class Syncer:
                 self._noted = revision
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
-            self.synced_at, self.revision, self.held = now, revision, plan.held
+            self._held = plan.held
             if by_content:
                 self._scanned = now
             self._wake_at = next_settlement(plan, now)
@@ -158,14 +162,8 @@ class Syncer:
             self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
             if scan.unsettled:
                 self._wake_at = now + timedelta(seconds=self._unsettled)
-            await self._note(scan.declared, faults, now)
+            await self._report((*scan.declared.faults, *faults), revision, now)
             return not scan.unsettled
-
-    def errors(self) -> list[dict[str, Any]]:
-        """Every fault that stands, with the moment since when."""
-        return [
-            {**asdict(fault), "since": self._since[_key(fault)]} for fault in self.faults
-        ]  # fmt: skip
 
     async def _wait(self) -> None:
         until = self._scanned + RESCAN
@@ -254,19 +252,38 @@ class Syncer:
             raise FireDue(due)
         return resolutions
 
-    async def _note(self, declared: Declared, faults: tuple[Fault, ...], now: datetime) -> None:
-        before = self._since
-        self.faults = (*declared.faults, *faults)
-        self._since = {_key(fault): before.get(_key(fault), now) for fault in self.faults}
-        if self._since.keys() == before.keys():
-            return
-        for fault in self.faults:
-            if _key(fault) not in before:
+    async def _report(self, faults: tuple[Fault, ...], revision: str | None, now: datetime) -> None:
+        """Save what this sync came to, for every process to tell."""
+        before, self._since = self._since, {}
+        errors = []
+        for fault in faults:
+            error = asdict(fault)
+            key = _key(error)
+            if key not in before:
                 log.warning("task_file_refused", fault=str(fault))
-        told = {key: since.isoformat() for key, since in self._since.items()}
-        await self._database.write(lambda connection: store.remember(connection, _REMEMBERED, told))
+            self._since[key] = before.get(key, now)
+            errors.append({**error, "since": self._since[key].isoformat()})
+        report = {
+            "synced_at": now.isoformat(),
+            "revision": revision,
+            "errors": errors,
+            "held": self._held and asdict(self._held),
+        }
+        await self._database.write(
+            lambda connection: store.remember(connection, _REMEMBERED, report)
+        )
 
 
-def _key(fault: Fault) -> str:
+async def last_report(connection: Connection) -> dict[str, Any]:
+    """What the last sync came to: `synced_at`, `revision`, `errors` and `held`, as JSON has them.
+
+    Before the first sync all of them are empty.
+    """
+    nothing: dict[str, Any] = {"synced_at": None, "revision": None, "errors": [], "held": None}
+    return await store.recall(connection, _REMEMBERED) or nothing
+
+
+def _key(error: Mapping[str, Any]) -> str:
     """What makes a fault the same one as before, though the lines above it may have moved."""
-    return overlay.digest([fault.path, fault.task_id, fault.field, fault.reason])[:32]
+    known = [error["path"], error["task_id"], error["field"], error["reason"]]
+    return overlay.digest(known)[:32]

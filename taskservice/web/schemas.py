@@ -206,7 +206,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
 
     synced_at: datetime | None
     revision: str | None
-    scheduler: str
+    scheduler: str | None
     declared: int
     drift: DriftCounts
     errors: list[SyncError]

@@ -127,7 +127,7 @@ class Machine(RuleBasedStateMachine):
         path.write_text(text, encoding="utf-8")
         # Long settled, as far as the clock goes; the time of change tells it from the one before.
         os.utime(path, (time.time() - 60, time.time() - 60))
-        self.run(self.service.sync_now(prune=False))
+        self.run(self.service.sync_now(prune=False, by="me"))
 
     @rule(task_id=ids, fields=declared_fields)
     def edit_file(self, task_id: str, fields: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
     def remove_file(self, task_id: str) -> None:
         (self.folder / f"{task_id}.yaml").unlink(missing_ok=True)
         self.models[task_id].disappear()
-        self.run(self.service.sync_now(prune=False))
+        self.run(self.service.sync_now(prune=False, by="me"))
 
     @rule(task_id=ids, fields=st.fixed_dictionaries({}, optional=values))
     def put(self, task_id: str, fields: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ async def serve(url: str, arm: Callable[[Engine], None] = lambda _: None) -> Non
     engine = make_engine(Database(url), processes=False)
     arm(engine)
     await engine.start()
+    await engine.lead()
     await asyncio.Event().wait()
 
 

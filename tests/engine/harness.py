@@ -130,6 +130,7 @@ class Bench:
         engine = make_engine(self.database)
         self._engines.append(engine)
         await engine.start()
+        await engine.lead()
         return engine
 
     async def stop(self, engine: Engine) -> None:

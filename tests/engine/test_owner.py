@@ -11,8 +11,11 @@ import pytest
 from taskservice.domain.errors import Unavailable
 from taskservice.engine import owner
 from taskservice.engine.engine import Engine
+from taskservice.engine.runner import Running
 from taskservice.storage import executions as log
+from taskservice.storage import owners
 from taskservice.storage.executions import Execution
+from taskservice.storage.owners import LeaseLost
 from tests.engine.harness import Bench, ago, make_engine, once, ran_at_most_once, until
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +128,7 @@ async def test_executions_of_a_dead_process_are_closed_and_recovered_once(
     ran_at_most_once(rows, bench.evidence("recovered"))
     async with bench.database.read() as connection:
         assert await log.retries(connection) == []
-        assert list(await log.owners(connection)) == [engine.owner]
+        assert list(await owners.owners(connection)) == [engine.owner]
 
 
 @pytest.fixture
@@ -140,8 +143,8 @@ async def mariadb_bench(mariadb_url: str, tmp_path: Path) -> AsyncIterator[Bench
 async def lease_of(bench: Bench, owner_id: str) -> bool | None:
     """Whether the lease of an owner has run out; None if there is no such owner."""
     async with bench.database.read() as connection:
-        owners = await log.owners(connection)
-    return owners[owner_id][1] if owner_id in owners else None
+        found = await owners.owners(connection)
+    return found[owner_id].expired if owner_id in found else None
 
 
 async def test_where_death_cannot_be_known_the_lease_decides(
@@ -191,14 +194,18 @@ async def lease_is_gone(bench: Bench, row: Execution) -> bool:
 
 async def close_as_dead(bench: Bench, engine: Engine) -> None:
     """What another process does that takes this engine for dead."""
-    await make_engine(bench.database)._close(engine.owner, owner.process_name())
+    other = make_engine(bench.database)
+    await other._ownership.register()
+    await other._ownership._close(engine.owner, owner.process_name(), if_expired=False)
+    await bench.database.write(
+        lambda connection: owners.forget(connection, other.owner, if_expired=False)
+    )
 
 
 async def test_who_was_taken_for_dead_cannot_write_to_what_was_closed(bench: Bench) -> None:
     await bench.put(
-        bench.noting("lost", "wait_for"),
+        bench.noting("lost", "suspend"),
         bench.noting("deaf", "wait_for", timeout=0.2),
-        bench.noting("begun since", "wait_for"),
         bench.noting("begun after"),
     )
     engine = await bench.start()
@@ -208,24 +215,51 @@ async def test_who_was_taken_for_dead_cannot_write_to_what_was_closed(bench: Ben
     await bench.running("lost", "deaf")
     await close_as_dead(bench, engine)
     assert await lease_of(bench, engine.owner) is None
-    # It has not noticed yet.
-    await engine.trigger("begun since", None, by="ann")
-    await bench.running("begun since")
-    await engine._keep_alive()
-    assert await lease_of(bench, engine.owner) is False
-    bench.open_gate()
-    await until(lambda: not engine._runner.running)
+    # It has not noticed yet: nothing begins until it has a lease again.
+    await refused(engine, "begun after")
+    assert bench.evidence("begun after") == []
+    await until(lambda: lease_is_back(bench, engine))
+    # What was closed is stopped, for it may have been begun again elsewhere.
+    await until(lambda: "lost" not in {one.execution.task_id for one in running(engine)})
     await engine.trigger("begun after", None, by="ann")
     await bench.ended("begun after")
+    bench.open_gate()
     await engine.drain(5)
 
     rows = {row.task_id: row for row in await bench.rows()}
     assert (rows["lost"].status, rows["lost"].result) == ("failed", None)
     assert (rows["lost"].error or "").startswith("interrupted: its process ")
     assert rows["deaf"].error == "timed out: after 0.2 s"
-    assert (rows["begun since"].status, rows["begun after"].status) == ("completed", "completed")
+    assert rows["begun after"].status == "completed"
     assert {row.owner for row in rows.values()} == {None}
     assert (await bench.state("lost")).status == "failed"
+
+
+async def refused(engine: Engine, task_id: str) -> None:
+    with pytest.raises(LeaseLost):
+        await engine.trigger(task_id, None, by="ann")
+
+
+async def lease_is_back(bench: Bench, engine: Engine) -> bool:
+    return await lease_of(bench, engine.owner) is False
+
+
+def running(engine: Engine) -> list[Running]:
+    return list(engine._runner.running.values())
+
+
+async def test_what_runs_of_a_task_that_another_process_deletes_is_stopped(bench: Bench) -> None:
+    await bench.put(bench.noting("a", "suspend"), bench.noting("b", "wait_for"))
+    engine = await bench.start()
+    for task_id in ("a", "b"):
+        await engine.trigger(task_id, None, by="ann")
+    await bench.running("a", "b")
+    await bench.remove("a")
+    await engine._keep_alive()
+    await until(lambda: [one.execution.task_id for one in running(engine)] == ["b"])
+    bench.open_gate()
+    (row,) = await bench.ended("b")
+    assert row.status == "completed"
 
 
 async def test_an_outage_does_not_end_the_renewal(
@@ -234,7 +268,7 @@ async def test_an_outage_does_not_end_the_renewal(
     monkeypatch.setattr(owner, "RENEW_SECONDS", 0.05)
     engine = await bench.start()
     renewals: list[bool] = []
-    renew = log.renew_lease
+    renew = owners.renew
 
     async def failing_first(*args: object) -> bool:
         if len(renewals) < 2:
@@ -243,7 +277,7 @@ async def test_an_outage_does_not_end_the_renewal(
         renewals.append(True)
         return await renew(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(log, "renew_lease", failing_first)
+    monkeypatch.setattr(owners, "renew", failing_first)
     await until(lambda: len(renewals) >= 4)
     assert renewals[:2] == [False, False]
     assert await lease_of(bench, engine.owner) is False

@@ -15,7 +15,7 @@ from tests.service.conftest import until
 CHANGES: dict[str, Callable[[Service], Awaitable[object]]] = {
     "pause": lambda service: service.set_paused("t", True, by="me"),
     "trigger": lambda service: service.change("t", {"trigger_args": {"hours": 5}}, by="me"),
-    "file": lambda service: service.sync_now(prune=False),
+    "file": lambda service: service.sync_now(prune=False, by="me"),
 }
 
 
@@ -25,7 +25,7 @@ async def test_a_due_fire_is_recorded_before_its_task_changes(
 ) -> None:
     file = folder / "t.yaml"
     file.write_text(declared(hours=3))
-    await service.sync_now(prune=False)
+    await service.sync_now(prune=False, by="me")
     fire = datetime.now(UTC) - timedelta(seconds=1)
     # As if its time had come this moment: the table says so, the timer doesn't know yet.
     await move(database_url, fire)

@@ -33,10 +33,10 @@ async def test_a_retired_task_is_pruned_with_what_is_known_of_it(
     service = make_service(prune_grace=1.0)
     (folder / "t.yaml").write_text(FILE)
     await service.start()
-    await service.sync_now(prune=False)
+    await service.sync_now(prune=False, by="me")
     await service.change("t", {"description": "by hand"}, by="ann")
     (folder / "t.yaml").unlink()
-    await service.sync_now(prune=False)
+    await service.sync_now(prune=False, by="me")
     (waiting,) = (await service.sync_report())["retired"]
     assert waiting["task_id"] == "t"
     assert waiting["delete_at"] - waiting["retired_at"] == timedelta(seconds=1)
@@ -52,13 +52,13 @@ async def test_a_retired_task_is_pruned_with_what_is_known_of_it(
     assert (await service.sync_report())["retired"] == []
     # Its overrides have gone with it.
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False)
+    await service.sync_now(prune=False, by="me")
     assert (await service.get("t")).state.overridden == ()
 
 
 async def test_an_override_ends_at_its_time(service: Service, folder: Path) -> None:
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False)
+    await service.sync_now(prune=False, by="me")
     await service.delete("t", by="ann", until="1s", reason="for a moment")
     with pytest.raises(NotFound, match="no task"):
         await service.get("t")

@@ -401,36 +401,6 @@ async def test_old_executions_are_deleted_in_batches(database: Database) -> None
     assert await ids(database) == ["ended later", "new", "occupied", "running"]
 
 
-async def test_an_owner_lives_by_the_databases_clock(database: Database) -> None:
-    async def known() -> dict[str, tuple[str, bool]]:
-        async with database.read() as connection:
-            return await log.owners(connection)
-
-    await database.write(lambda connection: log.register_owner(connection, "me", "主机", 60))
-    await database.write(lambda connection: log.register_owner(connection, "dead", "host", -1))
-    assert await known() == {"me": ("主机", False), "dead": ("host", True)}
-
-    async def renew(owner: str, seconds: float) -> bool:
-        return await database.write(
-            lambda connection: log.renew_lease(connection, owner, "again", seconds)
-        )
-
-    assert [await renew("dead", 60), await renew("me", -1), await renew("x", 60)] == [
-        True, True, False,
-    ]  # fmt: skip
-    assert await known() == {"me": ("again", True), "dead": ("again", False)}
-    await database.write(lambda connection: log.forget_owner(connection, "me"))
-    assert (await known()).keys() == {"dead"}
-
-
-async def test_a_lease_can_be_renewed_to_what_it_was(database: Database) -> None:
-    """MySQL counts rows changed, unless told to count rows found: no lease may be lost by it."""
-    await database.write(lambda connection: log.register_owner(connection, "me", "host", 60))
-    statement = text("UPDATE task_owner SET name = 'host' WHERE id = 'me'")
-    same = await database.write(lambda connection: connection.execute(statement))
-    assert same.rowcount == 1
-
-
 async def test_a_row_of_the_design_alone_can_be_read(database: Database) -> None:
     """Somebody may insert with the design's columns only: the others have defaults."""
     rows: Sequence[str] = (

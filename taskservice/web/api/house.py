@@ -6,9 +6,7 @@ from litestar import get, post
 from litestar.params import QueryParameter
 
 from taskservice.web import schemas
-from taskservice.web.api.parts import (
-    Door,
-)
+from taskservice.web.api.parts import Caller, Door
 from taskservice.web.auth import OPEN
 from taskservice.web.openapi import problems
 
@@ -35,10 +33,11 @@ async def get_sync(service: Door) -> schemas.SyncReport:
 )
 async def sync_now(
     service: Door,
+    caller: Caller,
     prune: Annotated[bool, QueryParameter(description="Let a held sync go on")] = False,
 ) -> schemas.SyncReport:
     """Reads the folder, and answers when its tasks are live."""
-    return schemas.SyncReport.of(await service.sync_now(prune=prune))
+    return schemas.SyncReport.of(await service.sync_now(prune=prune, by=caller))
 
 
 @get(

@@ -1,0 +1,130 @@
+"""What this process holds of the log, and what processes that died have left open in it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from taskservice.engine import owner
+from taskservice.engine.claims import Batch
+from taskservice.engine.recorder import Recorder
+from taskservice.engine.runner import Runner
+from taskservice.storage import executions as log
+from taskservice.storage import owners
+from taskservice.storage import tasks as store
+from taskservice.storage.database import Database
+from taskservice.storage.executions import Retry
+
+log_ = structlog.get_logger()
+
+
+class Ownership:
+    """The lease of this process, known as `id`, and the executions under it and others'.
+
+    `plan` is called with each attempt that is to be made of an execution which was closed.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        database: Database,
+        recorder: Recorder,
+        runner: Runner,
+        plan: Callable[[Retry], None],
+    ) -> None:
+        self.id = id
+        self._database = database
+        self._recorder = recorder
+        self._runner = runner
+        self._plan = plan
+        self._name = owner.process_name()
+
+    async def register(self) -> None:
+        """Begin a lease."""
+        seconds = owner.LEASE_SECONDS
+        await self._database.write(
+            lambda connection: owners.register(connection, self.id, self._name, seconds)
+        )
+
+    async def renew(self) -> None:
+        """Renew the lease; one that was lost meanwhile is begun anew."""
+        seconds = owner.LEASE_SECONDS
+        alive = await self._database.write(
+            lambda connection: owners.renew(connection, self.id, self._name, seconds)
+        )
+        if not alive:
+            log_.error("lease_lost", owner=self.id)
+            await self.register()
+        await self._stop_what_was_taken()
+
+    async def find_lost(self) -> list[Retry]:
+        """Run the executions that are ours in the log and unknown here; the waiting attempts."""
+        async with self._database.read() as connection:
+            mine = await log.owned(connection, self.id)
+            lost = [
+                execution for execution in mine.values()
+                if execution.status == "running"
+                and execution.id not in self._runner.running
+                and not self._recorder.has_ended(execution.id)
+            ]  # fmt: skip
+            states = await store.states_of(connection, [e.task_id for e in lost])
+            waiting = await log.retries(connection)
+        for execution in lost:
+            if execution.task_id in states:
+                self._runner.start(execution, states[execution.task_id].task)
+        return waiting
+
+    async def close_dead(self) -> None:
+        """Close the executions of processes that are gone; on SQLite that is every other one."""
+        async with self._database.read() as connection:
+            found = await owners.owners(connection)
+        for owner_id, other in found.items():
+            if owner_id == self.id:
+                continue
+            certain = self._database.is_sqlite or owner.is_dead(other.name)
+            if certain or other.expired:
+                await self._close(owner_id, other.name, if_expired=not certain)
+
+    async def _close(self, owner_id: str, name: str, *, if_expired: bool) -> None:
+        # First it may write no more, then its rows are closed: should this process die in
+        # between, the next one finds rows of an owner that nobody registered.
+        gone = await self._database.write(
+            lambda connection: owners.forget(connection, owner_id, if_expired=if_expired)
+        )
+        if not gone:
+            return
+        async with self._database.read() as connection:
+            held = await log.owned(connection, owner_id)
+        process = ":".join(name.split(":")[:2])
+        now = datetime.now(UTC)
+        batch = Batch(
+            ends={
+                execution.id: replace(
+                    execution,
+                    status="failed",
+                    end_time=max(now, execution.start_time),
+                    owner=None,
+                    error=f"interrupted: its process {process} died",
+                )
+                for execution in held.values()
+                if execution.status == "running"
+            },
+            releases={e.id for e in held.values() if e.status != "running"},
+        )
+        recorded = await self._recorder.record(batch, owner=owner_id)
+        for retry in recorded.planned.values():
+            self._plan(retry)
+        if held:
+            log_.warning("dead_process_closed", process=process, executions=len(held))
+
+    async def _stop_what_was_taken(self) -> None:
+        """End what runs here and is ours no more: it was closed, or its task was deleted."""
+        running = [one for one in self._runner.running.values() if not one.ended]
+        if not running:
+            return
+        async with self._database.read() as connection:
+            mine = await log.owned(connection, self.id)
+        for one in running:
+            if one.execution.id not in mine:
+                self._runner.abandon(one)

@@ -1,0 +1,259 @@
+"""Which of several services schedules: the lock, who may take it away, and notices."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from taskservice.domain.errors import Conflict, Unavailable
+from taskservice.engine import owner
+from taskservice.service import Service, changing, leading
+from taskservice.service.leading import Leading
+from taskservice.settings import Settings
+from taskservice.storage import owners
+from taskservice.storage.database import Connection, Database
+from taskservice.storage.lock import SchedulerLock
+from taskservice.storage.schema import prepare
+from tests.databases import MariaDB
+from tests.service.conftest import until
+
+TASK = {
+    "name": "t", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1},
+    "func_path": "taskservice.examples.simple_task", "func_args": {"message": "m"},
+}  # fmt: skip
+
+
+@pytest.fixture
+async def database(mariadb_server: MariaDB) -> AsyncIterator[Database]:
+    url = mariadb_server.create_database()
+    made = Database(url)
+    await prepare(made)
+    yield made
+    await made.close()
+    mariadb_server.drop_database(url)
+
+
+class Candidate:
+    """A process that wants to schedule."""
+
+    def __init__(self, database: Database, name: str, *, lease: float = 60) -> None:
+        self.name, self.lease = name, lease
+        self.database = database
+        self.leads = False
+        self.leading = Leading(
+            database, name, lead=self._lead, follow=self._follow, handle=self._handle
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    async def _lead(self) -> None:
+        self.leads = True
+
+    async def _follow(self) -> None:
+        self.leads = False
+
+    async def _handle(self, notices: list[owners.Notice]) -> None: ...
+
+    async def start(self) -> None:
+        await self.database.write(
+            lambda connection: owners.register(connection, self.name, self.name, self.lease)
+        )
+        await self.leading.start()
+        self.task = asyncio.create_task(self.leading.run())
+
+    async def end(self) -> None:
+        self.leading.stop()
+        if self.task:
+            await self.task
+
+
+@pytest.fixture
+async def candidate(database: Database) -> AsyncIterator[Callable[..., Awaitable[Candidate]]]:
+    made: list[Candidate] = []
+
+    async def make(name: str, **more: Any) -> Candidate:
+        made.append(Candidate(database, name, **more))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.end()
+
+
+async def when(condition: Callable[[], object]) -> None:
+    async def met() -> object:
+        return condition()
+
+    await until(met)
+
+
+async def test_one_leads_and_the_next_one_does_when_it_ends(
+    candidate: Callable[..., Awaitable[Candidate]],
+) -> None:
+    first, second = await candidate("first:1"), await candidate("second:2")
+    assert (first.leads, second.leads) == (True, False)
+    assert await second.leading.scheduler() == "first:1"
+    await first.end()
+    assert not first.leads
+    await when(lambda: second.leads)
+    assert await second.leading.scheduler() == "second:2"
+    await second.end()
+    assert await first.leading.scheduler() is None
+
+
+async def test_who_loses_the_lock_follows_and_may_lead_again(
+    candidate: Callable[..., Awaitable[Candidate]],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leading, "LOOK_SECONDS", 0.1)
+    first = await candidate("first:1")
+    lock_id = first.leading._lock.id
+    await kill(database, lock_id)
+    await when(lambda: first.leads and first.leading._lock.id not in (None, lock_id))
+
+
+async def kill(database: Database, connection_id: int | None) -> None:
+    async def work(connection: Connection) -> None:
+        await connection.execute(text(f"KILL {connection_id}"))
+
+    await database.write(work)
+
+
+@pytest.mark.parametrize("whose", ["expired", "dead", "nobody's"])
+async def test_the_lock_is_taken_away_from_who_cannot_give_it_back(
+    candidate: Callable[..., Awaitable[Candidate]],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+) -> None:
+    monkeypatch.setattr(leading, "STRANGE_SECONDS", 0.5)
+    monkeypatch.setattr(owner, "is_dead", lambda name: name == "dead:1")
+    stuck = SchedulerLock(database)
+    assert await stuck.take(0)
+    if whose != "nobody's":
+        lease = -1 if whose == "expired" else 60
+
+        async def keep(connection: Connection) -> None:
+            await owners.register(connection, "stuck", f"{whose}:1", lease)
+            await owners.set_lock(connection, "stuck", stuck.id)
+
+        await database.write(keep)
+    other = await candidate("other:2")
+    await when(lambda: other.leads)
+    with pytest.raises(Unavailable):
+        await stuck.is_held()
+
+
+async def test_the_lock_is_left_with_who_lives(
+    candidate: Callable[..., Awaitable[Candidate]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leading, "STRANGE_SECONDS", 0)
+    monkeypatch.setattr(leading, "PATIENCE_SECONDS", 0)
+    first, second = await candidate("first:1"), await candidate("second:2")
+    looks = 0
+    challenge = second.leading._challenge
+
+    async def counted() -> None:
+        nonlocal looks
+        await challenge()
+        looks += 1
+
+    monkeypatch.setattr(second.leading, "_challenge", counted)
+    await when(lambda: looks > 20)
+    assert (first.leads, second.leads) == (True, False)
+
+
+async def test_what_fails_while_leading_begins_is_tried_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leading, "LOOK_SECONDS", 0.05)
+    one = Candidate(database, "one:1")
+    failures: list[Exception] = [ValueError("a mistake"), Unavailable("an outage")]
+    lead = one._lead
+
+    async def failing_first() -> None:
+        if failures:
+            raise failures.pop()
+        await lead()
+
+    monkeypatch.setattr(one.leading, "_lead", failing_first)
+    with pytest.raises(Unavailable):
+        await one.start()
+    one.task = asyncio.create_task(one.leading.run())
+    await when(lambda: one.leads)
+    await one.end()
+
+
+@pytest.fixture
+async def pair(database: Database, folder: Path) -> AsyncIterator[tuple[Service, Service]]:
+    """Two services on one database; the first one schedules."""
+    url = database.url.render_as_string(hide_password=False)
+    made = [Service(Settings(database_url=url, tasks_dir=folder)) for _ in range(2)]
+    for service in made:
+        await service.start()
+    yield made[0], made[1]
+    for service in made:
+        await service.stop()
+
+
+async def test_a_change_through_another_is_scheduled(pair: tuple[Service, Service]) -> None:
+    scheduler, other = pair
+    assert await scheduler.ready() == {"database": "ok", "scheduler": "ok"}
+    assert await other.ready() == {"database": "ok", "scheduler": "standby"}
+    listed = await other.create({**TASK, "id": "t"}, by="ann")
+    known = scheduler._engine._scheduler
+    await when(lambda: known.next_fire("t") == listed.state.next_run_time)
+    await other.set_paused("t", True, by="ann")
+    await when(lambda: known.next_fire("t") is None)
+    assert other._engine._scheduler.next_fire("t") is None
+
+
+async def test_a_sync_through_another_is_done_by_who_schedules(
+    pair: tuple[Service, Service], folder: Path
+) -> None:
+    scheduler, other = pair
+    report = await other.sync_now(prune=False, by="ann")
+    assert report == {**await scheduler.sync_report(), "synced_at": report["synced_at"]}
+    (folder / "a.yaml").write_text("name: [broken\n")
+    report = await other.sync_now(prune=True, by="ann")
+    assert [error["path"] for error in report["errors"]] == ["a.yaml"]
+    assert report["scheduler"] == await scheduler._leading.scheduler()
+
+
+async def test_a_cancel_reaches_the_process_that_runs_it(
+    pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler, other = pair
+    await scheduler.create({**TASK, "id": "t"}, by="ann")
+    asked: list[tuple[str, str]] = []
+    execution = await other.trigger("t", None, by="ann")
+
+    async def cancel(execution_id: str, *, by: str) -> None:
+        asked.append((execution_id, by))
+        raise Conflict("it has ended meanwhile")
+
+    monkeypatch.setattr(other._engine, "cancel", cancel)
+
+    async def still_running(task_id: str, log_id: str) -> Any:
+        return replace(execution, status="running")
+
+    monkeypatch.setattr(scheduler, "log", still_running)
+    with pytest.raises(Conflict, match="does not run"):
+        await scheduler.cancel("t", execution.id, by="bob")
+    assert asked == [(execution.id, "bob")]
+
+
+async def test_who_does_not_answer_is_not_waited_for_for_ever(
+    pair: tuple[Service, Service], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing, "ANSWER_SECONDS", 0.2)
+    with pytest.raises(Unavailable, match="does not answer"):
+        await pair[0]._ask("cancel", "run", by="ann", recipient="nobody")
+    async with database.read() as connection:
+        assert await owners.notices(connection, "nobody", scheduling=False) == []
