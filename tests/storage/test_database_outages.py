@@ -337,8 +337,24 @@ def signalled(
     monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 3)
     process = own_server._process
     assert process is not None
-    yield lambda number: os.kill(process.pid, number)
+
+    def send(number: int) -> None:
+        os.kill(process.pid, number)
+        if number == signal.SIGSTOP:
+            # Its threads stop one after the other: some would still answer.
+            limit = time.monotonic() + 10
+            while not stopped(process.pid):
+                assert time.monotonic() < limit
+                time.sleep(0.001)
+
+    yield send
     os.kill(process.pid, signal.SIGCONT)
+
+
+def stopped(pid: int) -> bool:
+    """Whether every thread of a process stands still (proc(5), the state in `stat`)."""
+    stats = [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 async def silence(database: Database, signalled: Callable[[int], None], *, warm: bool) -> None:
@@ -370,6 +386,7 @@ def test_a_server_that_says_nothing_is_an_outage(
 ) -> None:
     async def work() -> None:
         async with opened(table_url) as database:
+            await database.write(lambda connection: connection.execute(text("DELETE FROM seen")))
             await silence(database, signalled, warm=warm)
 
     with asyncio.Runner(loop_factory=loop) as runner:

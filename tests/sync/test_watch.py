@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from taskservice.sync import watch as watch_module
 from taskservice.sync.watch import watch
+from tests.databases import open_files
 
 LIMIT = 15
 POLL = 0.2
@@ -80,8 +81,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _handles() -> int:
-    fds = Path("/proc/self/fd")
-    return sum("inotify" in str(os.readlink(fd)) for fd in fds.iterdir() if fd.is_symlink())
+    return len(open_files(Path("inotify")))
 
 
 def _until(holds: Callable[[], bool]) -> None:
