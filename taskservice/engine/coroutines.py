@@ -12,6 +12,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 LEFTOVER_GRACE = 5.0
 """Seconds that tasks which a function left behind get to end once they are cancelled."""
 
+PASSED_OVER = 16
+"""How many looks in a row, at files that may be ready, a busy loop may leave out."""
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -61,8 +64,7 @@ class Coroutines:
             self._loop = None
 
     def _open(self) -> asyncio.AbstractEventLoop:
-        # A poll selector needs no descriptor of its own: there may be many of these loops.
-        loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+        loop = asyncio.SelectorEventLoop(_Selector())
         loop.set_task_factory(cast(Any, self._task))
         loop.set_default_executor(_DaemonThreads())
         return loop
@@ -89,6 +91,25 @@ class Coroutines:
             loop.run_until_complete(asyncio.wait(leftovers, timeout=LEFTOVER_GRACE))
         if not all(task.done() for task in leftovers):
             self.close()
+
+
+class _Selector(selectors.PollSelector):
+    """Looks at files only now and then while the loop has other work: it asks with a timeout of 0.
+
+    Each real look lets go of the interpreter, which another thread then holds for milliseconds:
+    a coroutine that waits for nothing comes through without one. Being a poll selector it needs
+    no descriptor of its own: there may be many of these loops.
+    """
+
+    _passed_over = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See `selectors.BaseSelector.select`."""
+        if timeout == 0 and self._passed_over < PASSED_OVER:
+            self._passed_over += 1
+            return []
+        self._passed_over = 0
+        return super().select(timeout)
 
 
 async def awaited(awaitable: Awaitable[object]) -> object:

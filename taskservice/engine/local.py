@@ -2,17 +2,18 @@
 
 A thread runs one execution at a time, and its coroutine on an event loop of that
 thread: so neither a `time.sleep` nor a coroutine that waits holds up another execution
-or the service. Threads stay few while functions are short; those that block get company.
+or the service. While functions are short one thread takes them one after the other, for
+threads share the interpreter; where they take long, others join it.
 """
 
 import asyncio
 import contextvars
 import inspect
 import logging
-import queue
 import threading
 import time
 from asyncio import CancelledError
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -23,8 +24,9 @@ from taskservice.engine.output import Output, output_context
 
 log = logging.getLogger(__name__)
 
-_WATCH = 0.002  # seconds between two looks at the inbox
-_PATIENCE = 10  # looks that a busy interpreter may need before it comes to the inbox
+_LOOK = 0.005  # seconds between two looks at what waits
+_STUCK = 0.02  # seconds after which a call holds its thread up, and another one takes its place
+_LONG = 0.002  # seconds from which a call is no short one
 _STOPPED = Outcome(kind="stopped")
 
 
@@ -51,6 +53,17 @@ class _Job:
         self._executor.stop(self)
 
 
+class _Worker:
+    """A thread: `began` its present call then, is `stuck` in it, or waits for `wake`."""
+
+    __slots__ = ("began", "stuck", "wake")
+
+    def __init__(self) -> None:
+        self.began: float | None = None
+        self.stuck = False
+        self.wake = threading.Semaphore(0)
+
+
 class LocalExecutor:
     """Runs functions on threads of this process; see `Executor`.
 
@@ -62,14 +75,13 @@ class LocalExecutor:
 
     def __init__(self, *, limit: int = 2_000, idle: float = 30.0) -> None:
         self._limit = limit
-        self._idle = idle
-        self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._idle_seconds = idle
         self._lock = threading.Lock()
-        self._threads = 0
-        self._starting = 0
-        self._busy = 0
-        self._taken = 0
-        self._stuck = 0
+        self._waiting: deque[_Job] = deque()
+        self._busy: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._flowing = 0  # how many of the busy ones are not known to be stuck
+        self._long = 0.0  # the share of the last calls that were no short ones
         self._ended: list[tuple[_Job, Outcome]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher: asyncio.TimerHandle | None = None
@@ -78,7 +90,7 @@ class LocalExecutor:
     @property
     def threads(self) -> int:
         """The number of threads there are."""
-        return self._threads
+        return len(self._busy) + len(self._idle)
 
     def start(self, call: Call, done: Callable[[Outcome], None]) -> _Job:
         """Start a call, as `Executor.start` has it; `call.function` is needed."""
@@ -86,11 +98,13 @@ class LocalExecutor:
             raise RuntimeError("the local executor is closed")
         self._loop = asyncio.get_running_loop()
         job = _Job(self, call, done)
-        self._inbox.put(job)
-        if self._threads == 0:
-            self._grow(1)
+        with self._lock:
+            self._waiting.append(job)
+            stopped = self._flowing == 0
+        if stopped:
+            self._engage(1)
         if self._watcher is None:
-            self._watch()
+            self._watcher = self._loop.call_later(_LOOK, self._look)
         return job
 
     def stop(self, job: _Job) -> None:
@@ -105,104 +119,128 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Drop what waits, and end the threads: those that are busy, when they get free."""
+        self._loop = asyncio.get_running_loop()
         self._released = self._released or asyncio.Event()
         if self._watcher is not None:
             self._watcher.cancel()
-        while not self._inbox.empty():
-            job = self._inbox.get()
-            if job is not None:
-                self.stop(job)
         with self._lock:
-            threads, idle = self._threads, self._threads - self._busy
-        for _ in range(threads):
-            self._inbox.put(None)
-        if idle:
-            await self._released.wait()
+            waiting = list(self._waiting)
+            for worker in self._idle:
+                worker.wake.release()
+            self._tell_if_released()
+        for job in waiting:
+            self.stop(job)
+        await self._released.wait()
         self._deliver()
 
-    # On the event loop: are there enough threads?
+    # On the event loop: do calls wait that another thread should take?
 
-    def _watch(self) -> None:
-        """Look a moment later whether the inbox gets emptied, and add threads if it doesn't."""
-        assert self._loop is not None
-        self._watcher = self._loop.call_later(
-            _WATCH, self._look, self._taken, time.perf_counter(), time.process_time()
-        )
-
-    def _look(self, taken: int, since: float, used: float) -> None:
+    def _look(self) -> None:
         self._watcher = None
-        waiting = self._inbox.qsize()
-        if waiting == 0 or self._threads >= self._limit:
-            return
-        working = time.process_time() - used > (time.perf_counter() - since) / 2
-        self._stuck = 0 if self._taken > taken else self._stuck + 1
-        if self._stuck and (not working or self._stuck % _PATIENCE == 0):
-            wanted = max(self._threads, 1)
-        else:
-            # Short functions keep the interpreter busy one after another: more threads
-            # would only get into each other's way. Others wait for something: one more.
-            wanted = 0 if working else 1
-        room = min(waiting - self._starting, self._limit - self._threads)
-        if min(wanted, room) > 0:
-            self._grow(min(wanted, room))
-        self._watch()
-
-    def _grow(self, count: int) -> None:
+        now = time.perf_counter()
         with self._lock:
-            self._threads += count
-            self._starting += count
-        self._start_thread(count - 1)
+            if not self._waiting:
+                return
+            for worker in self._busy:
+                if worker.began is not None and now - worker.began > _STUCK and not worker.stuck:
+                    worker.stuck = True
+                    self._flowing -= 1
+            if self._flowing == 0:
+                wanted = max(len(self._busy), 1)
+            else:
+                # More threads would only get into each other's way if calls are short.
+                wanted = self._flowing if self._long > 0.5 else 0
+            wanted = min(wanted, len(self._waiting))
+        self._engage(wanted)
+        assert self._loop is not None
+        self._watcher = self._loop.call_later(_LOOK, self._look)
 
-    def _start_thread(self, others: int) -> None:
+    def _engage(self, count: int) -> None:
+        """Have so many more threads take what waits: idle ones first, the latest used before."""
+        with self._lock:
+            fresh = []
+            for _ in range(count):
+                if self._idle:
+                    worker = self._idle.pop()
+                    worker.wake.release()
+                elif len(self._busy) < self._limit:
+                    worker = _Worker()
+                    fresh.append(worker)
+                else:
+                    break
+                self._busy.add(worker)
+                self._flowing += 1
+        if fresh:
+            self._start_thread(fresh)
+
+    def _start_thread(self, workers: list[_Worker]) -> None:
         """Start a thread that starts the others first, so that the loop waits for one only."""
         thread = threading.Thread(
-            target=self._work, args=(others,), name="taskservice-local", daemon=True
+            target=self._work, args=(workers,), name="taskservice-local", daemon=True
         )
         try:
             thread.start()
         except RuntimeError as error:  # the system gives no more threads
             log.warning("thread_not_started: %s", error)
             with self._lock:
-                self._threads -= 1 + others
-                self._starting -= 1 + others
+                self._busy.difference_update(workers)
+                self._flowing -= len(workers)
 
     # On a worker thread.
 
-    def _work(self, others: int) -> None:
-        for _ in range(others):
-            self._start_thread(0)
-        with self._lock:
-            self._starting -= 1
+    def _work(self, workers: list[_Worker]) -> None:
+        worker, *others = workers
+        for other in others:
+            self._start_thread([other])
         coroutines = Coroutines()
-        while self._serve(coroutines):
-            pass
+        while (job := self._take(worker)) is not None:
+            context = contextvars.copy_context()
+            outcome = self._run(job, context, coroutines)
+            self._note(worker, job, outcome)
         coroutines.close()
-        with self._lock:
-            self._threads -= 1
-            self._tell_if_released()
 
-    def _serve(self, coroutines: Coroutines) -> bool:
-        """Run the next execution; tell whether there may be another."""
-        try:
-            job = self._inbox.get(timeout=self._idle)
-        except queue.Empty:
-            return False
-        if job is None:
-            return False
+    def _take(self, worker: _Worker) -> _Job | None:
+        """The next call for a thread, which waits for one; None: it is to end."""
+        while True:
+            with self._lock:
+                while self._waiting:
+                    job = self._waiting.popleft()
+                    if job.state == "waiting":
+                        job.state = "running"
+                        worker.began = time.perf_counter()
+                        return job
+                self._busy.remove(worker)
+                self._flowing -= 1
+                if self._released is not None:
+                    self._tell_if_released()
+                    return None
+                self._idle.append(worker)
+            if worker.wake.acquire(timeout=self._idle_seconds) and self._released is None:
+                continue
+            with self._lock:
+                if worker in self._idle:
+                    self._idle.remove(worker)
+                    self._tell_if_released()
+                    return None
+            # It was engaged at this very moment.
+
+    def _tell_if_released(self) -> None:
+        """Let `close` go on when each thread there is runs a call; the lock is held."""
+        if self._released is None or self._idle:
+            return
+        if all(worker.began is not None for worker in self._busy):
+            self._call_loop(self._released.set)
+
+    def _note(self, worker: _Worker, job: _Job, outcome: Outcome) -> None:
         with self._lock:
-            self._taken += 1
-            if job.state != "waiting":
-                return True
-            job.state = "running"
-            self._busy += 1
-            self._tell_if_released()
-        context = contextvars.copy_context()
-        outcome = self._run(job, context, coroutines)
-        with self._lock:
-            self._busy -= 1
+            assert worker.began is not None
+            took, worker.began = time.perf_counter() - worker.began, None
+            self._long += ((took > _LONG) - self._long) / 16
+            if worker.stuck:
+                worker.stuck = False
+                self._flowing += 1
             job.cancel = None
             self._end(job, outcome)
-        return True
 
     def _run(self, job: _Job, context: contextvars.Context, coroutines: Coroutines) -> Outcome:
         def started(cancel: Callable[[], None]) -> None:
@@ -221,11 +259,6 @@ class LocalExecutor:
                 return _STOPPED
             return context.run(raised, error)
         return context.run(returned, value)
-
-    def _tell_if_released(self) -> None:
-        """Let `close` go on when no thread is idle any more; the lock is held."""
-        if self._released is not None and self._threads == self._busy:
-            self._call_loop(self._released.set)
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
         """Hand an outcome to the loop, which is called once for many; the lock is held."""
