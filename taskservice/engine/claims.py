@@ -1,9 +1,11 @@
 """What a batch of fires, wishes and ends comes to: decided here, written by the recorder."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Any
 
 from taskservice.domain.errors import Conflict, NotFound, TaskserviceError
@@ -18,6 +20,10 @@ BUSY_AGAIN = timedelta(seconds=1)
 """How long another attempt waits when all instances of its task are busy."""
 
 LONG_DUE = timedelta(minutes=5)
+
+_OUTCOMES: dict[str, Outcome] = {
+    "completed": "completed", "failed": "failed", "cancelled": "cancelled",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,23 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self.due or self.retries or self.manual or self.ends or self.releases)
 
+    def take(self, most: int) -> "Batch":
+        """Split off what is to be recorded next: at most so many fires and ends, and the rest."""
+        taken = Batch(
+            retries=self.retries, manual=self.manual, releases=self.releases, told=self.told
+        )
+        self.retries, self.manual, self.releases, self.told = {}, [], set(), []
+        if taken.told or len(self.due) <= most:
+            # Who is told waits for fires that may be any of them.
+            taken.due, self.due = self.due, set()
+        else:
+            taken.due = set(islice(self.due, most))
+            self.due -= taken.due
+        taken.ends = dict(islice(self.ends.items(), most))
+        for key in taken.ends:
+            del self.ends[key]
+        return taken
+
     def singles(self) -> Iterator["Batch"]:
         """The same, one thing at a time."""
         yield from (Batch(ends={key: end}) for key, end in self.ends.items())
@@ -99,17 +122,22 @@ class Recorded:
 class Claims:
     """The decisions on a batch at one moment, over rows that are locked.
 
-    `owner` is who will run what is claimed; `instances` how many of each task are occupied. What
-    is decided goes into `done`.
+    `owner` is who will run what is claimed; `held` are the executions that occupy instances of
+    the tasks. What is decided goes into `done`; `running` are then the tasks that run.
     """
 
     def __init__(
-        self, done: Recorded, instances: dict[str, int], *, owner: str, now: datetime
+        self, done: Recorded, held: Iterable[Execution], *, owner: str, now: datetime
     ) -> None:
         self._done = done
-        self._instances = instances
         self._owner = owner
         self._now = now
+        self._instances: Counter[str] = Counter()
+        self.running: set[str] = set()
+        for execution in held:
+            self._instances[execution.task_id] += 1
+            if execution.status == "running":
+                self.running.add(execution.task_id)
 
     def claim(self, batch: Batch) -> None:
         """Decide on all that wants to begin."""
@@ -139,29 +167,29 @@ class Claims:
                 execution = _never_ran(
                     execution, "missed", f"{late:.1f} s late, and {grace} s are allowed"
                 )
-            elif instances.get(task_id, 0) >= task.max_instances:
+            elif instances[task_id] >= task.max_instances:
                 execution = _never_ran(execution, "skipped", _busy(task))
             else:
-                instances[task_id] = instances.get(task_id, 0) + 1
+                self._occupy(task_id)
             done.added.append(execution)
 
     def _manual(self, wish: Manual) -> Execution | TaskserviceError:
-        done, instances = self._done, self._instances
+        done = self._done
         row = done.rows.get(wish.task_id)
         if row is None:
             return NotFound(f"no task {wish.task_id!r}")
         if row.retired:
             return Conflict("the task is retired: its declaration is gone")
         task = done.entries[row.id].task
-        if instances.get(row.id, 0) >= task.max_instances:
+        if self._instances[row.id] >= task.max_instances:
             return Conflict(_busy(task))
-        instances[row.id] = instances.get(row.id, 0) + 1
+        self._occupy(row.id)
         execution = self._begin(row.id, triggered_by=wish.by, func_args=wish.func_args)
         done.added.append(execution)
         return execution
 
     def _retry(self, retry: Retry) -> None:
-        done, now, instances = self._done, self._now, self._instances
+        done, now = self._done, self._now
         before = retry.execution
         row = done.rows.get(before.task_id)
         # One that waits no more was made already, by another process or in a commit whose answer
@@ -170,10 +198,10 @@ class Claims:
         if made or row is None or row.retired or (row.paused and before.triggered_by == "schedule"):
             done.dropped.add(before.id)
             return
-        if instances.get(row.id, 0) >= done.entries[row.id].task.max_instances:
+        if self._instances[row.id] >= done.entries[row.id].task.max_instances:
             done.planned[before.id] = replace(retry, due=now + BUSY_AGAIN)
             return
-        instances[row.id] = instances.get(row.id, 0) + 1
+        self._occupy(row.id)
         done.dropped.add(before.id)
         done.added.append(
             self._begin(
@@ -186,6 +214,10 @@ class Claims:
             )
         )  # fmt: skip
 
+    def _occupy(self, task_id: str) -> None:
+        self._instances[task_id] += 1
+        self.running.add(task_id)
+
     def _begin(self, task_id: str, **more: Any) -> Execution:
         return Execution(
             id=new_id(), task_id=task_id, start_time=self._now, status="running",
@@ -193,7 +225,32 @@ class Claims:
         )  # fmt: skip
 
 
-def plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -> None:
+def decide_ends(
+    batch: Batch, held: dict[str, Execution], owner: str, now: datetime, done: Recorded
+) -> list[Execution]:
+    """The ends that an owner may write, since the executions are still its own and run.
+
+    `held` is left with what is occupied after them and after the releases.
+    """
+    ended = []
+    for end in batch.ends.values():
+        row = held.get(end.id)
+        if row is None or (row.owner, row.status) != (owner, "running"):
+            continue
+        ended.append(end)
+        done.outcomes[end.task_id] = _OUTCOMES[end.status]
+        _plan_retry(end, row, now, done)
+        if end.owner is None:
+            del held[end.id]
+        else:
+            held[end.id] = end
+    for execution_id in batch.releases & held.keys():
+        if held[execution_id].owner == owner and held[execution_id].status != "running":
+            del held[execution_id]
+    return ended
+
+
+def _plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -> None:
     """Plan another attempt of an execution that has ended, if there is to be one."""
     task, task_row = done.entries[end.task_id].task, done.rows[end.task_id]
     if end.status != "failed" or task_row.retired:

@@ -278,7 +278,7 @@ class Engine:
                     if not self._is_scheduled(task_id, etag, when)
                 ]  # fmt: skip
                 states = await store.states_of(connection, differ)
-                waiting = await log.retries(connection)
+                waiting = await connection.run_sync(log.retries)
             for task_id in self._entries.keys() - fires.keys():
                 self._forget(task_id)
             self._adopt(states.values())
@@ -312,7 +312,7 @@ class Engine:
             return
 
         async def move(connection: Connection) -> None:
-            rows = await log.lock_tasks(connection, wrong.keys())
+            rows = await connection.run_sync(log.lock_tasks, wrong.keys())
             progress = [
                 log.Progress(
                     id=row.id, next_run_time=wrong[row.id], status=row.status,
@@ -323,7 +323,7 @@ class Engine:
                     states[row.id].etag, states[row.id].next_run_time
                 )
             ]  # fmt: skip
-            await log.advance(connection, progress)
+            await connection.run_sync(log.advance, progress)
 
         await self._database.write(move)
         await self.reconcile(list(wrong))

@@ -61,7 +61,7 @@ class Ownership:
     async def find_lost(self) -> list[Retry]:
         """Run the executions that are ours in the log and unknown here; the waiting attempts."""
         async with self._database.read() as connection:
-            mine = await log.owned(connection, self.id)
+            mine = await connection.run_sync(log.owned, self.id)
             lost = [
                 execution for execution in mine.values()
                 if execution.status == "running"
@@ -69,7 +69,7 @@ class Ownership:
                 and not self._recorder.has_ended(execution.id)
             ]  # fmt: skip
             states = await store.states_of(connection, [e.task_id for e in lost])
-            waiting = await log.retries(connection)
+            waiting = await connection.run_sync(log.retries)
         for execution in lost:
             if execution.task_id in states:
                 self._runner.start(execution, states[execution.task_id].task)
@@ -95,7 +95,7 @@ class Ownership:
         if not gone:
             return
         async with self._database.read() as connection:
-            held = await log.owned(connection, owner_id)
+            held = await connection.run_sync(log.owned, owner_id)
         process = ":".join(name.split(":")[:2])
         now = datetime.now(UTC)
         batch = Batch(
@@ -124,7 +124,7 @@ class Ownership:
         if not running:
             return
         async with self._database.read() as connection:
-            mine = await log.owned(connection, self.id)
+            mine = await connection.run_sync(log.owned, self.id)
         for one in running:
             if one.execution.id not in mine:
                 self._runner.abandon(one)

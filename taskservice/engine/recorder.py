@@ -12,33 +12,34 @@ from datetime import UTC, datetime, tzinfo
 import structlog
 
 from taskservice.domain.errors import Unavailable
-from taskservice.domain.run import Outcome
 from taskservice.engine.claims import (
     Batch,
     Claims,
     Entry,
     Manual,
     Recorded,
+    decide_ends,
     is_long_due,
     make_entry,
-    plan_retry,
     progress_of,
 )
 from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage.database import Collision, Connection, Database, SyncConnection
 from taskservice.storage.executions import Execution, Retry, TaskRow
+
+LINGER = 0.01
+"""Seconds between a transaction's end and the next: what comes meanwhile shares that one."""
+
+MOST = 1000
+"""How many fires, and how many ends, share a transaction at the most."""
 
 REFUSALS = 3
 """How often a database that can be read may refuse a batch before its parts go one by one."""
 
 REFUSED_AGAIN = 5.0
 """Seconds until the one that it refuses is tried again; the others don't wait for it."""
-
-_OUTCOMES: dict[str, Outcome] = {
-    "completed": "completed", "failed": "failed", "cancelled": "cancelled",
-}  # fmt: skip
 
 log_ = structlog.get_logger()
 
@@ -138,14 +139,18 @@ class Recorder:
 
     async def _run(self) -> None:
         pause = 0.1
+        loop = asyncio.get_running_loop()
+        ended = 0.0
         while True:
-            if not self._waiting:
+            if not (self._waiting or self._stopping):
                 self._idle.set()
-            await self._wake.wait()
-            self._wake.clear()
+                self._wake.clear()
+                await self._wake.wait()
+            if (early := ended + LINGER - loop.time()) > 0:
+                await asyncio.sleep(early)
             if self._stopping:
                 return
-            batch, self._waiting = self._waiting, Batch()
+            batch = self._waiting.take(MOST)
             if not self.claiming:
                 batch.due.clear()
                 batch.retries.clear()
@@ -165,6 +170,7 @@ class Recorder:
                 log_.exception("recorder_failed")
                 _refuse_all(batch, error)
                 self._doubtful = True
+            ended = loop.time()
 
     async def _commit(self, batch: Batch) -> None:
         if self._doubtful:
@@ -244,29 +250,46 @@ class Recorder:
         self, connection: Connection, batch: Batch, owner: str, *, careful: bool
     ) -> Recorded:
         now = datetime.now(UTC)
-        await owners.guard(connection, self._owner)
-        done = Recorded(rows=await log.lock_tasks(connection, batch.task_ids()))
+        done, held = await connection.run_sync(self._look, batch)
         done.entries = await self._entries_for(connection, done.rows)
-        await self._end(connection, batch, owner, now, done)
-        if batch.retries:
-            done.waiting = {retry.execution.id for retry in await log.retries(connection)}
-        busy = await log.occupied(connection, done.rows.keys())
-        instances = {task_id: count for task_id, (count, _) in busy.items()}
-        claims = Claims(done, instances, owner=self._owner, now=now)
+        ended = decide_ends(batch, held, owner, now, done)
+        claims = Claims(done, held.values(), owner=self._owner, now=now)
         if any(is_long_due(done.rows[task_id], now) for task_id in batch.due & done.rows.keys()):
             # There may be many fires to count.
             await asyncio.to_thread(claims.claim, batch)
         else:
             claims.claim(batch)
-        if careful:
-            await self._leave_out_recorded(connection, done)
-        await log.add(connection, done.added)
-        await log.drop_retries(connection, done.dropped)
-        await log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
-        running = {task_id for task_id, (_, count) in busy.items() if count}
-        running.update(e.task_id for e in done.added if e.status == "running")
-        await log.advance(connection, progress_of(done, running))
+        await connection.run_sync(self._write, batch, owner, done, ended, claims.running, careful)
         return done
+
+    def _look(
+        self, connection: SyncConnection, batch: Batch
+    ) -> tuple[Recorded, dict[str, Execution]]:
+        """Lock what a batch touches; and the executions that occupy its tasks' instances."""
+        owners.guard(connection, self._owner)
+        done = Recorded(rows=log.lock_tasks(connection, batch.task_ids()))
+        if batch.retries:
+            done.waiting = {retry.execution.id for retry in log.retries(connection)}
+        return done, log.open_rows(connection, done.rows.keys())
+
+    def _write(
+        self,
+        connection: SyncConnection,
+        batch: Batch,
+        owner: str,
+        done: Recorded,
+        ended: list[Execution],
+        running: set[str],
+        careful: bool,
+    ) -> None:
+        log.finish(connection, ended)
+        log.release(connection, owner, batch.releases)
+        if careful:
+            _leave_out_recorded(connection, done)
+        log.add(connection, done.added)
+        log.drop_retries(connection, done.dropped)
+        log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
+        log.advance(connection, progress_of(done, running))
 
     async def _entries_for(
         self, connection: Connection, rows: dict[str, TaskRow]
@@ -281,29 +304,14 @@ class Recorder:
         fresh = {task_id: make_entry(state, self._zone) for task_id, state in states.items()}
         return entries | fresh
 
-    async def _end(
-        self, connection: Connection, batch: Batch, owner: str, now: datetime, done: Recorded
-    ) -> None:
-        if batch.ends:
-            mine = await log.owned(connection, owner, batch.ends.keys())
-            ended = [
-                end for end in batch.ends.values()
-                if end.id in mine and mine[end.id].status == "running"
-            ]  # fmt: skip
-            await log.finish(connection, ended)
-            for end in ended:
-                if end.task_id in done.rows:
-                    done.outcomes[end.task_id] = _OUTCOMES[end.status]
-                    plan_retry(end, mine[end.id], now, done)
-        await log.release(connection, owner, batch.releases)
 
-    async def _leave_out_recorded(self, connection: Connection, done: Recorded) -> None:
-        fires = [e.scheduled_time for e in done.added if e.scheduled_time]
-        known = await log.recorded(connection, {e.task_id for e in done.added}, fires)
-        done.added = [
-            e for e in done.added
-            if e.scheduled_time is None or (e.task_id, e.scheduled_time, e.attempt) not in known
-        ]  # fmt: skip
+def _leave_out_recorded(connection: SyncConnection, done: Recorded) -> None:
+    fires = [e.scheduled_time for e in done.added if e.scheduled_time]
+    known = log.recorded(connection, {e.task_id for e in done.added}, fires)
+    done.added = [
+        e for e in done.added
+        if e.scheduled_time is None or (e.task_id, e.scheduled_time, e.attempt) not in known
+    ]  # fmt: skip
 
 
 def _refuse(wish: Manual, error: Exception) -> None:

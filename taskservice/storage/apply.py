@@ -63,8 +63,8 @@ async def _record_missed(
     missed = {(r.id, r.missed, 1): r for r in resolutions if r.missed}
     if not missed:
         return
-    known = await executions.recorded(
-        connection, [key[0] for key in missed], [key[1] for key in missed]
+    known = await connection.run_sync(
+        executions.recorded, [key[0] for key in missed], [key[1] for key in missed]
     )
     rows = [
         Execution(
@@ -79,4 +79,4 @@ async def _record_missed(
         for task_id, fire, attempt in missed
         if (task_id, fire, attempt) not in known
     ]
-    await executions.add(connection, rows)
+    await connection.run_sync(executions.add, rows)

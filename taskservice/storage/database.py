@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
     AbstractAsyncContextManager,
@@ -14,11 +15,20 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 import msgspec
+import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from taskservice.domain.errors import StartError, Unavailable
 
@@ -26,9 +36,15 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 10
 LOCK_SECONDS = 5
 TRANSACTION_SECONDS = 60
-IDLE_SECONDS = 20
+FROZEN_SECONDS = 20
+"""How long a transaction may stand still before MariaDB ends it."""
+
+IDLE_SECONDS = 5.0
+"""How long a connection may lie idle before it is asked whether it is alive."""
+
 POOL_SECONDS = 5
-POOL_SIZE = 10
+POOL_SIZE = 8
+"""Connections to write with, and on MySQL as many to read with."""
 
 # A deadlock, a lock waited for too long, and a row that changed since the snapshot
 # (MariaDB from 11.6.2 on): the transaction was rolled back and may be tried again.
@@ -37,6 +53,9 @@ _TRIES = 5
 
 Connection = AsyncConnection
 """A connection within a transaction, as the queries of this room take it."""
+
+SyncConnection = sqlalchemy.Connection
+"""The same for queries that are called through `run_sync`, many of them at once."""
 
 T = TypeVar("T")
 
@@ -70,11 +89,47 @@ class Database:
         self.url: URL = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine: AsyncEngine = _sqlite(self.url) if self.is_sqlite else _mysql(self.url)
+        # What only reads needs no transaction, whose end would be one more message each time.
+        self._reading = self.engine if self.is_sqlite else _mysql(self.url, reads=True)
+        self._fresh_from = 0.0
+        if not self.is_sqlite:
+            for engine in (self.engine, self._reading):
+                self._replace_broken(engine)
         self._lock_file: TextIO | None = None
         # SQLite has one writer; waiting for it here, in order, is cheaper than its busy handler.
         self._writer: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if self.is_sqlite else nullcontext()
         )
+
+    def _replace_broken(self, engine: AsyncEngine) -> None:
+        """Have connections replaced that are older than an outage, or broke while they were idle.
+
+        Asking each time whether a connection is alive would cost a message each time.
+        """
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def note_begin(_connection: object, record: ConnectionPoolEntry) -> None:
+            record.info["since"] = record.info["idle_since"] = time.monotonic()
+
+        @event.listens_for(engine.sync_engine, "checkin")
+        def note_end(_connection: object, record: ConnectionPoolEntry) -> None:
+            record.info["idle_since"] = time.monotonic()
+
+        @event.listens_for(engine.sync_engine, "checkout")
+        def look(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+            if record.info["since"] < self._fresh_from:
+                raise DisconnectionError("it is older than an outage")
+            if time.monotonic() - record.info["idle_since"] > IDLE_SECONDS:
+                try:
+                    engine.dialect.do_ping(connection)
+                except engine.dialect.loaded_dbapi.Error:
+                    raise DisconnectionError("it broke while it was idle") from None
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are in somebody's hands."""
+        pools: list[Any] = [self.engine.pool, self._reading.pool]
+        return sum(pool.checkedout() for pool in pools[: 1 if self.is_sqlite else 2])
 
     def claim_file(self) -> None:
         """Refuse a SQLite file that another process serves; raises `StartError`."""
@@ -98,12 +153,13 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read with, in a transaction that is never committed."""
+        """A connection to read with; each query sees what is committed by then."""
         try:
-            async with self._connection() as connection:
+            async with self._connection(self._reading) as connection:
                 yield connection
         except (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError) as error:
             if is_outage(error):
+                self._fresh_from = time.monotonic()
                 raise Unavailable(f"the database does not answer: {_short(error)}") from error
             raise
 
@@ -118,7 +174,7 @@ class Database:
             try:
                 # The driver limits its waiting for answers, but not its sending.
                 limit = asyncio.timeout(TRANSACTION_SECONDS)
-                async with limit, self._writer, self._connection() as connection:
+                async with limit, self._writer, self._connection(self.engine) as connection:
                     await connection.execution_options(writes=True)
                     async with connection.begin():
                         result = await work(connection)
@@ -133,6 +189,7 @@ class Database:
                     raise Collision(_short(error)) from error
                 if not is_outage(error):
                     raise
+                self._fresh_from = time.monotonic()
                 if committing:
                     raise CommitUnknown("the database went away while it saved") from error
                 if attempt > 1 or isinstance(error, PoolTimeout):
@@ -140,8 +197,8 @@ class Database:
         raise AssertionError("the loop above returns or raises")
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        opening = asyncio.create_task(self.engine.connect().start())
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        opening = asyncio.create_task(engine.connect().start())
         try:
             connection = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -156,6 +213,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection and give the file back."""
         await self.engine.dispose()
+        await self._reading.dispose()
         if self._lock_file:
             self._lock_file.close()
 
@@ -178,10 +236,13 @@ def _dumps(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _mysql(url: URL) -> AsyncEngine:
-    return create_async_engine(
+def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
+    engine = create_async_engine(
         url,
-        isolation_level="READ COMMITTED",
+        isolation_level="AUTOCOMMIT" if reads else "READ COMMITTED",
+        skip_autocommit_rollback=True,
+        # Whoever uses a connection ends its transaction; a rollback more changes nothing.
+        pool_reset_on_return=None,
         json_serializer=_dumps,
         json_deserializer=msgspec.json.decode,
         pool_size=POOL_SIZE,
@@ -196,15 +257,25 @@ def _mysql(url: URL) -> AsyncEngine:
             # does not fit is refused, never cut; and MariaDB (MySQL has no such setting) ends
             # a transaction that a process was frozen in, before another takes its work over.
             "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', "
-            f"/*M!100300 idle_transaction_timeout = {IDLE_SECONDS}, */"
+            f"/*M!100300 idle_transaction_timeout = {FROZEN_SECONDS}, */"
             f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
         },
     )
+    if reads:
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def refuse_writes(dbapi_connection: Any, _record: object) -> None:
+            cursor = dbapi_connection.cursor()
+            cursor.execute("SET SESSION TRANSACTION READ ONLY")
+            cursor.close()
+
+    return engine
 
 
 def _sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
+        pool_reset_on_return=None,
         json_serializer=_dumps,
         json_deserializer=msgspec.json.decode,
         pool_size=POOL_SIZE,

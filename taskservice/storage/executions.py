@@ -1,4 +1,8 @@
-"""Queries on executions: made for many of them at a time, in one transaction."""
+"""Queries on executions: made for many of them at a time, in one transaction.
+
+Those of the engine are plain functions: by `AsyncConnection.run_sync` many of them go over to the
+driver at once, and the statements are made only once.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +11,11 @@ from itertools import product
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.run import Outcome
-from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.rows import chunks
 from taskservice.storage.tables import task_execution_log, task_manage, task_retry
 
 _L, _T, _R = task_execution_log.c, task_manage.c, task_retry.c
@@ -23,6 +27,43 @@ _SHOWN = (
     _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.end_time, _L.status, _L.attempt,
     _L.triggered_by, _L.folded, _L.result, _L.error,
 )  # fmt: skip
+
+
+_HELD = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
+
+_LOCK = (
+    select(_T.id, _T.etag, _T.next_run_time, _T.paused, _T.retired_at, _T.status, _T.last_outcome)
+    .where(_T.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_T.id)
+    .with_for_update()
+)
+_ADD = insert(task_execution_log)
+_RELEASE = (
+    update(task_execution_log)
+    .where(
+        _L.owner == bindparam("holder"),
+        _L.id.in_(bindparam("ids", expanding=True)),
+        _L.status != "running",
+    )
+    .values(owner=None)
+)
+
+# Few rows have an owner, but a task may have a long history: no planner is to go through that.
+_OPEN = {
+    dialect: text(
+        "SELECT id, task_id, scheduled_time, start_time, status, attempt, triggered_by, folded, "
+        f"owner, func_args, recovered FROM task_execution_log {hint} "
+        "WHERE owner IS NOT NULL AND task_id IN :ids"
+    )
+    .bindparams(bindparam("ids", expanding=True))
+    .columns(
+        _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.status, _L.attempt,
+        _L.triggered_by, _L.folded, _L.owner, _L.func_args, _L.recovered,
+    )
+    for dialect, hint in (
+        ("mysql", "FORCE INDEX (idx_owner)"), ("sqlite", "INDEXED BY idx_owner")
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +118,11 @@ class Progress:
     last_outcome: Outcome | None
 
 
-async def lock_tasks(connection: AsyncConnection, ids: Collection[str]) -> dict[str, TaskRow]:
+def lock_tasks(connection: Connection, ids: Collection[str]) -> dict[str, TaskRow]:
     """The rows of tasks, kept from others until the transaction ends."""
-    columns = (
-        _T.id, _T.etag, _T.next_run_time, _T.paused, _T.retired_at, _T.status, _T.last_outcome
-    )  # fmt: skip
     found = {}
     for piece in chunks(sorted(ids)):
-        query = select(*columns).where(_T.id.in_(piece)).order_by(_T.id).with_for_update()
-        for row in await connection.execute(query):
+        for row in connection.execute(_LOCK, {"ids": piece}):
             found[row.id] = TaskRow(
                 id=row.id, etag=row.etag, next_run_time=row.next_run_time, paused=row.paused,
                 retired=row.retired_at is not None, status=row.status,
@@ -94,22 +131,17 @@ async def lock_tasks(connection: AsyncConnection, ids: Collection[str]) -> dict[
     return found
 
 
-async def occupied(connection: AsyncConnection, ids: Collection[str]) -> dict[str, tuple[int, int]]:
-    """By task: how many instances are occupied, and how many of those still run."""
-    runs = func.sum((_L.status == "running").cast(task_manage.c.max_instances.type))
-    found = {}
-    for piece in chunks(sorted(ids)):
-        query = (
-            select(_L.task_id, func.count(), runs)
-            .where(_L.owner.is_not(None), _L.task_id.in_(piece))
-            .group_by(_L.task_id)
-        )
-        for task_id, count, running in await connection.execute(query):
-            found[task_id] = (count, int(running))
-    return found
+def open_rows(connection: Connection, task_ids: Collection[str]) -> dict[str, Execution]:
+    """By id, the executions that occupy an instance of these tasks, whoever holds them."""
+    query = _OPEN[connection.dialect.name]
+    return {
+        row.id: _execution(row)
+        for piece in chunks(sorted(task_ids))
+        for row in connection.execute(query, {"ids": piece})
+    }
 
 
-async def add(connection: AsyncConnection, executions: Sequence[Execution]) -> None:
+def add(connection: Connection, executions: Sequence[Execution]) -> None:
     """Insert rows; raises SQLAlchemy's IntegrityError where a fire has its row already."""
     rows = [
         {
@@ -123,11 +155,11 @@ async def add(connection: AsyncConnection, executions: Sequence[Execution]) -> N
         for e in executions
     ]  # fmt: skip
     for piece in chunks(rows):
-        await connection.execute(insert(task_execution_log), list(piece))
+        connection.execute(_ADD, list(piece))
 
 
-async def recorded(
-    connection: AsyncConnection, task_ids: Collection[str], fires: Collection[datetime]
+def recorded(
+    connection: Connection, task_ids: Collection[str], fires: Collection[datetime]
 ) -> set[tuple[str, datetime, int]]:
     """The task, scheduled time and attempt of rows there are already of these tasks' fires.
 
@@ -138,24 +170,15 @@ async def recorded(
         query = select(_L.task_id, _L.scheduled_time, _L.attempt).where(
             _L.task_id.in_(ids), _L.scheduled_time.in_(moments)
         )
-        for row in await connection.execute(query):
+        for row in connection.execute(query):
             found.add((row.task_id, row.scheduled_time, row.attempt))
     return found
 
 
-async def owned(
-    connection: AsyncConnection, owner: str, ids: Collection[str] | None = None
-) -> dict[str, Execution]:
-    """The executions that an owner holds, by id; of these ids, if any are given."""
-    columns = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
-    query = select(*columns).where(_L.owner == owner)
-    if ids is None:
-        return {row.id: _execution(row) for row in await connection.execute(query)}
-    found = {}
-    for piece in chunks(sorted(ids)):
-        for row in await connection.execute(query.where(_L.id.in_(piece))):
-            found[row.id] = _execution(row)
-    return found
+def owned(connection: Connection, owner: str) -> dict[str, Execution]:
+    """The executions that an owner holds, by id."""
+    query = select(*_HELD).where(_L.owner == owner)
+    return {row.id: _execution(row) for row in connection.execute(query)}
 
 
 # MySQL's driver sends an UPDATE of many rows one by one, so there they go as JSON. Without a
@@ -199,7 +222,7 @@ _ADVANCE = {
 }
 
 
-async def finish(connection: AsyncConnection, ended: Sequence[Execution]) -> None:
+def finish(connection: Connection, ended: Sequence[Execution]) -> None:
     """Write the end of executions that the caller has found to be its own."""
     rows = [
         {
@@ -208,10 +231,10 @@ async def finish(connection: AsyncConnection, ended: Sequence[Execution]) -> Non
         }
         for e in ended
     ]  # fmt: skip
-    await _update(connection, _FINISH, rows)
+    _update(connection, _FINISH, rows)
 
 
-async def advance(connection: AsyncConnection, progress: Sequence[Progress]) -> None:
+def advance(connection: Connection, progress: Sequence[Progress]) -> None:
     """Write what executions left in their tasks' rows."""
     rows = [
         {
@@ -220,40 +243,37 @@ async def advance(connection: AsyncConnection, progress: Sequence[Progress]) -> 
         }
         for p in progress
     ]  # fmt: skip
-    await _update(connection, _ADVANCE, rows)
+    _update(connection, _ADVANCE, rows)
 
 
-async def release(connection: AsyncConnection, owner: str, ids: Collection[str]) -> None:
+def release(connection: Connection, owner: str, ids: Collection[str]) -> None:
     """Give back the instances that ended executions still occupied."""
     for piece in chunks(sorted(ids)):
-        await connection.execute(
-            update(task_execution_log)
-            .where(_L.owner == owner, _L.id.in_(piece), _L.status != "running")
-            .values(owner=None)
-        )
+        connection.execute(_RELEASE, {"holder": owner, "ids": piece})
 
 
-async def retries(connection: AsyncConnection) -> list[Retry]:
+def retries(connection: Connection) -> list[Retry]:
     """The failed executions that wait for another attempt."""
-    columns = (*_SHOWN, _L.owner, _L.func_args, _L.recovered, _R.due)
-    query = select(*columns).join(task_retry, _R.execution_id == _L.id)
+    query = select(*_HELD, _R.due).join(task_retry, _R.execution_id == _L.id)
     found = []
-    for row in await connection.execute(query):
+    for row in connection.execute(query):
         values = dict(row._mapping)
         found.append(Retry(due=values.pop("due"), execution=Execution(**values)))
     return found
 
 
-async def save_retries(connection: AsyncConnection, due: Mapping[str, datetime]) -> None:
+def save_retries(connection: Connection, due: Mapping[str, datetime]) -> None:
     """Plan another attempt of failed executions, by id."""
-    rows = [{"execution_id": key, "due": moment} for key, moment in due.items()]
-    await upsert(connection, task_retry, rows)
+    for piece in chunks(sorted(due)):
+        drop_retries(connection, piece)
+        rows = [{"execution_id": key, "due": due[key]} for key in piece]
+        connection.execute(insert(task_retry), rows)
 
 
-async def drop_retries(connection: AsyncConnection, ids: Collection[str]) -> None:
+def drop_retries(connection: Connection, ids: Collection[str]) -> None:
     """Forget planned attempts: they were made, or will not be."""
     for piece in chunks(sorted(ids)):
-        await connection.execute(delete(task_retry).where(_R.execution_id.in_(piece)))
+        connection.execute(delete(task_retry).where(_R.execution_id.in_(piece)))
 
 
 async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> Execution | None:
@@ -307,15 +327,15 @@ async def delete_before(connection: AsyncConnection, moment: datetime, *, limit:
     return len(ids)
 
 
-async def _update(
-    connection: AsyncConnection, statements: Mapping[str, Any], rows: Sequence[dict[str, Any]]
+def _update(
+    connection: Connection, statements: Mapping[str, Any], rows: Sequence[dict[str, Any]]
 ) -> None:
     if connection.dialect.name == "sqlite":
         for piece in chunks(rows):
-            await connection.execute(statements["sqlite"], list(piece))
+            connection.execute(statements["sqlite"], list(piece))
         return
     for array in _packets(rows):
-        await connection.execute(statements["mysql"], {"rows": array})
+        connection.execute(statements["mysql"], {"rows": array})
 
 
 def _packets(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -335,7 +355,9 @@ def _packets(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 def _stamp(moment: datetime | None) -> str | None:
     """A time as both databases store it."""
-    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _execution(row: Any) -> Execution:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import delete, insert, or_, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Unavailable
@@ -13,6 +13,8 @@ from taskservice.storage.rows import chunks, new_id
 from taskservice.storage.tables import task_execution_log, task_notice, task_owner
 
 _W, _N, _L = task_owner.c, task_notice.c, task_execution_log.c
+
+_GUARD = select(_W.id).where(_W.id == bindparam("owner")).with_for_update()
 
 NoticeKind = Literal["changed", "sync", "prune", "cancel"]
 
@@ -59,10 +61,9 @@ async def renew(connection: AsyncConnection, owner: str, name: str, seconds: flo
     return renewed.rowcount > 0
 
 
-async def guard(connection: AsyncConnection, owner: str) -> None:
+def guard(connection: Connection, owner: str) -> None:
     """Keep others from closing an owner until the transaction ends; raises `LeaseLost`."""
-    query = select(_W.id).where(_W.id == owner).with_for_update()
-    if (await connection.execute(query)).first() is None:
+    if connection.execute(_GUARD, {"owner": owner}).first() is None:
         raise LeaseLost("this process was taken for dead by another one")
 
 

@@ -127,7 +127,7 @@ async def test_executions_of_a_dead_process_are_closed_and_recovered_once(
     ]
     ran_at_most_once(rows, bench.evidence("recovered"))
     async with bench.database.read() as connection:
-        assert await log.retries(connection) == []
+        assert await connection.run_sync(log.retries) == []
         assert list(await owners.owners(connection)) == [engine.owner]
 
 

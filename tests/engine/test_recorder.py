@@ -12,7 +12,7 @@ from taskservice.engine import recorder as module
 from taskservice.engine.claims import Recorded
 from taskservice.engine.engine import Engine
 from taskservice.storage import executions as log
-from taskservice.storage.database import CommitUnknown, Connection
+from taskservice.storage.database import CommitUnknown, Connection, SyncConnection
 from taskservice.storage.executions import Execution
 from tests.engine.harness import (
     Bench,
@@ -148,7 +148,7 @@ async def test_a_fire_that_has_its_row_already_is_not_run_again(bench: Bench) ->
         id="known", task_id="a", scheduled_time=fire, start_time=fire, end_time=fire,
         status="completed",
     )  # fmt: skip
-    await bench.database.write(lambda connection: log.add(connection, [known]))
+    await bench.database.write(lambda connection: connection.run_sync(log.add, [known]))
     await bench.start()
     await bench.ended("b")
     (row,) = await bench.rows("a")
@@ -193,7 +193,7 @@ async def test_another_attempt_comes_after_its_delay(bench: Bench) -> None:
     await engine.drain(5)
     assert [len(await bench.rows(task_id)) for task_id in ("never", "at last", "none")] == [4, 3, 1]
     async with bench.database.read() as connection:
-        assert await log.retries(connection) == []
+        assert await connection.run_sync(log.retries) == []
 
 
 async def test_other_attempts_survive_a_restart_and_a_pause_ends_them(bench: Bench) -> None:
@@ -222,7 +222,7 @@ async def test_other_attempts_survive_a_restart_and_a_pause_ends_them(bench: Ben
 
     async def none_waits() -> bool:
         async with bench.database.read() as connection:
-            return not await log.retries(connection)
+            return not await connection.run_sync(log.retries)
 
     await until(none_waits)
     assert len(bench.evidence("paused")) == 1
@@ -249,7 +249,7 @@ async def test_another_attempt_waits_for_a_busy_instance(
 
     async def postponed() -> bool:
         async with bench.database.read() as connection:
-            (retry,) = await log.retries(connection)
+            (retry,) = await connection.run_sync(log.retries)
         return retry.due > (failed.end_time or ago(0)) + timedelta(seconds=0.3)
 
     await until(postponed)
@@ -266,7 +266,9 @@ async def test_an_attempt_that_another_process_made_is_not_made_again(bench: Ben
     engine = await bench.start()
     await engine.trigger("a", None, by="ann")
     (failed,) = await bench.ended("a")
-    await bench.database.write(lambda connection: log.drop_retries(connection, [failed.id]))
+    await bench.database.write(
+        lambda connection: connection.run_sync(log.drop_retries, [failed.id])
+    )
     key = next(iter(engine._retries))
     await until(lambda: key not in engine._retries)
     await engine._recorder.settled()
@@ -345,7 +347,7 @@ async def test_an_answer_to_a_commit_that_is_lost(
     assert lost
     await engine._recorder.settled()
     async with bench.database.read() as connection:
-        assert await log.retries(connection) == []
+        assert await connection.run_sync(log.retries) == []
     await engine.drain(5)
     evidence = [key for task_id in ids for key in bench.evidence(task_id)]
     assert len(evidence) == 9
@@ -379,11 +381,11 @@ def _poison(
     refused: list[object] = []
     real = getattr(log, name)
 
-    async def refusing(connection: Connection, items: Sequence[Any]) -> None:
+    def refusing(connection: SyncConnection, items: Sequence[Any]) -> None:
         if any(is_bad(item) for item in items):
             refused.append(items)
             raise error
-        await real(connection, items)
+        real(connection, items)
 
     monkeypatch.setattr(log, name, refusing)
     return refused

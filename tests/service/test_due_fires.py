@@ -60,7 +60,7 @@ async def move(database_url: str, fire: datetime) -> None:
 
     async def work(connection: Connection) -> None:
         now = Progress(id="t", next_run_time=fire, status="pending", last_outcome=None)
-        await log.advance(connection, [now])
+        await connection.run_sync(log.advance, [now])
 
     await database.write(work)
     await database.close()

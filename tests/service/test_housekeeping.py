@@ -94,7 +94,7 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
     ]
 
     async def work(connection: Connection) -> None:
-        await log.add(connection, rows)
+        await connection.run_sync(log.add, rows)
 
     await service._database.write(work)
 

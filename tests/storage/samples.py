@@ -64,7 +64,7 @@ async def save(database: Database, *states: TaskState) -> None:
 
 async def record(database: Database, *executions: Execution) -> None:
     """Insert executions in a transaction of their own."""
-    await database.write(lambda connection: log.add(connection, executions))
+    await database.write(lambda connection: connection.run_sync(log.add, executions))
 
 
 @contextmanager

@@ -146,5 +146,7 @@ async def test_many_tasks_are_a_few_statements(database: Database) -> None:
     assert len(sent) < 25
     async with database.read() as connection:
         assert (await store.declared(connection)).keys() == {r.id for r in many}
-        found = await log.recorded(connection, [r.id for r in many], [many[0].missed or NOW])
+        found = await connection.run_sync(
+            log.recorded, [r.id for r in many], [many[0].missed or NOW]
+        )
     assert len(found) == MANY

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -34,7 +33,7 @@ LIMIT = 64 * 1024
 
 async def held(database: Database, owner: str = "me") -> dict[str, Execution]:
     async with database.read() as connection:
-        return await log.owned(connection, owner)
+        return await connection.run_sync(log.owned, owner)
 
 
 async def shown(database: Database, execution_id: str) -> Execution:
@@ -45,7 +44,7 @@ async def shown(database: Database, execution_id: str) -> Execution:
 
 
 async def finish(database: Database, *ended: Execution) -> None:
-    await database.write(lambda connection: log.finish(connection, ended))
+    await database.write(lambda connection: connection.run_sync(log.finish, ended))
 
 
 async def ids(database: Database, column: Any = task_execution_log.c.id) -> list[str]:
@@ -140,16 +139,15 @@ async def test_an_end_touches_no_other_row(database: Database) -> None:
 
 async def test_an_end_of_nothing_sends_nothing(database: Database) -> None:
     async def work(connection: Connection) -> None:
-        await log.finish(connection, [])
-        await log.advance(connection, [])
-        await log.add(connection, [])
-        await log.release(connection, "me", [])
-        await log.save_retries(connection, {})
-        await log.drop_retries(connection, [])
-        assert await log.lock_tasks(connection, []) == {}
-        assert await log.occupied(connection, []) == {}
-        assert await log.recorded(connection, [], []) == set()
-        assert await log.owned(connection, "me", []) == {}
+        await connection.run_sync(log.finish, [])
+        await connection.run_sync(log.advance, [])
+        await connection.run_sync(log.add, [])
+        await connection.run_sync(log.release, "me", [])
+        await connection.run_sync(log.save_retries, {})
+        await connection.run_sync(log.drop_retries, [])
+        assert await connection.run_sync(log.lock_tasks, []) == {}
+        assert await connection.run_sync(log.open_rows, []) == {}
+        assert await connection.run_sync(log.recorded, [], []) == set()
 
     with statements(database) as sent:
         await database.write(work)
@@ -190,10 +188,10 @@ async def test_fires_with_a_row_are_known(database: Database) -> None:
         make_execution("by hand", "a"),
     )
     async with database.read() as connection:
-        one = await log.recorded(connection, ["a"], [fires[7], later(0)])
+        one = await connection.run_sync(log.recorded, ["a"], [fires[7], later(0)])
         assert one == {("a", fires[7], 1), ("a", fires[7], 2)}
         crowd = [*(f"no-{number}" for number in range(MANY)), "a", "b"]
-        found = await log.recorded(connection, crowd, fires)
+        found = await connection.run_sync(log.recorded, crowd, fires)
     assert found == {("a", fire, 1) for fire in fires} | {("a", fires[7], 2), ("b", fires[3], 1)}
 
 
@@ -204,7 +202,9 @@ async def test_a_claim_sees_the_rows_of_its_tasks(database: Database) -> None:
         make_state("b", retired_at=NOW, last_outcome="failed"),
         make_state("c"),
     )
-    found = await database.write(lambda connection: log.lock_tasks(connection, {"b", "a", "x"}))
+    found = await database.write(
+        lambda connection: connection.run_sync(log.lock_tasks, {"b", "a", "x"})
+    )
     assert found == {
         "a": TaskRow(
             id="a", etag="1", next_run_time=None, paused=True, retired=False, status="paused",
@@ -222,13 +222,13 @@ async def test_of_many_claims_at_once_none_is_lost(database: Database) -> None:
     await save(database, make_state(next_run_time=NOW))
 
     async def step(connection: Connection) -> None:
-        row = (await log.lock_tasks(connection, ["notice"]))["notice"]
+        row = (await connection.run_sync(log.lock_tasks, ["notice"]))["notice"]
         assert row.next_run_time is not None
         progress = Progress(
             id="notice", next_run_time=row.next_run_time + timedelta(seconds=1),
             status="pending", last_outcome=None,
         )  # fmt: skip
-        await log.advance(connection, [progress])
+        await connection.run_sync(log.advance, [progress])
 
     await asyncio.gather(*(database.write(step) for _ in range(25)))
     async with database.read() as connection:
@@ -246,15 +246,17 @@ async def test_instances_are_occupied_until_they_are_released(database: Database
         make_execution("5", "c", status="completed", owner=None),
     )
     async with database.read() as connection:
-        assert await log.occupied(connection, {"a", "b", "c"}) == {"a": (2, 1), "b": (1, 0)}
-        assert await log.occupied(connection, ["b"]) == {"b": (1, 0)}
+        found = await connection.run_sync(log.open_rows, {"a", "b", "c"})
+        assert {key: (e.task_id, e.status, e.owner) for key, e in found.items()} == {
+            "1": ("a", "running", "me"),
+            "2": ("a", "failed", "other"),
+            "4": ("b", "cancelled", "me"),
+        }
+        assert (await connection.run_sync(log.open_rows, ["b"])).keys() == {"4"}
     everything = ["1", "2", "4", "absent"]
-    await database.write(lambda connection: log.release(connection, "me", everything))
+    await database.write(lambda connection: connection.run_sync(log.release, "me", everything))
     assert (await held(database)).keys() == {"1"}, "what still runs is not released"
     assert (await held(database, "other")).keys() == {"2"}
-    async with database.read() as connection:
-        assert (await log.owned(connection, "me", ["1", "2"])).keys() == {"1"}
-        assert await log.owned(connection, "me", ["2"]) == {}
 
 
 async def test_many_executions_are_a_few_statements(database: Database) -> None:
@@ -273,16 +275,17 @@ async def test_many_executions_are_a_few_statements(database: Database) -> None:
     ]
 
     async def work(connection: Connection) -> None:
-        assert (await log.lock_tasks(connection, tasks)).keys() == set(tasks)
-        await log.add(connection, running)
-        assert await log.occupied(connection, tasks) == dict.fromkeys(tasks, (1, 1))
-        await log.finish(connection, ended)
-        assert await log.owned(connection, "me", keys) == {e.id: e for e in ended}
-        await log.release(connection, "me", keys)
-        assert await log.owned(connection, "me") == {}
-        await log.advance(connection, progress)
-        await log.save_retries(connection, dict.fromkeys(keys, NOW))
-        await log.drop_retries(connection, keys[1:])
+        assert (await connection.run_sync(log.lock_tasks, tasks)).keys() == set(tasks)
+        await connection.run_sync(log.add, running)
+        held = await connection.run_sync(log.open_rows, tasks)
+        assert held == {e.id: e for e in running}
+        await connection.run_sync(log.finish, ended)
+        assert await connection.run_sync(log.owned, "me") == {e.id: e for e in ended}
+        await connection.run_sync(log.release, "me", keys)
+        assert await connection.run_sync(log.owned, "me") == {}
+        await connection.run_sync(log.advance, progress)
+        await connection.run_sync(log.save_retries, dict.fromkeys(keys, NOW))
+        await connection.run_sync(log.drop_retries, keys[1:])
 
     with statements(database) as sent:
         await database.write(work)
@@ -307,8 +310,8 @@ async def test_the_server_gets_many_rows_in_a_few_statements_too(database: Datab
     async def work(connection: Connection) -> None:
         nonlocal before, after
         before = await questions(connection)
-        await log.add(connection, running)
-        await log.finish(connection, ended)
+        await connection.run_sync(log.add, running)
+        await connection.run_sync(log.finish, ended)
         after = await questions(connection)
 
     await database.write(work)
@@ -320,6 +323,10 @@ async def questions(connection: Connection) -> int:
     return int(answer.one()[1])
 
 
+async def save_retries(database: Database, due: dict[str, datetime]) -> None:
+    await database.write(lambda connection: connection.run_sync(log.save_retries, due))
+
+
 async def test_retries_come_back_with_what_the_next_attempt_needs(database: Database) -> None:
     await save(database, make_state())
     failed = make_execution(
@@ -328,10 +335,12 @@ async def test_retries_come_back_with_what_the_next_attempt_needs(database: Data
     )  # fmt: skip
     await record(database, failed, make_execution("2"), make_execution("3"))
     for due in (later(9), later(10.000001)):
-        await database.write(partial(log.save_retries, due={"1": due, "2": NOW}))
-    await database.write(lambda connection: log.drop_retries(connection, ["2", "absent"]))
+        await save_retries(database, {"1": due, "2": NOW})
+    await database.write(lambda connection: connection.run_sync(log.drop_retries, ["2", "absent"]))
     async with database.read() as connection:
-        assert await log.retries(connection) == [Retry(execution=failed, due=later(10.000001))]
+        assert await connection.run_sync(log.retries) == [
+            Retry(execution=failed, due=later(10.000001))
+        ]
     await database.write(lambda connection: store.remove(connection, ["notice"]))
     assert await ids(database, task_retry.c.execution_id) == []
 

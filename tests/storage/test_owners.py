@@ -52,7 +52,7 @@ async def test_a_lease_can_be_renewed_to_what_it_was(database: Database) -> None
 
 async def test_who_was_forgotten_may_not_write(database: Database) -> None:
     await register(database, "me")
-    await database.write(lambda connection: owners.guard(connection, "me"))
+    await database.write(lambda connection: connection.run_sync(owners.guard, "me"))
 
     async def forget(*, if_expired: bool) -> bool:
         return await database.write(
@@ -60,10 +60,10 @@ async def test_who_was_forgotten_may_not_write(database: Database) -> None:
         )
 
     assert await forget(if_expired=True) is False
-    await database.write(lambda connection: owners.guard(connection, "me"))
+    await database.write(lambda connection: connection.run_sync(owners.guard, "me"))
     assert await forget(if_expired=False) is True
     with pytest.raises(LeaseLost, match="taken for dead"):
-        await database.write(lambda connection: owners.guard(connection, "me"))
+        await database.write(lambda connection: connection.run_sync(owners.guard, "me"))
     assert await known(database) == {}
     # One that nobody registered can be forgotten as well: its rows are closed then.
     assert await forget(if_expired=True) is True

@@ -159,7 +159,7 @@ async def test_an_advance_leaves_the_definition_and_its_time_alone(database: Dat
         Progress(id=FULL.id, next_run_time=None, status="failed", last_outcome=None),
         Progress(id=BARE.id, next_run_time=later(9.5), status="running", last_outcome="failed"),
     ]
-    await database.write(lambda connection: advance(connection, progress))
+    await database.write(lambda connection: connection.run_sync(advance, progress))
     assert await load_state(database, FULL.id) == replace(
         FULL, next_run_time=None, status="failed", last_outcome=None
     )
