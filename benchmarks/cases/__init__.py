@@ -1,0 +1,1 @@
+"""What is measured: each module has the parts of a few rows of the table."""
