@@ -62,12 +62,14 @@ def main(
             say=lambda text: console.print(text, style="dim", highlight=False, markup=False),
         )
         collected = run(cases, bench, rounds)
-    shown = [report.cells(row, collected) for case in cases for row in case.rows]
+    shown = [report.cells(row, collected, bench.tasks) for case in cases for row in case.rows]
     rows = [row for row in shown if row]
+    growing = report.growth_lines(collected, bench.sizes)
     report.print_table(console, rows)
-    how = f"in {rounds} rounds, windows of {bench.seconds} s, {bench.tasks:,} tasks,"
-    text = report.markdown(rows, description(), how)
+    report.print_growth(console, growing)
     if markdown:
+        how = f"in {rounds} rounds, windows of {bench.seconds} s, {bench.tasks:,} tasks,"
+        text = report.markdown(rows, growing, description(), how)
         report.write_markdown(markdown, text)
 
 

@@ -102,7 +102,7 @@ class Process:
 
     def resident(self) -> int:
         """Bytes of memory that the process and its descendants hold of their own."""
-        return sum(map(_resident, self._family()))
+        return sum(map(resident, self._family()))
 
     def tail(self) -> str:
         """The last lines of what it printed."""
@@ -160,8 +160,8 @@ def _processor_time(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
 
 
-def _resident(pid: int) -> int:
-    """Anonymous memory: pages of files and libraries are shared with whoever maps them."""
+def resident(pid: int | str) -> int:
+    """Bytes of a process's own memory: pages of files are shared with whoever maps them."""
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cases import growth
 from benchmarks.stats import UNITS, median
 
 HEADER = ("row", "ours", "beside", "ratio", "at least", "aim", "met")
@@ -65,8 +66,11 @@ class Row:
     aim: Bound | None = None
 
 
-def cells(row: Row, collected: Collected) -> tuple[str, ...] | None:
-    """The texts of a row, in the order of `HEADER`; None where our figure is missing."""
+def cells(row: Row, collected: Collected, tasks: int) -> tuple[str, ...] | None:
+    """The texts of a row, in the order of `HEADER`; None where a figure is missing.
+
+    `tasks` is how many there were where the issue has 10,000.
+    """
     ours, peer = collected.get(row.ours, ()), collected.get(row.peer or "", ())
     if not ours or (row.peer and not peer):
         return None
@@ -76,7 +80,7 @@ def cells(row: Row, collected: Collected) -> tuple[str, ...] | None:
     ]
     ratio = median(ratios) if ratios else None
     return (
-        row.title,
+        row.title.format(tasks=f"{tasks:,}"),
         _spread(ours, row.unit),
         f"{row.beside}: {_spread(peer, row.unit)}" if peer else row.beside,
         _spread(ratios, "times") if ratios else "",
@@ -87,11 +91,10 @@ def cells(row: Row, collected: Collected) -> tuple[str, ...] | None:
 
 
 def _met(row: Row, ours: float, ratio: float | None) -> str:
-    if row.least is None or row.aim is None:
-        return ""
-    if row.aim.holds(ours, ratio):
-        return "aim" if row.least.holds(ours, ratio) else "aim only"
-    return "at least" if row.least.holds(ours, ratio) else "no"
+    for bound, word in ((row.aim, "aim"), (row.least, "at least")):
+        if bound and bound.holds(ours, ratio):
+            return word
+    return "no" if row.aim or row.least else ""
 
 
 def _spread(values: Sequence[float], unit: str) -> str:
@@ -101,8 +104,33 @@ def _spread(values: Sequence[float], unit: str) -> str:
     return text if len(values) == 1 else f"{text} ({show(min(values))} to {show(max(values))})"
 
 
-def print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
+Lines = Sequence[tuple[str, ...]]
+"""The texts of a table, row by row."""
+
+
+def growth_lines(collected: Collected, sizes: Sequence[int]) -> Lines:
+    """The second table: its header, and a row for each measure; empty where it was not asked."""
+    lines = [("growth", *(f"{size:,} tasks" for size in sizes))]
+    for key, (title, unit) in growth.MEASURES.items():
+        found = [collected.get(f"{growth.PREFIX}{size}.{key}", ()) for size in sizes]
+        if any(found):
+            lines.append((title, *(_spread(values, unit) if values else "" for values in found)))
+    return lines if len(lines) > 1 else []
+
+
+def print_growth(console: Console, lines: Lines) -> None:
+    """Show the second table on a terminal."""
+    if lines:
+        table = Table(*lines[0], show_lines=True)
+        for line in lines[1:]:
+            table.add_row(*line)
+        console.print(table)
+
+
+def print_table(console: Console, rows: Lines) -> None:
     """Show the rows on a terminal."""
+    if not rows:
+        return
     table = Table(*HEADER, show_lines=True)
     colours = {"aim": "green", "at least": "yellow", "no": "red"}
     for row in rows:
@@ -111,12 +139,14 @@ def print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
     console.print(table)
 
 
-def markdown(rows: Sequence[tuple[str, ...]], machine: Mapping[str, str], how: str) -> str:
-    """The table and the machine as Markdown; `how` says how it was measured."""
+def markdown(rows: Lines, growing: Lines, machine: Mapping[str, str], how: str) -> str:
+    """The tables and the machine as Markdown; `how` says how it was measured."""
     lines = [f"Measured {how} on:", ""]
     lines += [f"- {name}: {value}" for name, value in machine.items()]
-    lines += ["", _line(HEADER), _line(["---"] * len(HEADER)), *map(_line, rows), ""]
-    return "\n".join(lines)
+    for header, body in ((HEADER, rows), (growing[0] if growing else (), growing[1:])):
+        if body:
+            lines += ["", _line(header), _line(["---"] * len(header)), *map(_line, body)]
+    return "\n".join([*lines, ""])
 
 
 BEGIN = "<!-- measured -->"

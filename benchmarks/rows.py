@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from benchmarks.bench import Part
-from benchmarks.cases import fires, lateness
+from benchmarks.cases import api, fires, growth, lateness, memory, save, start
 from benchmarks.report import Row, times_at_least, times_at_most, under
 
 _KINDS = {"mariadb": "MariaDB", "sqlite": "SQLite"}
 _TIMER = "APScheduler's memory store, no rows"
+_LOADER = "by hand, file by file, safe_load, a session each"
+_EVENT = "watchfiles' event alone, its defaults"
+_FLASK = {
+    "get": f"Flask-APScheduler in memory, {api.FLASK_JOBS:,} jobs",
+    "page": f"Flask-APScheduler in memory, all its {api.FLASK_JOBS:,} jobs",
+}
 _BY_HAND = "by hand, an ORM session per execution"
 
 
@@ -90,6 +96,86 @@ CASES: tuple[Case, ...] = (
                 least=under(0.05, "50 ms"), aim=under(0.01, "10 ms"),
             ),
         ],
+    ),
+    Case(
+        parts=start.PARTS,
+        rows=[
+            Row(
+                name="start", title="start with {tasks} task files and an empty database, MariaDB",
+                unit="s", ours="ours.start", beside=_LOADER, peer="loader.start",
+                least=times_at_most(1 / 8), aim=under(4, "4 s"),
+            ),
+            Row(
+                name="start-again", title="start again with nothing changed, MariaDB",
+                unit="s", ours="ours.restart", beside=_LOADER, peer="loader.restart",
+                least=times_at_most(1 / 20), aim=under(2, "2 s"),
+            ),
+        ],
+    ),
+    Case(
+        parts=save.PARTS,
+        rows=[
+            Row(
+                name="save-p50", unit="ms",
+                title="p50, save of one of {tasks} files to its task firing as it says, MariaDB",
+                ours="ours.save.p50", beside=_EVENT, peer="watching.save.p50",
+            ),
+            Row(
+                name="save-p99", unit="ms",
+                title="p99, the same",
+                ours="ours.save.p99", beside=_EVENT, peer="watching.save.p99",
+                least=under(0.2, "200 ms"), aim=under(0.05, "50 ms"),
+            ),
+        ],
+    ),
+    *(
+        Case(
+            parts=memory.parts(trigger),
+            rows=[
+                Row(
+                    name=f"memory-{trigger}{suffix}",
+                    title=f"memory a task, {{tasks}} of them, {trigger}, after {after}", unit="KiB",
+                    ours=f"ours.memory.{trigger}{key}",
+                    beside="APScheduler's job alone", peer=f"jobs.memory.{trigger}",
+                    least=under(6 * 1024, "6 KiB"), aim=under(3 * 1024, "3 KiB"),
+                )
+                for suffix, key, after in (
+                    ("", "", "a first start"), ("-again", ".restart", "a later one")
+                )
+            ],
+        )
+        for trigger in ("interval", "cron")
+    ),
+    Case(
+        parts=api.PARTS,
+        rows=[
+            *(
+                Row(
+                    name=f"api-read-{kind}-{peer}", title=f"{shown}, {{tasks}} tasks, MariaDB",
+                    unit="/s", ours=f"ours.{kind}", beside=beside, peer=f"{peer}.{kind}",
+                    least=least, aim=aim,
+                )
+                for kind, shown in (("get", "GET of one task"), ("page", "GET of a page of 50"))
+                for peer, beside, least, aim in (
+                    ("orm", "a bare handler with the ORM", times_at_least(2), None),
+                    ("memory", "a bare handler from memory", None, times_at_least(0.8)),
+                    ("flask", _FLASK[kind], None, None),
+                )
+            ),
+            *(
+                Row(
+                    name=f"api-write-{kind}", title=f"{kind.upper()}, durable, MariaDB",
+                    unit="/s", ours=f"ours.{kind}", beside="a bare ORM insert", peer="orm.post",
+                    least=times_at_least(1), aim=times_at_least(1.5),
+                )
+                for kind in ("post", "put")
+            ),
+        ],
+    ),
+    Case(
+        parts=growth.PARTS,
+        # Its figures make a table of their own.
+        rows=[Row(name="growth", title="growth", unit="s", ours="")],
     ),
 )  # fmt: skip
 

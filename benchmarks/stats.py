@@ -37,6 +37,7 @@ UNITS: dict[str, Callable[[float], str]] = {
     "s": _scaled(1, "s"),
     "KiB": _scaled(1 / 1024, "KiB"),
     "/s": _scaled(1, "/s"),
+    "idle": lambda value: f"{value * 100:.1f} % of a core",
     "times": _scaled(1, "×"),
 }
 """How a figure in seconds, bytes or counts is written, by the unit that is shown."""

@@ -1,5 +1,6 @@
 """Tasks to measure with, written as task files."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -58,12 +59,15 @@ def at_once(kind: str, count: int, every: int) -> list[Trigger]:
 
 
 def seldom(kind: str, count: int) -> list[Trigger]:
-    """`interval` or `cron` triggers that differ from each other and don't fire while measured."""
+    """`interval` or `cron` triggers that differ and don't fire while measured.
+
+    The crons are due on the first of a month: on that day, some do.
+    """
     if kind == "cron":
         return [
             Trigger(
                 type="cron",
-                args={"month": 2, "day": 29, "hour": index // 60 % 24, "minute": index % 60},
+                args={"day": 1, "hour": index // 60 % 24, "minute": index % 60},
             )
             for index in range(count)
         ]
@@ -76,15 +80,24 @@ def seldom(kind: str, count: int) -> list[Trigger]:
 
 def tasks(triggers: Iterable[Trigger]) -> list[Task]:
     """A no-op task for each of the triggers, with the ids `task-00000` on."""
-    return [Task(id=f"task-{index:05}", trigger=one) for index, one in enumerate(triggers)]
+    return [Task(id=task_id(index), trigger=one) for index, one in enumerate(triggers)]
+
+
+def task_id(index: int) -> str:
+    """The id of the task of this number, from 0."""
+    return f"task-{index:05}"
+
+
+def mixed(count: int) -> list[Task]:
+    """Tasks that fire seldom, intervals and crons in equal shares."""
+    halves = seldom("interval", count), seldom("cron", count)
+    return tasks([halves[index % 2][index] for index in range(count)])
 
 
 def write_many(folder: Path, many: list[Task]) -> None:
     """Write the tasks into a few files of `PER_FILE` each."""
     for number, start in enumerate(range(0, len(many), PER_FILE)):
-        entries = many[start : start + PER_FILE]
-        lines = [f"  {one.id}: {_text(one.fields())}\n" for one in entries]
-        (folder / f"many-{number:04}.yaml").write_text("tasks:\n" + "".join(lines))
+        (folder / f"many-{number:04}.yaml").write_text(_entries(many[start : start + PER_FILE]))
 
 
 def write_each(folder: Path, many: Iterable[Task]) -> None:
@@ -95,12 +108,16 @@ def write_each(folder: Path, many: Iterable[Task]) -> None:
         (place / f"{one.id}.yaml").write_text(_block(one))
 
 
-def save(folder: Path, one: Task) -> None:
-    """Save a task's file anew as an editor does: whole, by renaming."""
-    path = next(folder.rglob(f"{one.id}.yaml"))
+def save(path: Path, many: list[Task]) -> float:
+    """Save a file of these tasks as an editor does, whole, by renaming; the moment it was done."""
     draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(_block(one))
+    draft.write_text(_entries(many))
     draft.replace(path)
+    return time.time()
+
+
+def _entries(many: list[Task]) -> str:
+    return "tasks:\n" + "".join(f"  {one.id}: {_text(one.fields())}\n" for one in many)
 
 
 def _block(one: Task) -> str:
