@@ -48,8 +48,10 @@ class Bench:
 class Part:
     """One side of a comparison: measures once, in a round of its own.
 
-    `measure` raises `Missing` where a program lacks that it needs.
+    `gives` are patterns of its samples' keys; `measure` raises `Missing` where a program lacks
+    that it needs.
     """
 
     name: str
+    gives: tuple[str, ...]
     measure: Callable[[Bench], Samples]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from benchmarks.bench import Part
-from benchmarks.cases import api, fires, growth, lateness, memory, save, start
+from benchmarks.cases import api, celery, fires, growth, lateness, memory, save, start
 from benchmarks.report import Row, times_at_least, times_at_most, under
 
 _KINDS = {"mariadb": "MariaDB", "sqlite": "SQLite"}
@@ -97,6 +97,26 @@ CASES: tuple[Case, ...] = (
             ),
         ],
     ),
+    *(
+        Case(
+            parts=celery.parts(peer),
+            rows=[
+                Row(
+                    name=f"cpu-{peer}{suffix}", title=f"processor time a fire at {rate}, MariaDB",
+                    unit="µs", ours=f"ours.{key}.{peer}", beside=beside, peer=f"{peer}.cost",
+                    least=times_at_most(1 / 4), aim=times_at_most(1 / 10),
+                )
+                for suffix, key, rate in (
+                    ("", "cost", f"{celery.RATES[peer]} a second, both"),
+                    ("-busy", "busy", f"1,000 a second, {celery.RATES[peer]} there"),
+                )
+            ],
+        )
+        for peer, beside in (
+            ("celery", "Celery beat and worker on Redis"),
+            ("redbeat", "RedBeat and worker on Redis"),
+        )
+    ),
     Case(
         parts=start.PARTS,
         rows=[
@@ -175,7 +195,7 @@ CASES: tuple[Case, ...] = (
     Case(
         parts=growth.PARTS,
         # Its figures make a table of their own.
-        rows=[Row(name="growth", title="growth", unit="s", ours="")],
+        rows=[Row(name="growth", title="growth", unit="s", ours=f"{growth.PREFIX}all")],
     ),
 )  # fmt: skip
 
@@ -201,8 +221,14 @@ def chosen(wanted: Iterable[str]) -> list[Case]:
             if not patterns or any(_matches(row.name, pattern) for pattern in patterns)
         ]  # fmt: skip
         if rows:
-            cases.append(Case(parts=case.parts, rows=rows))
+            keys = [key for row in rows for key in (row.ours, row.peer) if key]
+            parts = [part for part in case.parts if _gives(part, keys)]
+            cases.append(Case(parts=parts, rows=rows))
     return cases
+
+
+def _gives(part: Part, keys: list[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for key in keys for pattern in part.gives)
 
 
 def _matches(name: str, pattern: str) -> bool:

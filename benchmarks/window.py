@@ -51,13 +51,13 @@ class Fires:
         return self.done >= self.due and self.p99 < KEPT_UP
 
 
-def watch(process: Process, seconds: int) -> Window:
-    """Let a process fire: warm up, and then watch from a full second on."""
+def watch(process: Process, seconds: int, *others: Process) -> Window:
+    """Let a process, or several together, fire: warm up, then watch from a full second on."""
     start = float(int(time.time() + WARM_UP) + 1)
     _sleep_until(start)
-    before = process.processor_time()
+    before = sum(one.processor_time() for one in (process, *others))
     _sleep_until(start + seconds)
-    used = process.processor_time() - before
+    used = sum(one.processor_time() for one in (process, *others)) - before
     time.sleep(SETTLE)
     return Window(start=start, seconds=seconds, processor=used)
 

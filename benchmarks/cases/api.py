@@ -95,7 +95,7 @@ def _flask(bench: Bench) -> Samples:
 
 
 PARTS = (
-    Part(name="ours", measure=_ours),
-    Part(name="bare", measure=_bare),
-    Part(name="flask", measure=_flask),
+    Part(name="ours", gives=("ours.*",), measure=_ours),
+    Part(name="bare", gives=("orm.*", "memory.*"), measure=_bare),
+    Part(name="flask", gives=("flask.*",), measure=_flask),
 )

@@ -30,7 +30,7 @@ def _knee(name: str, fire: Fire, kind: str, first: int, bench: Bench) -> Samples
 
 def _part(side: str, fire: Fire, kind: str, first: int) -> Part:
     key = f"{side}.knee.{kind}"
-    return Part(name=key, measure=partial(_knee, key, fire, kind, first))
+    return Part(name=key, gives=(key,), measure=partial(_knee, key, fire, kind, first))
 
 
 MARIADB = (

@@ -68,4 +68,4 @@ def _one(bench: Bench, size: int) -> dict[str, float]:
     return found
 
 
-PARTS = (Part(name="growth", measure=_measure),)
+PARTS = (Part(name="growth", gives=(f"{PREFIX}*",), measure=_measure),)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from benchmarks import firing, tasks, window
 from benchmarks.bench import Bench, Part, Samples
@@ -36,9 +37,17 @@ def _spread_timer(bench: Bench) -> Samples:
 
 
 SPREAD = (
-    Part(name="ours.spread.mariadb", measure=lambda bench: _spread_ours(bench, "mariadb")),
-    Part(name="timer.spread", measure=_spread_timer),
-    Part(name="ours.spread.sqlite", measure=lambda bench: _spread_ours(bench, "sqlite")),
+    Part(
+        name="ours.spread.mariadb",
+        gives=("ours.*.mariadb",),
+        measure=partial(_spread_ours, kind="mariadb"),
+    ),
+    Part(name="timer.spread", gives=("timer.*",), measure=_spread_timer),
+    Part(
+        name="ours.spread.sqlite",
+        gives=("ours.*.sqlite",),
+        measure=partial(_spread_ours, kind="sqlite"),
+    ),
 )
 
 
@@ -65,17 +74,20 @@ def _instant_timer(bench: Bench, trigger: str) -> Samples:
 
 def instant(trigger: str) -> Sequence[Part]:
     """The parts for one kind of trigger, `interval` or `cron`."""
-    return (
+    mariadb, sqlite = (
         Part(
-            name=f"ours.instant.{trigger}.mariadb",
-            measure=lambda bench: _instant_ours(bench, "mariadb", trigger),
-        ),
-        Part(name=f"timer.instant.{trigger}", measure=lambda bench: _instant_timer(bench, trigger)),
-        Part(
-            name=f"ours.instant.{trigger}.sqlite",
-            measure=lambda bench: _instant_ours(bench, "sqlite", trigger),
-        ),
+            name=f"ours.instant.{trigger}.{kind}",
+            gives=(f"ours.*.{kind}",),
+            measure=partial(_instant_ours, kind=kind, trigger=trigger),
+        )
+        for kind in ("mariadb", "sqlite")
     )
+    timer = Part(
+        name=f"timer.instant.{trigger}",
+        gives=("timer.*",),
+        measure=partial(_instant_timer, trigger=trigger),
+    )
+    return mariadb, timer, sqlite
 
 
 def _api(bench: Bench, *, loaded: bool) -> Samples:
@@ -109,6 +121,6 @@ def _api(bench: Bench, *, loaded: bool) -> Samples:
 
 
 API = (
-    Part(name="ours.api.loaded", measure=lambda bench: _api(bench, loaded=True)),
-    Part(name="ours.api.idle", measure=lambda bench: _api(bench, loaded=False)),
+    Part(name="ours.api.loaded", gives=("*.loaded",), measure=partial(_api, loaded=True)),
+    Part(name="ours.api.idle", gives=("*.idle",), measure=partial(_api, loaded=False)),
 )

@@ -47,6 +47,6 @@ def _jobs(bench: Bench, kind: str) -> Samples:
 def parts(kind: str) -> tuple[Part, Part]:
     """The parts for one kind of trigger, `interval` or `cron`."""
     return (
-        Part(name=f"ours.memory.{kind}", measure=partial(_ours, kind=kind)),
-        Part(name=f"jobs.memory.{kind}", measure=partial(_jobs, kind=kind)),
+        Part(name=f"ours.memory.{kind}", gives=("ours.*",), measure=partial(_ours, kind=kind)),
+        Part(name=f"jobs.memory.{kind}", gives=("jobs.*",), measure=partial(_jobs, kind=kind)),
     )

@@ -36,6 +36,6 @@ def _loader(bench: Bench) -> Samples:
 
 
 PARTS = (
-    Part(name="ours.start", measure=_ours),
-    Part(name="loader.start", measure=_loader),
+    Part(name="ours.start", gives=("ours.*",), measure=_ours),
+    Part(name="loader.start", gives=("loader.*",), measure=_loader),
 )
