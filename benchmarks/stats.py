@@ -24,7 +24,9 @@ def _figure(value: float) -> str:
         return "∞"
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}"
+    if abs(value) < 1:
+        return f"{value:.2g}"
+    return f"{value:.1f}" if abs(value) < 10 else f"{value:.0f}"
 
 
 def _scaled(factor: float, unit: str) -> Callable[[float], str]:

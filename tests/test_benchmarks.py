@@ -56,7 +56,7 @@ def test_a_row_shows_medians_spread_ratio_and_what_was_met() -> None:
         "save of one of 10,000 files",
         "120 ms (100 ms to 300 ms)",
         "an event: 60 ms (50 ms to 100 ms)",
-        "2 × (2 × to 3 ×)",
+        "2.0 × (2.0 × to 3.0 ×)",
         "< 200 ms",
         "≤ 1.5 ×",
         "at least",
