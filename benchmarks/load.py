@@ -114,7 +114,10 @@ class Load:
 
     def result(self) -> dict[str, Any]:
         """Wait for the end; the fields of `Answers`. Raises `Failed` for answers that are none."""
-        output, _ = self._process.communicate(timeout=self._limit)
+        try:
+            output, _ = self._process.communicate(timeout=self._limit)
+        except subprocess.TimeoutExpired:
+            raise Failed("the load generator did not come to its end") from None
         if self._process.returncode != 0:
             raise Failed(f"the load generator ended with {self._process.returncode}")
         answers: dict[str, Any] = json.loads(output)

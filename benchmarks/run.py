@@ -1,6 +1,7 @@
 """Runs parts in rounds, ours and the peers' in turn, and collects what they measured."""
 
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 
 from benchmarks.bench import Bench, Part
@@ -25,9 +26,10 @@ def run(cases: Iterable[Case], bench: Bench, rounds: int) -> dict[str, list[floa
                     bench.say(f"  {part.name} is left out: {missing}")
                     left_out.add(part.name)
                     continue
-                except Failed as failed:
-                    bench.say(f"  {part.name} failed: {failed}")
-                    left_out.add(part.name)
+                except Exception as error:
+                    # What was measured so far is worth its table, whatever this one died of.
+                    told = str(error) if isinstance(error, Failed) else traceback.format_exc()
+                    bench.say(f"  {part.name} failed: {told}")
                     continue
                 for key, value in samples.items():
                     collected.setdefault(key, []).append(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.databases import Database
+from benchmarks.errors import Failed
 from benchmarks.processes import ROOT, Process, free_port, python
 from benchmarks.record import VARIABLE
 
@@ -46,20 +47,23 @@ class Service(Process):
         self.start_seconds = _CLOCK() - started
 
     def request(self, method: str, path: str, body: object = None) -> object:
-        """The decoded body of an answer, None where it has none; raises OSError and ValueError."""
+        """The decoded body of an answer, None where it has none; raises `Failed`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         with closing(connection):
             data = None if body is None else msgspec.json.encode(body)
-            connection.request(method, path, data, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
+            try:
+                connection.request(method, path, data, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                content = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise Failed(f"{method} {path}: {error!r}") from error
             if answer.status >= 300:
-                raise ValueError(f"{method} {path}: {answer.status} {content[:500]!r}")
+                raise Failed(f"{method} {path}: {answer.status} {content[:500]!r}")
             return msgspec.json.decode(content) if content else None
 
     def _is_ready(self) -> bool:
         try:
             self.request("GET", "/health/ready")
-        except (OSError, ValueError, http.client.HTTPException):
+        except Failed:
             return False
         return True
