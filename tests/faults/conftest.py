@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.lab import Lab
+from tests.faults.proxy import Proxy
 from tests.faults.service import Server
 
 LONG = os.environ.get("FAULTS_LENGTH", "short") == "long"
@@ -62,6 +63,21 @@ def server() -> Iterator[Server]:
     """A MariaDB of the test's own, to be killed and frozen."""
     with Server() as running:
         yield running
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """A wire to the MariaDB of the test's own."""
+    with Proxy(server.port) as running:
+        yield running
+
+
+@pytest.fixture
+def wired(server: Server, make_lab: Callable[[str], Lab]) -> Lab:
+    """A round of few tasks on a MariaDB of its own, for a wire that may be slow."""
+    lab = make_lab(server.create_database())
+    lab.declare_many(10)
+    return lab
 
 
 def _line(name: str, lab: Lab) -> dict[str, object]:

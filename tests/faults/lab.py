@@ -252,7 +252,8 @@ class _Ended:
         self._service.http.close()
         if self._service.log.exists():
             lines = self._service.log.read_text(errors="replace").splitlines()
-            print(f"--- {self._service.log.name}", *lines[-60:], sep="\n")
+            shown = [line if len(line) < 310 else f"{line[:150]} … {line[-150:]}" for line in lines]
+            print(f"--- {self._service.log.name}", *shown[-20:], sep="\n")
 
 
 def write_file(path: Path, text: str) -> None:
