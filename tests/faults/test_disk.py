@@ -1,0 +1,62 @@
+"""The disk is full: SQLite can't make its files larger, until there is room again."""
+
+import resource
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from tests.acceptance.process import wait_for
+from tests.faults.evidence import read_runs
+from tests.faults.lab import Lab, moment
+from tests.faults.load import Load
+from tests.faults.service import Service
+
+ROOM = 256 * 1024
+"""Bytes that a file may have while the disk is full: more than the evidence ever needs."""
+
+
+def test_disk_full(tmp_path: Path, make_lab: Callable[[str], Lab]) -> None:
+    path = tmp_path / "taskservice.db"
+    lab = make_lab(f"sqlite+aiosqlite:///{path}")
+    for number in range(10):
+        lab.declare(f"task-{number}", every=1)
+    service = lab.service()
+    with Load(lab, service) as load:
+        lab.start(service)
+        for _ in range(lab.length(2, 20)):
+            load.go_on()
+            lab.grows()
+            began = moment()
+            _limit(service, ROOM)
+            lab.faults["the disk full"] += 1
+            wait_for("writing is refused", lambda: _refuses(service), seconds=60)
+            full = moment()
+            assert service.http.get("/health/live").status_code == 200
+            assert service.http.get("/task-manage/task-1").status_code == 200
+            lab.pause(1, lab.length(2, 10))
+            assert _refuses(service)
+            runs = read_runs(lab.evidence)
+            unrecorded = [run for run in runs if run.fire and run.fire > full]
+            assert not unrecorded, f"FAULTS_SEED={lab.seed}: ran unrecorded: {unrecorded[:3]}"
+            _limit(service, resource.RLIM_INFINITY)
+            lab.grows(by=10)
+            load.go_on()
+            lab.troubles.append((began, moment()))
+    lab.finish()
+    load.check()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def _limit(service: Service, size: int) -> None:
+    """Let no file of the service grow beyond this size; the hard limit stays as it is."""
+    _, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+def _refuses(service: Service) -> bool:
+    """Whether a change is refused with 503, as it must be where it can't be saved."""
+    answer = service.http.put("/task-manage/task-0", json={"description": str(moment())})
+    assert answer.status_code in (200, 503), answer.text
+    return answer.status_code == 503
