@@ -1,10 +1,11 @@
 # run: serve the tasks in tasks.d on SQLite.  test: every test, on SQLite and on MariaDB.
-# lint: style and types.  clean: removes what the other three made.
+# soak: the faults of tests/faults for hours.  lint: style and types.  clean: removes what the
+# others made.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: run test lint clean
+.PHONY: run test soak test-programs lint clean
 
 # Debian keeps servers in /usr/sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -23,14 +24,26 @@ endef
 run: .venv/run-stamp
 	@exec .venv/bin/taskservice run
 
-# The server's core packages hold the programs and start no service of the system.
-test: .venv/test-stamp
-	@if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
-	$(call apt_install,mariadb-server-core mariadb-client-core)
-	fi
+test: .venv/test-stamp test-programs
 	.venv/bin/pytest --numprocesses 2 --dist worksteal --cov
 	echo "Coverage of the domain:"
 	.venv/bin/coverage report --include='taskservice/domain/*' --fail-under=100
+
+# Prints a table of what was done and counted, as it stands in docs/reliability.md.
+soak: .venv/test-stamp test-programs
+	FAULTS_LENGTH=long .venv/bin/pytest tests/faults
+
+# The server's core packages hold the programs and start no service of the system; faketime has
+# the library that steps a process's clock.
+test-programs:
+	@missing=
+	if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
+		missing="mariadb-server-core mariadb-client-core"
+	fi
+	command -v faketime >/dev/null || missing="$$missing faketime"
+	if [ -n "$$missing" ]; then
+	$(call apt_install,$$missing)
+	fi
 
 lint: .venv/test-stamp
 	.venv/bin/ruff check

@@ -230,7 +230,8 @@ def _lateness(task_id: str, rows: list[Row], runs: list[Run], facts: Facts) -> I
         if row.fire is None or row.attempt > 1:
             continue
         begin = began.get(row.id, row.start)
-        if begin < row.fire:
+        # A clock that was put back between a claim and its run is no fault of the service.
+        if begin < row.fire and facts.after_trouble(begin) == begin:
             yield f"early: {task_id} at {row.fire} began {row.fire - begin} µs before"
         if begin > facts.allowed(row.fire) and row.fire >= facts.since:
             yield f"late: {task_id} at {row.fire} began {begin - row.fire} µs after"
@@ -243,9 +244,12 @@ def _overlap(
     over = {row.id: row.end for row in rows if row.word in ("interrupted", "cancelled")}
     changes: list[tuple[int, int, int]] = []
     for run in runs:
-        ends = [run.end, facts.deaths.get(run.pid), over.get(run.execution)]
-        last = min((end for end in ends if end is not None), default=max(facts.until, run.begin))
-        changes += [(run.begin, 1, run.pid), (max(last, run.begin), 0, run.pid)]
+        ends = [] if run.end_tick is None else [run.end_tick]
+        for cut in (facts.deaths.get(run.pid), over.get(run.execution)):
+            if cut is not None:
+                ends.append(run.tick + max(cut - run.begin, 0))
+        last = min(ends, default=run.tick + max(facts.until - run.begin, 0))
+        changes += [(run.tick, 1, run.pid), (last, 0, run.pid)]
     busy = 0
     for moment, begins, pid in sorted(changes):
         busy += 1 if begins else -1

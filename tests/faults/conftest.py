@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.clock import Clock
 from tests.faults.lab import Lab
 from tests.faults.proxy import Proxy
 from tests.faults.service import Server
 
 LONG = os.environ.get("FAULTS_LENGTH", "short") == "long"
 LIMIT_SECONDS = 3600 if LONG else 240
-COLUMNS = ("scenario", "faults", "fires", "runs", "violations", "seen", "seed")
+COLUMNS = ("scenario", "faults", "fires", "rows", "runs", "violations", "seen", "seed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,11 +81,18 @@ def wired(server: Server, make_lab: Callable[[str], Lab]) -> Lab:
     return lab
 
 
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    """A clock for the services that take its environment."""
+    return Clock(tmp_path)
+
+
 def _line(name: str, lab: Lab) -> dict[str, object]:
     return {
         "scenario": name.removeprefix("test_").replace("_", " "),
         "faults": ", ".join(f"{count} × {fault}" for fault, count in lab.faults.items()),
         "fires": lab.fires,
+        "rows": lab.rows,
         "runs": lab.runs,
         "violations": len(lab.violations),
         "seen": "; ".join(lab.seen),

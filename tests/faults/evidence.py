@@ -9,7 +9,10 @@ SECOND = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One call of a function: when it began, and when it came to its end, if it did."""
+    """One call of a function: when it began, and when it came to its end, if it did.
+
+    `tick` and `end_tick` are the same moments by a clock that is never stepped.
+    """
 
     task_id: str
     fire: int | None
@@ -18,6 +21,8 @@ class Run:
     execution: str
     begin: int
     end: int | None = None
+    tick: int
+    end_tick: int | None = None
 
 
 def read_runs(path: Path) -> list[Run]:
@@ -31,18 +36,19 @@ def read_runs(path: Path) -> list[Run]:
     except FileNotFoundError:
         return []
     begun: list[list[str]] = []
-    ended: dict[tuple[str, str], list[int]] = {}
+    ended: dict[tuple[str, str], list[list[str]]] = {}
     for line in text.splitlines():
         fields = line.split("\t")
         if fields[4] == "begin":
             begun.append(fields)
         else:
-            ended.setdefault((fields[6], fields[3]), []).append(int(fields[5]))
+            ended.setdefault((fields[6], fields[3]), []).append(fields)
     return [_run(fields, ended.get((fields[6], fields[3]), [])) for fields in begun]
 
 
-def _run(fields: list[str], ends: list[int]) -> Run:
-    task_id, fire, attempt, pid, _, begin, execution = fields
+def _run(fields: list[str], ends: list[list[str]]) -> Run:
+    task_id, fire, attempt, pid, _, begin, execution, tick = fields
+    end = ends.pop(0) if ends else None
     return Run(
         task_id=task_id,
         fire=None if fire == "-" else int(fire),
@@ -50,5 +56,7 @@ def _run(fields: list[str], ends: list[int]) -> Run:
         pid=int(pid),
         execution=execution,
         begin=int(begin),
-        end=ends.pop(0) if ends else None,
+        end=int(end[5]) if end else None,
+        tick=int(tick),
+        end_tick=int(end[7]) if end else None,
     )

@@ -28,7 +28,8 @@ class Lab:
     """What a scenario works with; close it, or use the fixture.
 
     `faults` counts what was done, `seen` is what was measured: both end in the table of a long
-    round. `is_long` tells which round this is; everything left to chance comes from `random`.
+    round. `ahead` are the microseconds by which the service's clock is ahead of ours. `is_long`
+    tells which round this is; everything left to chance comes from `random`.
     """
 
     def __init__(self, url: str, folder: Path, *, seed: int, is_long: bool) -> None:
@@ -43,9 +44,10 @@ class Lab:
         self.faults: Counter[str] = Counter()
         self.seen: list[str] = []
         self.violations: list[str] = []
-        self.fires = self.runs = 0
+        self.fires = self.rows = self.runs = 0
         self.deaths: dict[int, int] = {}
         self.excused: set[int] = set()
+        self.ahead = 0
         self.troubles: list[tuple[int, int]] = []
         self.since: int | None = None
         self.services: list[Service] = []
@@ -72,14 +74,16 @@ class Lab:
     ) -> None:
         """Write a task's file, and note what is promised of it.
 
-        `every` are the seconds of an interval with a phase of its own, `cron` the seconds field of
-        a cron; with neither it fires by hand only. `fields` are other fields of the file.
+        `every` are the seconds of an interval with a phase of its own, `cron` are the fields from
+        second to hour of a cron; with neither it fires by hand only. `fields` are other fields of
+        the file.
         """
         oracle: Oracle | None = None
         trigger: tuple[str, dict[str, object]]
         if cron is not None:
-            oracle = Cron(f"{cron} * * * * *")
-            trigger = ("cron", {"second": cron})
+            oracle = Cron(f"{cron} * * *")
+            named = zip(("second", "minute", "hour"), cron.split(), strict=True)
+            trigger = ("cron", dict(named))
         elif every is not None:
             phase = self.random.randrange(round(every * SECOND))
             start = to_moment(EPOCH) + phase
@@ -112,7 +116,7 @@ class Lab:
             task_id = f"task-{number}"
             match number % 10:
                 case 0:
-                    self.declare(task_id, cron="*", **fields)
+                    self.declare(task_id, cron="* * *", **fields)
                 case 1:
                     self.declare(task_id, every=0.5, coalesce=False, max_instances=20, **fields)
                 case 2:
@@ -158,13 +162,17 @@ class Lab:
         """Start a service; from the first start on, fires are due."""
         service.start()
         if self.since is None:
-            self.since = moment()
+            self.since = self.now()
 
     def kill(self, service: Service, fault: str = "kill -9 of the service") -> None:
         """`kill -9`, noted."""
         service.kill()
-        self.deaths[service.pid] = moment()
+        self.deaths[service.pid] = self.now()
         self.faults[fault] += 1
+
+    def now(self) -> int:
+        """The moment by the service's clock."""
+        return moment() + self.ahead
 
     def pause(self, least: float, most: float) -> None:
         """Let the service work for a random time: that is how long a fault takes to come."""
@@ -187,7 +195,7 @@ class Lab:
 
     def settle(self) -> int:
         """Wait until all that is due by now has been claimed; the moment up to which."""
-        until = moment()
+        until = self.now()
 
         def claimed() -> bool:
             earliest = log.next_fire(self.url)
@@ -225,6 +233,7 @@ class Lab:
         report = check(self.expected, runs, rows, replace(known, **facts))
         self.fires += report.fires
         self.runs += report.runs
+        self.rows += sum(report.rows.values())
         self.violations += report.violations
         return report
 

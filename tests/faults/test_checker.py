@@ -48,7 +48,7 @@ def _row(fire: int, attempt: int = 1) -> Row:
 def _run(fire: int, attempt: int = 1) -> Run:
     return Run(
         task_id="t", fire=fire, attempt=attempt, pid=PID, execution=f"{fire}/{attempt}",
-        begin=fire + 2000, end=fire + 2500,
+        begin=fire + 2000, end=fire + 2500, tick=fire + 2000, end_tick=fire + 2500,
     )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def claimed_twice(h: History) -> None:
 def second_attempt(h: History) -> None:
     fire = h.rows[2].fire or 0
     h.rows.append(replace(_row(fire, attempt=2), start=fire + 4000, end=fire + 6000))
-    h.runs.append(replace(_run(fire, attempt=2), begin=fire + 5000, end=fire + 5500))
+    h.runs.append(replace(_run(fire, attempt=2), tick=fire + 5000, end_tick=fire + 5500))
 
 
 def attempt_left_out(h: History) -> None:
@@ -177,11 +177,11 @@ def early(h: History) -> None:
 
 
 def overlapping(h: History) -> None:
-    h.run(2, end=h.runs[3].begin + 1)
+    h.run(2, end=h.runs[3].begin + 1, end_tick=h.runs[3].tick + 1)
 
 
 def never_ending(h: History) -> None:
-    h.run(2, end=None)
+    h.run(2, end=None, end_tick=None)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_only_looks_like_a_contradiction() -> None:
 
     killed = History()
     killed.row(2, status="failed", error="interrupted: its process died")
-    killed.run(2, end=None)
+    killed.run(2, end=None, end_tick=None)
     deaths = {PID: START + 3 * SECOND + 2100}
     assert killed.violations(replace(FACTS, deaths=deaths)) == ()
     # Its end was not written before it died.
@@ -279,13 +279,14 @@ def test_evidence_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "evidence"
     assert read_runs(path) == []
     path.write_text(
-        f"t\t5\t1\t{PID}\tbegin\t10\tx\n"
-        f"t\t5\t1\t{OTHER}\tbegin\t11\tx\n"
-        f"t\t5\t1\t{PID}\tend\t12\tx\n"
-        f"h\t-\t1\t{PID}\tbegin\t13\ty\n"
+        f"t\t5\t1\t{PID}\tbegin\t10\tx\t1\n"
+        f"t\t5\t1\t{OTHER}\tbegin\t11\tx\t2\n"
+        f"t\t5\t1\t{PID}\tend\t12\tx\t3\n"
+        f"h\t-\t1\t{PID}\tbegin\t13\ty\t4\n"
     )
     first, second, by_hand = read_runs(path)
     assert (first.pid, first.begin, first.end, first.fire) == (PID, 10, 12, 5)
+    assert (first.tick, first.end_tick) == (1, 3)
     assert (second.pid, second.begin, second.end) == (OTHER, 11, None)
     assert (by_hand.fire, by_hand.end) == (None, None)
 
