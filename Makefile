@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: run test soak test-programs lint clean
+.PHONY: run test soak lint clean
 
 # Debian keeps servers in /usr/sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -21,29 +21,32 @@ $$as_root apt-get -qq update
 $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $(1) </dev/null >/dev/null
 endef
 
+# The server's core packages hold the programs and start no service of the system; faketime has
+# the library that steps the clock of one process.
+define install_test_programs
+missing=
+if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
+	missing="mariadb-server-core mariadb-client-core"
+fi
+command -v faketime >/dev/null || missing="$$missing faketime"
+if [ -n "$$missing" ]; then
+	$(call apt_install,$$missing)
+fi
+endef
+
 run: .venv/run-stamp
 	@exec .venv/bin/taskservice run
 
-test: .venv/test-stamp test-programs
+test: .venv/test-stamp
+	@$(install_test_programs)
 	.venv/bin/pytest --numprocesses 2 --dist worksteal --cov
 	echo "Coverage of the domain:"
 	.venv/bin/coverage report --include='taskservice/domain/*' --fail-under=100
 
-# Prints a table of what was done and counted, as it stands in docs/reliability.md.
-soak: .venv/test-stamp test-programs
+# Prints what was done and counted as a table, as it stands in docs/reliability.md.
+soak: .venv/test-stamp
+	@$(install_test_programs)
 	FAULTS_LENGTH=long .venv/bin/pytest tests/faults
-
-# The server's core packages hold the programs and start no service of the system; faketime has
-# the library that steps a process's clock.
-test-programs:
-	@missing=
-	if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
-		missing="mariadb-server-core mariadb-client-core"
-	fi
-	command -v faketime >/dev/null || missing="$$missing faketime"
-	if [ -n "$$missing" ]; then
-	$(call apt_install,$$missing)
-	fi
 
 lint: .venv/test-stamp
 	.venv/bin/ruff check

@@ -225,9 +225,9 @@ def test_the_readmes_lead_to_one_another() -> None:
     assert "](../README.md)" in read(chinese)
 
 
-def test_make_has_four_targets_and_no_other() -> None:
+def test_make_has_these_targets_and_no_other() -> None:
     makefile = read("Makefile")
-    assert targets() == {"run", "test", "lint", "clean"}
+    assert targets() == {"run", "test", "soak", "lint", "clean"}
     named = set(re.findall(r"^([A-Za-z][\w-]*):(?!=)", makefile, re.MULTILINE))
     assert named == targets()
 

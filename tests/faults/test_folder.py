@@ -1,0 +1,174 @@
+"""The folder changes in ways that no event tells of, or is stopped halfway."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.acceptance.process import wait_for
+from tests.faults import audit
+from tests.faults.lab import Lab, write_file
+
+AGREES_LIMIT = 120.0
+"""What is promised is 35 s, on a machine at rest."""
+
+HALT_SECONDS = 3.0
+"""Shorter than the five seconds after which a disappearance counts."""
+
+
+def test_many_files_while_it_is_frozen(lab: Lab) -> None:
+    """More files than the kernel keeps events for, when there are many."""
+    content = {f"old-{number}": "0" for number in range(20)}
+    _write(lab.tasks_dir, content)
+    service = lab.service()
+    lab.start(service)
+    audit.install(lab.url)
+    _agrees(lab, content)
+    for round_ in range(lab.length(1, 3)):
+        service.freeze()
+        for number in range(lab.length(2000, 12_000)):
+            folder = f"folder-{number % 20}"
+            content[f"new-{number}"] = str(round_)
+            _write(lab.tasks_dir / folder, {f"new-{number}": str(round_)})
+        content["old-1"] = f"changed {round_}"
+        _write(lab.tasks_dir, {"old-1": content["old-1"]})
+        service.thaw()
+        lab.faults[f"{len(content)} files written while it was frozen"] += 1
+        began, slowest = time.monotonic(), 0.0
+        while audit.table(lab.url) != content:
+            asked = time.monotonic()
+            assert service.http.get("/health/live").status_code == 200
+            slowest = max(slowest, time.monotonic() - asked)
+            assert asked < began + AGREES_LIMIT, "the table does not follow the folder"
+        lab.seen.append(f"agreed after {time.monotonic() - began:.0f} s")
+        lab.seen.append(f"/health/live within {slowest:.2f} s meanwhile")
+    assert audit.events(lab.url) == []
+    lab.finish()
+
+
+def test_link_swapped_as_kubernetes_does(lab: Lab) -> None:
+    content = {f"task-{number}": "0" for number in range(10)}
+    _swap(lab.tasks_dir, content, 0)
+    service = lab.service()
+    lab.start(service)
+    audit.install(lab.url)
+    _agrees(lab, content)
+    slowest = 0.0
+    for round_ in range(1, lab.length(5, 50) + 1):
+        for task_id in lab.random.sample(sorted(content), 3):
+            content[task_id] = str(round_)
+        content[f"more-{round_}"] = str(round_)
+        _swap(lab.tasks_dir, content, round_)
+        lab.faults["the link swapped"] += 1
+        slowest = max(slowest, _agrees(lab, content))
+    lab.seen.append(f"agreed after {slowest:.1f} s at most")
+    assert audit.events(lab.url) == []
+    lab.finish()
+
+
+def test_checkout_stopped_midway(lab: Lab) -> None:
+    count = lab.length(1000, 5000)
+    both = {f"task-{number}": "one" for number in range(count)}
+    _git(lab.tasks_dir, "init", "--quiet", "--initial-branch", "one")
+    _write(lab.tasks_dir, both)
+    _commit(lab.tasks_dir)
+    _git(lab.tasks_dir, "checkout", "--quiet", "-b", "two")
+    other = {task_id: "two" for task_id in both}
+    _write(lab.tasks_dir, other)
+    _commit(lab.tasks_dir)
+    service = lab.service()
+    lab.start(service)
+    audit.install(lab.url)
+    _agrees(lab, other)
+    branches = {"one": both, "two": other}
+    stopped = slowest = 0.0
+    for round_ in range(lab.length(2, 50)):
+        branch = ("one", "two")[round_ % 2]
+        stopped += _checkout_with_a_halt(lab, branch)
+        slowest = max(slowest, _agrees(lab, branches[branch]))
+    lab.faults["checkout stopped midway"] += int(stopped)
+    lab.seen.append(f"agreed after {slowest:.1f} s at most")
+    assert audit.events(lab.url) == []
+    lab.finish()
+
+
+def _checkout_with_a_halt(lab: Lab, branch: str) -> bool:
+    """`git checkout`, stopped for a while when some files are new; whether it was midway."""
+    lock = lab.tasks_dir / ".git" / "index.lock"
+    git = subprocess.Popen(["git", "checkout", "--quiet", branch], cwd=lab.tasks_dir)
+    try:
+        while not lock.exists() and git.poll() is None:
+            pass
+        lab.pause(0.0, 0.05)
+        git.send_signal(signal.SIGSTOP)
+        midway = len({path.read_text() for path in _changed(lab.tasks_dir)}) > 1
+        time.sleep(HALT_SECONDS)
+    finally:
+        git.send_signal(signal.SIGCONT)
+        assert git.wait(60) == 0
+    return midway
+
+
+def _changed(folder: Path) -> list[Path]:
+    """The first and the last file in git's order: they differ when it is midway."""
+    files = sorted(folder.glob("*.yaml"))
+    return [files[0], files[-1]]
+
+
+def _agrees(lab: Lab, content: Mapping[str, str]) -> float:
+    """Wait until the table says what the folder says; how long that took."""
+    began = time.monotonic()
+    wait_for(
+        "the table is a function of the folder",
+        lambda: audit.table(lab.url) == content,
+        seconds=AGREES_LIMIT,
+        every=0.2,
+    )
+    return time.monotonic() - began
+
+
+def _write(folder: Path, content: Mapping[str, str]) -> None:
+    """A file for each task, whose description tells its version."""
+    folder.mkdir(exist_ok=True)
+    for task_id, description in content.items():
+        write_file(folder / f"{task_id}.yaml", _text(description))
+
+
+def _text(description: str) -> str:
+    return (
+        "name: n\ntask_type: t\ntrigger_type: date\n"
+        'trigger_args: {run_date: "2999-01-01T00:00:00Z"}\n'
+        "func_path: taskservice.examples.simple_task\nfunc_args: {message: m}\n"
+        f'description: "{description}"\n'
+    )
+
+
+def _swap(folder: Path, content: Mapping[str, str], number: int) -> None:
+    """Publish files as a kubelet does: all at once, by a link to a new folder."""
+    data = folder / "..data"
+    before = data.resolve() if data.is_symlink() else None
+    fresh = folder / f"..2026_{number}"
+    _write(fresh, content)
+    draft = folder / "..data_tmp"
+    draft.symlink_to(fresh.name)
+    draft.replace(data)
+    for task_id in content:
+        link = folder / f"{task_id}.yaml"
+        if not link.is_symlink():
+            link.symlink_to(f"..data/{task_id}.yaml")
+    if before:
+        shutil.rmtree(before)
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    person = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org")
+    environ = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    subprocess.run(["git", *person, *arguments], cwd=folder, env=environ, check=True)
+
+
+def _commit(folder: Path) -> None:
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--quiet", "--message", "change")
