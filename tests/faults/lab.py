@@ -70,13 +70,14 @@ class Lab:
         cron: str | None = None,
         function: str = "work",
         seconds: float = 0.0,
+        phase: int | None = None,
         **fields: Any,
     ) -> None:
         """Write a task's file, and note what is promised of it.
 
-        `every` are the seconds of an interval with a phase of its own, `cron` are the fields from
-        second to hour of a cron; with neither it fires by hand only. `fields` are other fields of
-        the file.
+        `every` are the seconds of an interval, whose phase is given or left to chance; `cron` are
+        the fields from second to hour of a cron; with neither it fires by hand only. `fields` are
+        other fields of the file.
         """
         oracle: Oracle | None = None
         trigger: tuple[str, dict[str, object]]
@@ -85,7 +86,8 @@ class Lab:
             named = zip(("second", "minute", "hour"), cron.split(), strict=True)
             trigger = ("cron", dict(named))
         elif every is not None:
-            phase = self.random.randrange(round(every * SECOND))
+            if phase is None:
+                phase = self.random.randrange(round(every * SECOND))
             start = to_moment(EPOCH) + phase
             oracle = Interval(start, round(every * SECOND))
             trigger = ("interval", {"seconds": every, "start_date": _text(start)})

@@ -5,18 +5,19 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.acceptance.process import wait_for
 from tests.faults import audit
 from tests.faults.lab import Lab, write_file
+from tests.faults.service import COMMAND
 
 AGREES_LIMIT = 120.0
 """What is promised is 35 s, on a machine at rest."""
 
-HALT_SECONDS = 3.0
-"""Shorter than the five seconds after which a disappearance counts."""
+HALT_SECONDS, BROKEN_SECONDS = 3.0, 7.0
+"""Shorter, and longer, than the five seconds after which a disappearance counts."""
 
 
 def test_many_files_while_it_is_frozen(lab: Lab) -> None:
@@ -47,6 +48,33 @@ def test_many_files_while_it_is_frozen(lab: Lab) -> None:
         lab.seen.append(f"/health/live within {slowest:.2f} s meanwhile")
     assert audit.events(lab.url) == []
     lab.finish()
+
+
+def broken_round(lab: Lab, command: Sequence[str] = COMMAND) -> None:
+    """Files that can't be understood for longer than a disappearance takes to count."""
+    content = {f"task-{number}": "0" for number in range(8)}
+    _write(lab.tasks_dir, content)
+    service = lab.service(command=command)
+    lab.start(service)
+    audit.install(lab.url)
+    _agrees(lab, content)
+    for _ in range(lab.length(1, 10)):
+        for task_id in lab.random.sample(sorted(content), 2):
+            text = _text(content[task_id])
+            write_file(lab.tasks_dir / f"{task_id}.yaml", f"{text}  broken: [")
+        lab.faults["files broken for a while"] += 2
+        wait_for("it is told", lambda: len(service.get("/sync")["errors"]) == 2)
+        time.sleep(BROKEN_SECONDS)
+        lab.violations += [f"{event}: {task_id}" for task_id, event in audit.events(lab.url)]
+        lab.verdict()
+        _write(lab.tasks_dir, content)
+        wait_for("it is mended", lambda: not service.get("/sync")["errors"])
+    _agrees(lab, content)
+    lab.finish()
+
+
+def test_files_broken_for_a_while(lab: Lab) -> None:
+    broken_round(lab)
 
 
 def test_link_swapped_as_kubernetes_does(lab: Lab) -> None:

@@ -1,16 +1,19 @@
 """SIGTERM with executions that come to their end within the grace, and beyond it."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from tests.acceptance.process import wait_for
 from tests.faults.evidence import SECOND, read_runs
 from tests.faults.lab import Lab, moment
+from tests.faults.service import COMMAND
 
 WITHIN, BEYOND, QUICK = "ends-within", "ends-beyond", "quick"
 
 
-def test_stop_within_and_beyond_the_grace(lab: Lab) -> None:
+def stop_round(lab: Lab, command: Sequence[str] = COMMAND) -> None:
+    """Stop it while all kinds of executions run, and judge what each stop has left."""
     grace = lab.length(3, 10)
     kinds: dict[str, dict[str, Any]] = {
         WITHIN: {"seconds": grace / 3, "max_instances": 9},
@@ -20,7 +23,7 @@ def test_stop_within_and_beyond_the_grace(lab: Lab) -> None:
     for executor in ("local", "process"):
         for kind, fields in kinds.items():
             lab.declare(f"{kind}-{executor}", every=1, executor=executor, **fields)
-    service = lab.service({"TASKSERVICE_SHUTDOWN_GRACE": str(grace)})
+    service = lab.service({"TASKSERVICE_SHUTDOWN_GRACE": str(grace)}, command=command)
     for _ in range(lab.length(1, 25)):
         began = moment()
         lab.start(service)
@@ -37,6 +40,10 @@ def test_stop_within_and_beyond_the_grace(lab: Lab) -> None:
     lab.start(service)
     lab.grows()
     lab.finish(patience=(grace + 10) * SECOND)
+
+
+def test_stop_within_and_beyond_the_grace(lab: Lab) -> None:
+    stop_round(lab)
 
 
 def _judge_stop(lab: Lab, began: int, asked: int) -> None:

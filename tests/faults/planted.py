@@ -1,0 +1,133 @@
+"""`python -m tests.faults.planted BUG [BUG...] run`: the service with bugs in it.
+
+The only module here that knows the service's inside: it is to prove that the others find out.
+"""
+
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import select
+
+from taskservice.cli import main as run_command
+from taskservice.domain.plan import Declared, Plan
+from taskservice.engine import claims, engine, owner
+from taskservice.storage import executions
+from taskservice.storage.executions import Execution
+from taskservice.storage.tables import task_execution_log
+from taskservice.sync import syncer
+from taskservice.web import auth
+
+SHORT_LEASE = 3.0
+
+
+def short_lease() -> None:
+    """No bug: a process is taken for dead after three seconds, so that tests need not wait."""
+    assert owner.LEASE_SECONDS > owner.RENEW_SECONDS
+    owner.LEASE_SECONDS, owner.RENEW_SECONDS = SHORT_LEASE, 0.5
+
+
+def ends_without_owner() -> None:
+    """An end is written whoever's the execution is by now, and whatever its row says."""
+
+    def bend(real: Any) -> Any:
+        async def owned(
+            connection: Any, mine: str, ids: Collection[str] | None = None
+        ) -> dict[str, Execution]:
+            if ids is None:
+                found: dict[str, Execution] = await real(connection, mine)
+                return found
+            query = select(task_execution_log).where(task_execution_log.c.id.in_(ids))
+            rows = await connection.execute(query)
+            return {row.id: replace(Execution(**row._mapping), status="running") for row in rows}
+
+        return owned
+
+    _bend(executions, "owned", bend)
+
+
+def grace_of_a_second() -> None:
+    """APScheduler's own default, which loses fires."""
+
+    def bend(real: Any) -> Any:
+        return lambda *args, **more: real(*args, **{**more, "grace": 1.0})
+
+    _bend(claims, "account", bend)
+
+
+def deletes_on_a_parse_error() -> None:
+    """A file that can't be understood looks like one that declares nothing."""
+
+    def bend(real: Any) -> Any:
+        def make_plan(declared: Declared, *args: Any, **more: Any) -> Plan:
+            blind = replace(declared, faulty=frozenset(), unreadable=frozenset())
+            plan: Plan = real(blind, *args, **more)
+            return plan
+
+        return make_plan
+
+    _bend(syncer, "make_plan", bend)
+
+
+def cancels_at_sigterm() -> None:
+    """Running executions get no time."""
+
+    def bend(real: Any) -> Any:
+        async def drain(self: engine.Engine, grace: float) -> None:
+            await real(self, 0)
+
+        return drain
+
+    _bend(engine.Engine, "drain", bend)
+
+
+def open_route() -> None:
+    """`POST /sync` is for everybody."""
+
+    def bend(real: Any) -> Any:
+        def admit(settings: Any, connection: Any, needed: Any) -> Any:
+            if connection.scope["path"].startswith("/sync"):
+                return "anonymous"
+            return real(settings, connection, needed)
+
+        return admit
+
+    _bend(auth, "admit", bend)
+
+
+def _bend(place: ModuleType | type, name: str, bend: Callable[[Any], Any]) -> None:
+    """Put something else in the place of what is there; what is not there can't be bent."""
+    setattr(place, name, bend(getattr(place, name)))
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    bug.__name__: bug
+    for bug in (
+        short_lease,
+        ends_without_owner,
+        grace_of_a_second,
+        deletes_on_a_parse_error,
+        cancels_at_sigterm,
+        open_route,
+    )
+}
+
+
+def planted(*bugs: Callable[[], None]) -> tuple[str, ...]:
+    """The command that runs the service with these bugs."""
+    return (sys.executable, "-m", "tests.faults.planted", *(bug.__name__ for bug in bugs), "run")
+
+
+def main() -> None:
+    """Plant, and run the service's own command."""
+    *bugs, command = sys.argv[1:]
+    for bug in bugs:
+        BUGS[bug]()
+    sys.argv[1:] = [command]
+    run_command()
+
+
+if __name__ == "__main__":
+    main()
