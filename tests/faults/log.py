@@ -88,9 +88,11 @@ def read_log(url: str) -> list[Row]:
 
 
 def next_fire(url: str) -> int | None:
-    """The earliest next fire of all tasks, in microseconds since 1970."""
+    """The earliest next fire of all tasks that are not paused, in microseconds since 1970."""
     ((found,),) = query(
-        url, "SELECT MIN(next_run_time) FROM task_manage WHERE next_run_time IS NOT NULL"
+        url,
+        "SELECT MIN(next_run_time) FROM task_manage"
+        " WHERE next_run_time IS NOT NULL AND status <> 'paused'",
     )
     return _moment(found)
 
