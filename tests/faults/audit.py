@@ -1,6 +1,16 @@
-"""What the service does to the rows of tasks, written down by the database itself."""
+"""A folder and the table that must follow it; what the service does to the rows on the way is
+written down by the database itself."""
 
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.acceptance.process import wait_for
+from tests.faults.lab import Lab, write_file
 from tests.faults.log import query
+
+AGREES_LIMIT = 120.0
+"""What is promised is 35 s, on a machine at rest."""
 
 _SQLITE = (
     "CREATE TABLE fault_audit (task_id text, event text)",
@@ -48,3 +58,32 @@ def table(url: str) -> dict[str, str]:
         "SELECT id, description FROM task_manage WHERE source = 'file' AND retired_at IS NULL",
     )
     return {task_id: description for task_id, description in found}
+
+
+def agrees(lab: Lab, content: Mapping[str, str]) -> float:
+    """Wait until the table says what the folder says; how long that took."""
+    began = time.monotonic()
+    wait_for(
+        "the table is a function of the folder",
+        lambda: table(lab.url) == content,
+        seconds=AGREES_LIMIT,
+        every=0.2,
+    )
+    return time.monotonic() - began
+
+
+def write_tasks(folder: Path, content: Mapping[str, str]) -> None:
+    """A file for each task, whose description tells its version."""
+    folder.mkdir(exist_ok=True)
+    for task_id, description in content.items():
+        write_file(folder / f"{task_id}.yaml", task_text(description))
+
+
+def task_text(description: str) -> str:
+    """A sound file of a task that does not fire for long."""
+    return (
+        "name: n\ntask_type: t\ntrigger_type: date\n"
+        'trigger_args: {run_date: "2999-01-01T00:00:00Z"}\n'
+        "func_path: taskservice.examples.simple_task\nfunc_args: {message: m}\n"
+        f'description: "{description}"\n'
+    )

@@ -1,5 +1,7 @@
-"""The service killed with SIGKILL at random moments, in work and while it starts."""
+"""The service killed with SIGKILL at random moments: in work, while it starts, within a sync."""
 
+from tests.faults import audit
+from tests.faults.audit import agrees, write_tasks
 from tests.faults.lab import Lab
 from tests.faults.load import Load
 
@@ -30,3 +32,21 @@ def test_service_killed_at_random_moments(lab: Lab) -> None:
     assert max(service.ready_seconds) < READY_LIMIT
     lab.finish()
     load.check()
+
+
+def test_service_killed_within_a_sync(lab: Lab) -> None:
+    """Whatever it had done until then, the next start makes up for it, and no task goes."""
+    content = {f"task-{number}": "0" for number in range(lab.length(300, 2000))}
+    write_tasks(lab.tasks_dir, content)
+    service = lab.service()
+    lab.start(service)
+    audit.install(lab.url)
+    for round_ in range(1, lab.length(3, 50) + 1):
+        content = dict.fromkeys(content, str(round_)) | {f"more-{round_}": "0"}
+        write_tasks(lab.tasks_dir, content)
+        lab.pause(0.0, 0.5)
+        lab.kill(service, "kill -9 within a sync")
+        lab.start(service)
+        agrees(lab, content)
+    lab.violations += [f"{event}: {task_id}" for task_id, event in audit.events(lab.url)]
+    lab.finish()
