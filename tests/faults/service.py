@@ -77,8 +77,8 @@ class Service(ServiceProcess):
         return self._process is not None and self._process.poll() is None
 
     def freeze(self) -> None:
-        """SIGSTOP."""
-        self.process.send_signal(signal.SIGSTOP)
+        """SIGSTOP; returns when it stands still."""
+        _freeze(self.process)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -112,9 +112,9 @@ class Server(MariaDB):
         self.port = steady_port()
 
     def freeze(self) -> None:
-        """SIGSTOP: it holds its connections and answers nothing."""
+        """SIGSTOP: it holds its connections and answers nothing; returns when it stands still."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        _freeze(self._process)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -126,6 +126,18 @@ class Server(MariaDB):
         if self._process is not None:
             self.thaw()
         super().stop()
+
+
+def _freeze(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGSTOP)
+    wait_for("every thread stands still", lambda: _threads_that_go(process.pid) == [])
+
+
+def _threads_that_go(pid: int) -> list[str]:
+    """The states of threads that are not stopped (proc(5), behind the name in parentheses)."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    states = [text.rpartition(")")[2].split()[0] for text in stats]
+    return [state for state in states if state not in "Tt"]
 
 
 def steady_port() -> int:

@@ -38,6 +38,7 @@ def test_database_frozen(server: Server, make_lab: Callable[[str], Lab]) -> None
         for span in spans:
             began = moment()
             server.freeze()
+            frozen = moment()
             lab.faults[f"MariaDB frozen for {span:.0f} s"] += 1
             try:
                 slowest, statuses, live = _ask(service, span)
@@ -51,7 +52,7 @@ def test_database_frozen(server: Server, make_lab: Callable[[str], Lab]) -> None
             assert live < LIVE_LIMIT
             unrecorded = [
                 run for run in read_runs(lab.evidence)
-                if run.fire and run.fire > began and run.begin < quiet
+                if run.fire and run.fire > frozen and run.begin < quiet
             ]  # fmt: skip
             assert not unrecorded, f"FAULTS_SEED={lab.seed}: ran unrecorded: {unrecorded[:3]}"
             lab.grows()

@@ -25,6 +25,7 @@ def test_database_killed_under_load(server: Server, make_lab: Callable[[str], La
             lab.pause(0.2, lab.length(2, 5))
             began = moment()
             server.kill()
+            dead = moment()
             lab.faults["kill -9 of MariaDB"] += 1
             wait_for("readiness says so", lambda: service.http.get("/health/ready").is_error)
             assert service.http.get("/health/live").status_code == 200
@@ -32,7 +33,7 @@ def test_database_killed_under_load(server: Server, make_lab: Callable[[str], La
             lab.pause(0.5, lab.length(2, 10))
             quiet = moment()
             runs = read_runs(lab.evidence)
-            late = [run for run in runs if run.fire and run.fire > began and run.begin <= quiet]
+            late = [run for run in runs if run.fire and run.fire > dead and run.begin <= quiet]
             assert not late, f"FAULTS_SEED={lab.seed}: ran without a database: {late[:3]}"
             server.start()
             back.append(lab.grows(seconds=FIRING_LIMIT))

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.acceptance.process import wait_for
-from tests.faults.evidence import read_runs
 from tests.faults.lab import Lab, moment
 from tests.faults.load import Load
 from tests.faults.service import Service
@@ -31,13 +30,13 @@ def test_disk_full(tmp_path: Path, make_lab: Callable[[str], Lab]) -> None:
             _limit(service, ROOM)
             lab.faults["the disk full"] += 1
             wait_for("writing is refused", lambda: _refuses(service), seconds=60)
-            full = moment()
             assert service.http.get("/health/live").status_code == 200
             assert service.http.get("/task-manage/task-1").status_code == 200
             lab.pause(1, lab.length(2, 10))
             assert _refuses(service)
-            runs = read_runs(lab.evidence)
-            unrecorded = [run for run in runs if run.fire and run.fire > full]
+            runs, rows = lab.read()
+            recorded = {row.id for row in rows}
+            unrecorded = [run for run in runs if run.execution not in recorded]
             assert not unrecorded, f"FAULTS_SEED={lab.seed}: ran unrecorded: {unrecorded[:3]}"
             _limit(service, resource.RLIM_INFINITY)
             lab.grows(by=10)

@@ -57,7 +57,7 @@ def _judge_stop(lab: Lab, began: int, asked: int) -> None:
     # A row that was being committed as the signal came may be a little younger than it.
     lab.violations += [
         f"claimed: {row.task_id} at {row.fire}, after SIGTERM" for row in rows
-        if row.start > asked + SECOND
+        if row.start > asked + 2 * SECOND
     ]  # fmt: skip
     for run in runs:
         row = by_id.get(run.execution)
