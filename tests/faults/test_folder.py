@@ -26,24 +26,24 @@ def test_many_files_while_it_is_frozen(lab: Lab) -> None:
     lab.start(service)
     audit.install(lab.url)
     agrees(lab, content)
+    longest = slowest = 0.0
     for round_ in range(lab.length(1, 3)):
         service.freeze()
         for number in range(lab.length(2000, 12_000)):
-            folder = f"folder-{number % 20}"
             content[f"new-{number}"] = str(round_)
-            write_tasks(lab.tasks_dir / folder, {f"new-{number}": str(round_)})
+            write_tasks(lab.tasks_dir / f"folder-{number % 20}", {f"new-{number}": str(round_)})
         content["old-1"] = f"changed {round_}"
         write_tasks(lab.tasks_dir, {"old-1": content["old-1"]})
         service.thaw()
         lab.faults[f"{len(content)} files written while it was frozen"] += 1
-        began, slowest = time.monotonic(), 0.0
+        began = time.monotonic()
         while audit.table(lab.url) != content:
             asked = time.monotonic()
             assert service.http.get("/health/live").status_code == 200
             slowest = max(slowest, time.monotonic() - asked)
             assert asked < began + AGREES_LIMIT, "the table does not follow the folder"
-        lab.seen.append(f"agreed after {time.monotonic() - began:.0f} s")
-        lab.seen.append(f"/health/live within {slowest:.2f} s meanwhile")
+        longest = max(longest, time.monotonic() - began)
+    lab.seen.append(f"agreed after {longest:.0f} s, /health/live within {slowest:.2f} s at most")
     assert audit.events(lab.url) == []
     lab.finish()
 
