@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from taskservice.domain.trigger import IntervalTrigger, Trigger
+from taskservice.domain.trigger import CronTrigger, IntervalTrigger, Trigger, upcoming
 
 TaskStatus = Literal["pending", "running", "paused", "completed", "failed"]
 Outcome = Literal["completed", "failed", "cancelled"]
@@ -49,10 +49,7 @@ def account(
     the task's own wish.
     """
     keep = 1 if coalesce else KEPT_APART
-    total = _foldable(trigger, first, now, keep)
-    fire: datetime | None = first
-    if isinstance(trigger, IntervalTrigger):
-        fire = first + total * trigger.every
+    total, fire = _fold(trigger, first, now, keep)
     latest: deque[datetime] = deque(maxlen=keep)
     while fire is not None and fire <= now:
         latest.append(fire)
@@ -68,12 +65,31 @@ def account(
     return accounted, fire
 
 
-def _foldable(trigger: Trigger, first: datetime, now: datetime, keep: int) -> int:
-    """How many fires from `first` on fold anyway and can be counted without going through them."""
-    if not isinstance(trigger, IntervalTrigger):
-        return 0
-    last = now if trigger.end is None else min(now, trigger.end)
-    return max((last - first) // trigger.every + 1 - keep, 0)
+def _fold(
+    trigger: Trigger, first: datetime, now: datetime, keep: int
+) -> tuple[int, datetime | None]:
+    """Count fires from `first` on that fold anyway, without going through them one by one.
+
+    How many they are, and the first fire after them: `keep` fires up to `now` are left at least,
+    if there are so many.
+    """
+    if isinstance(trigger, IntervalTrigger):
+        last = now if trigger.end is None else min(now, trigger.end)
+        total = max((last - first) // trigger.every + 1 - keep, 0)
+        return total, first + total * trigger.every
+    if isinstance(trigger, CronTrigger):
+        back = timedelta(days=2)
+        while now - back > first:
+            total, fire = trigger.count(first, now - back)
+            if fire is not None and _has_fires(trigger, fire, now, keep):
+                return total, fire
+            back *= 8
+    return 0, first
+
+
+def _has_fires(trigger: Trigger, first: datetime, now: datetime, count: int) -> bool:
+    fires = upcoming(trigger, first, count - 1)
+    return len(fires) == count - 1 and max([first, *fires]) <= now
 
 
 def task_status(

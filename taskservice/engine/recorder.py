@@ -74,6 +74,7 @@ class Recorder:
         self._idle.set()
         self._doubtful = False
         self._refused = 0
+        self._set_aside = 0
         self._unrecorded: set[str] = set()
         self._stopping = False
         self.claiming = True
@@ -143,7 +144,8 @@ class Recorder:
         ended = 0.0
         while True:
             if not (self._waiting or self._stopping):
-                self._idle.set()
+                if not self._set_aside:
+                    self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
             if (early := ended + LINGER - loop.time()) > 0:
@@ -166,10 +168,11 @@ class Recorder:
                 _refuse_all(batch, Unavailable("the service is stopping"))
                 raise
             except Exception as error:
-                # The loop must go on, and what is recorded must be found and run.
+                # The loop must go on, what was recorded be found and run, and no end be lost.
                 log_.exception("recorder_failed")
-                _refuse_all(batch, error)
-                self._doubtful = True
+                self._put_back(batch, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
             ended = loop.time()
 
     async def _commit(self, batch: Batch) -> None:
@@ -207,8 +210,9 @@ class Recorder:
             for wish in single.manual:
                 _refuse(wish, outage)
             single.manual.clear()
+            self._set_aside += 1
             loop = asyncio.get_running_loop()
-            loop.call_later(REFUSED_AGAIN, self._put_back, single, outage)
+            loop.call_later(REFUSED_AGAIN, self._take_up, single, outage)
         except Exception as error:
             log_.exception("record_refused", task_ids=sorted(single.task_ids()))
             for wish in single.manual:
@@ -221,13 +225,17 @@ class Recorder:
         else:
             self._take(single, recorded)
 
-    def _put_back(self, batch: Batch, outage: Unavailable) -> None:
+    def _take_up(self, single: Batch, outage: Unavailable) -> None:
+        self._set_aside -= 1
+        self._put_back(single, outage)
+
+    def _put_back(self, batch: Batch, error: Exception) -> None:
         waiting = self._waiting
         waiting.due |= batch.due
         waiting.retries |= batch.retries
         waiting.ends = batch.ends | waiting.ends
         waiting.releases |= batch.releases
-        _refuse_all(batch, outage)
+        _refuse_all(batch, error)
         self._doubtful = True
         self._notify()
 

@@ -73,8 +73,8 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         return not isinstance(error, IntegrityError | ProgrammingError | DataError)
     if isinstance(error, RuntimeError):
-        # uvloop says so when asyncmy uses a transport that is gone.
-        return "closed" in str(error)
+        # uvloop and asyncmy say so of a transport that is gone, or went while it was opened.
+        return "closed" in str(error) or "does not expose socket" in str(error)
     return isinstance(error, PoolTimeout | OSError | TimeoutError | EOFError)
 
 

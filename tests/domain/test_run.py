@@ -18,7 +18,7 @@ from taskservice.domain.run import (
     account,
     task_status,
 )
-from taskservice.domain.trigger import Trigger, parse_trigger
+from taskservice.domain.trigger import CronTrigger, Trigger, parse_trigger
 from tests.domain.samples import NOW
 
 SECOND = timedelta(seconds=1)
@@ -80,6 +80,61 @@ def test_every_due_fire_is_counted_exactly_once(
     for one in accounted:
         lateness = (now - one.scheduled_time).total_seconds()
         assert one.missed == (grace is not None and lateness > grace + jitter)
+
+
+# Zones whose clocks change at night, at midnight, and by half an hour; days that are few.
+calendars = st.sampled_from(
+    [
+        {"minute": "*/30", "timezone": "Europe/Berlin"},
+        {"hour": "*/3", "minute": "10", "timezone": "America/Havana"},
+        {"crontab": "0,30 0-2 * * *", "timezone": "America/Havana"},
+        {"crontab": "15 2 * * *", "timezone": "Australia/Lord_Howe"},
+        {"crontab": "0 6 * * 1", "timezone": "UTC"},
+        {"day": "last", "hour": "23", "timezone": "America/New_York"},
+        {"hour": "*", "end_date": "2026-05-05T10:30:00Z"},
+        {"minute": "0", "start_date": "2026-03-28T05:10:00Z", "timezone": "Europe/Berlin"},
+    ]
+)
+
+
+@given(calendars, st.sampled_from(STARTS), st.integers(0, 70 * 24), st.booleans())
+def test_fires_of_many_days_are_counted_by_the_day(
+    calendar: dict[str, Any], start: datetime, hours: int, coalesce: bool
+) -> None:
+    when = trigger("cron", start, **calendar)
+    first = when.next_fire(start)
+    if first is None:
+        return
+    now = first + timedelta(hours=hours)
+    accounted, following = account(when, first, now, coalesce=coalesce, grace=None)
+
+    due = [first]
+    while (fire := when.next_fire(due[-1])) is not None and fire <= now:
+        due.append(fire)
+    assert following == when.next_fire(now)
+    assert sum(1 + one.folded for one in accounted) == len(due)
+    kept = 1 if coalesce else min(len(due), KEPT_APART)
+    assert [one.scheduled_time for one in accounted] == due[-kept:]
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+def test_ten_years_of_seconds_are_not_gone_through(
+    monkeypatch: pytest.MonkeyPatch, coalesce: bool
+) -> None:
+    when = trigger("cron", second="*")
+    asked = 0
+    real = CronTrigger.next_fire
+
+    def counted(self: CronTrigger, after: datetime) -> datetime | None:
+        nonlocal asked
+        asked += 1
+        return real(self, after)
+
+    monkeypatch.setattr(CronTrigger, "next_fire", counted)
+    accounted, _ = account(when, NOW, NOW + timedelta(days=3653), coalesce=coalesce, grace=None)
+    assert sum(1 + one.folded for one in accounted) == 3653 * 86400 + 1
+    # The days at both ends, fire by fire; one question, or two, for each day between.
+    assert asked < 4 * 86400 + 3 * 3653
 
 
 def test_a_fire_that_is_not_due_is_left_to_come() -> None:

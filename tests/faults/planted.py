@@ -4,19 +4,17 @@ The only module here that knows the service's inside: it is to prove that the ot
 """
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import select
-
 from taskservice.cli import main as run_command
 from taskservice.domain.plan import Declared, Plan
-from taskservice.engine import claims, engine, owner
-from taskservice.storage import executions
+from taskservice.engine import claims, engine, owner, recorder
+from taskservice.engine.claims import Batch
+from taskservice.storage import owners
 from taskservice.storage.executions import Execution
-from taskservice.storage.tables import task_execution_log
 from taskservice.sync import syncer
 from taskservice.web import auth
 
@@ -33,19 +31,18 @@ def ends_without_owner() -> None:
     """An end is written whoever's the execution is by now, and whatever its row says."""
 
     def bend(real: Any) -> Any:
-        async def owned(
-            connection: Any, mine: str, ids: Collection[str] | None = None
-        ) -> dict[str, Execution]:
-            if ids is None:
-                found: dict[str, Execution] = await real(connection, mine)
-                return found
-            query = select(task_execution_log).where(task_execution_log.c.id.in_(ids))
-            rows = await connection.execute(query)
-            return {row.id: replace(Execution(**row._mapping), status="running") for row in rows}
+        def decide_ends(
+            batch: Batch, held: dict[str, Execution], mine: str, *more: Any
+        ) -> list[Execution]:
+            for end in batch.ends.values():
+                held[end.id] = replace(end, owner=mine, status="running")
+            ended: list[Execution] = real(batch, held, mine, *more)
+            return ended
 
-        return owned
+        return decide_ends
 
-    _bend(executions, "owned", bend)
+    _bend(recorder, "decide_ends", bend)
+    _bend(owners, "guard", lambda real: lambda *args: None)
 
 
 def grace_of_a_second() -> None:

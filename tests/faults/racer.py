@@ -19,6 +19,7 @@ async def race(url: str) -> None:
     database = Database(url)
     engine = harness.make_engine(database, processes=False)
     await engine.start()
+    await engine.lead()
     print("ready", flush=True)
     await asked.wait()
     await engine.drain(10)

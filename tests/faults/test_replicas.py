@@ -34,7 +34,7 @@ def test_replicas_killed(server: Server, clock: Clock, make_lab: Callable[[str],
         victim = leader if lab.random.random() < 0.6 else lab.random.choice(services)
         began = moment()
         lab.kill(victim, "kill -9 of the one that schedules" if victim is leader else "kill -9")
-        seconds = _taken_over(lab, services, leader)
+        seconds = _taken_over(lab, services, victim)
         if victim is leader:
             slowest = max(slowest, seconds)
         lab.troubles.append((began, moment()))

@@ -1,11 +1,11 @@
 """The triggers themselves: values that answer when a task fires next."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from hashlib import blake2b
 from typing import Protocol
 
-from taskservice.domain.trigger.pattern import Pattern
+from taskservice.domain.trigger.pattern import DAY, Pattern
 from taskservice.domain.trigger.wall import change_between, offset, to_instant, to_wall
 
 TICK = timedelta(microseconds=1)
@@ -78,6 +78,31 @@ class CronTrigger:
         after = max(after, self.start - TICK).astimezone(UTC)
         fire = self._any_hour(after + TICK) if self.pattern.every_hour else self._fixed_hour(after)
         return None if fire is None or fire > self.end else fire
+
+    def count(self, first: datetime, before: datetime) -> tuple[int, datetime | None]:
+        """Count the fires of whole days, from `first` (a fire) until the day that `before` is in.
+
+        How many they are, and the first fire after them. It takes as long as there are days, not
+        fires: a day on which the clock does not change has those of the pattern.
+        """
+        counted = 0
+        fire: datetime | None = first.astimezone(UTC)
+        while fire is not None:
+            today = to_wall(fire, self.zone).date()
+            begin, end = (
+                to_instant(datetime.combine(day, time()), self.zone) for day in (today, today + DAY)
+            )
+            if end > before:
+                break
+            usual = end - begin == DAY and begin >= self.start and end <= self.end
+            if usual and self.next_fire(begin - TICK) == fire:
+                counted += self.pattern.times
+                fire = self.next_fire(end - TICK)
+            else:
+                while fire is not None and fire < end:
+                    counted += 1
+                    fire = self.next_fire(fire)
+        return counted, fire
 
     def _fixed_hour(self, after: datetime) -> datetime | None:
         fire = self._instant(to_wall(after, self.zone) + TICK)

@@ -142,6 +142,11 @@ class Pattern:
     seconds: int
     every_hour: bool  # the hour was written `*` or `*/n`: a fire belongs to no fixed hour
 
+    @property
+    def times(self) -> int:
+        """How many times a matching day has."""
+        return self.hours.bit_count() * self.minutes.bit_count() * self.seconds.bit_count()
+
     def fires(self) -> bool:
         """False if the calendar has no such day."""
         return self._first_day(EPOCH) is not None
