@@ -190,13 +190,17 @@ async def forget(connection: AsyncConnection, ids: Sequence[str]) -> None:
         await connection.execute(delete(task_declaration).where(_D.task_id.in_(piece)))
 
 
-async def declared(connection: AsyncConnection) -> dict[str, Stored]:
-    """By id, what planning needs of every task that a file or the API declared."""
+async def declared(
+    connection: AsyncConnection, ids: Sequence[str] | None = None
+) -> dict[str, Stored]:
+    """By id, what planning needs of the tasks, or of these, that a file or the API declared."""
     query = (
         select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _T.retired_at, _O.field)
         .outerjoin(task_manage, _T.id == _D.task_id)
         .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
     )
+    if ids is not None:
+        query = query.where(_D.task_id.in_(ids))
     return {
         row.task_id: Stored(
             source=row.source, digest=row.digest, path=row.path, line=row.line,

@@ -8,16 +8,27 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Declared, Stored
-from taskservice.sync.listing import VANISHED, list_files
-from taskservice.sync.reader import AuthoredTask, FileContent, read_file
-from taskservice.sync.yaml_walk import MAX_BYTES
+from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
+from taskservice.sync.reader import AuthoredTask, read_file
+from taskservice.sync.taken import (
+    Glance,
+    Signature,
+    Taken,
+    at_revision,
+    candidate_of,
+    owners_of,
+    read_bytes,
+    refused,
+    signature_of,
+    uncontested,
+    unfit,
+)
 
 SETTLED_SECONDS = 0.05
 """How long a file must have been left alone before it is taken."""
@@ -27,8 +38,6 @@ UNFINISHED_SECONDS = 0.5
 
 Check = Callable[[str, Mapping[str, object]], list[Fault]]
 """What is wrong with a task of this id and these fields."""
-
-Signature = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +52,6 @@ class Scan:
     unsettled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Taken:
-    """What a file was found to say; `candidates` are its tasks, in their order.
-
-    `ids` are all that it declares, the unsound ones too.
-    """
-
-    content: FileContent
-    ids: tuple[str, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
-    revision: str | None = None
-    signature: Signature = ()
-    hash: bytes = b""
-
-
 class Folder:
     """Scans a folder again and again; remembers what its files said, so as to read few of them.
 
@@ -68,9 +62,13 @@ class Folder:
     def __init__(self, root: Path, check: Check) -> None:
         self._root = root
         self._check = check
-        self._taken: dict[str, _Taken] = {}
+        self._taken: dict[str, Taken] = {}
         self._waiting: dict[str, tuple[Signature, float]] = {}
         self._sound: dict[str, str] = {}
+        # Of the last scan: whose ids are, which files are at fault, and whether there are links.
+        self._owners: dict[str, str] = {}
+        self._at_fault: frozenset[str | None] = frozenset()
+        self._linked = True
 
     def scan(
         self,
@@ -89,34 +87,131 @@ class Folder:
         # A root that is a link may be swapped meanwhile: list and read the same tree.
         root = os.path.realpath(self._root)
         listing = list_files(root)
-        taken: dict[str, _Taken] = {}
+        taken: dict[str, Taken] = {}
         unsettled: set[str] = set()
         for path, found in sorted(listing.files.items()):
             now = self._take(path, found, f"{root}/{path}", clock(), by_content)
             if now is None:
                 unsettled.add(path)
                 # A new file that isn't finished is no fault, but it may declare anything.
-                now = self._taken.get(path) or _refused(path, None)
-            taken[path] = _at(now, revision)
+                now = self._taken.get(path) or refused(path, None)
+            taken[path] = at_revision(now, revision)
         readable = not listing.faults
+        self._linked = listing.linked or not readable
         self._waiting = {path: self._waiting[path] for path in unsettled}
         self._taken = taken if readable else self._taken | taken
         declared = self._declared(taken, stored)
         faults = sorted((*listing.faults, *declared.faults), key=_place)
+        self._at_fault = frozenset(fault.path for fault in faults)
         return Scan(
             declared=replace(declared, faults=tuple(faults), readable=readable),
             unsettled=bool(unsettled) or listing.vanished,
         )
 
+    def glance(
+        self,
+        names: Iterable[str],
+        *,
+        revision: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Glance | None:
+        """What changed of the files at `names`, paths from the folder; None: it takes a scan.
+
+        It does unless each of them is a file that declared its own tasks soundly at the last scan,
+        and declares these, and maybe more, soundly now.
+        """
+        root = os.path.realpath(self._root)
+        files: dict[str, Taken] = {}
+        unsettled: dict[str, float] = {}
+        for name in names:
+            known = self._taken.get(name)
+            if known is None:
+                if self._may_matter(root, name):
+                    return None
+                continue
+            try:
+                found = os.lstat(f"{root}/{name}")
+            except OSError:
+                return None
+            if (
+                name in self._at_fault
+                or self._linked
+                or not stat.S_ISREG(found.st_mode)
+                or found.st_nlink > 1
+            ):
+                return None
+            now = clock()
+            taken = self._take(name, found, f"{root}/{name}", now, False)
+            if taken is None:
+                since = min(found.st_mtime, self._waiting[name][1])
+                unsettled[name] = max(SETTLED_SECONDS - (now - since), 0.0)
+            elif taken is known:
+                pass
+            elif not self._is_plain(known, name) or not self._is_plain(taken, name):
+                return None
+            elif not set(known.ids) <= set(taken.ids):
+                return None
+            else:
+                files[name] = at_revision(taken, revision)
+        if len({task_id for one in files.values() for task_id in one.ids}) != sum(
+            len(one.ids) for one in files.values()
+        ):
+            return None
+        return Glance(
+            files=files,
+            unsettled=frozenset(unsettled),
+            again=min(unsettled.values(), default=0.0),
+        )
+
+    def take(self, glance: Glance, stored: Mapping[str, Stored]) -> bool:
+        """Remember what a glance saw; False, and nothing is, if a fault was found: scan.
+
+        `stored` is what the tables know of its tasks. Blocks.
+        """
+        for taken in glance.files.values():
+            for task, one in zip(taken.content.tasks, taken.candidates, strict=True):
+                if self._faults(task, one.digest, stored.get(task.task_id)):
+                    return False
+        for path, taken in glance.files.items():
+            self._taken[path] = taken
+            self._waiting.pop(path, None)
+            self._owners.update(dict.fromkeys(taken.ids, path))
+        return True
+
+    def _may_matter(self, root: str, name: str) -> bool:
+        """Whether a change of what no task file is called may change what is declared."""
+        if self._linked:
+            return True
+        if any(passed_over(part) for part in name.split("/")):
+            return False
+        if is_task_file(name) or any(path.startswith(f"{name}/") for path in self._taken):
+            return True
+        try:
+            return not stat.S_ISREG(os.lstat(f"{root}/{name}").st_mode)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    def _is_plain(self, taken: Taken, path: str) -> bool:
+        """Whether a file is wholly sound, and no other one has to do with its tasks."""
+        content = taken.content
+        return (
+            content.readable
+            and not content.faults
+            and not content.faulty
+            and all(self._owners.get(task_id, path) == path for task_id in taken.ids)
+        )
+
     def _take(
         self, path: str, found: os.stat_result | str, file: str, now: float, by_content: bool
-    ) -> _Taken | None:
+    ) -> Taken | None:
         """What the file says now; None: it is still changing."""
         if isinstance(found, str):
-            return _refused(path, found)
-        if wrong := _unfit(found):
-            return _refused(path, wrong)
-        signature, known = _signature(found), self._taken.get(path)
+            return refused(path, found)
+        if wrong := unfit(found):
+            return refused(path, wrong)
+        signature, known = signature_of(found), self._taken.get(path)
         unchanged = known is not None and known.signature == signature
         if unchanged and not by_content:
             return known
@@ -128,11 +223,11 @@ class Folder:
         if age < SETTLED_SECONDS and not unchanged:
             return None
         try:
-            data = _read(file, signature)
+            data = read_bytes(file, signature)
         except VANISHED:
             return None
         except OSError as error:
-            return _refused(path, f"can't be read: {error.strerror}")
+            return refused(path, f"can't be read: {error.strerror}")
         if data is None:
             return None
         if age < UNFINISHED_SECONDS and not unchanged and not data.endswith(b"\n"):
@@ -141,8 +236,8 @@ class Folder:
         if known and known.hash == content_hash:
             return replace(known, signature=signature)
         content = read_file(path, data)
-        candidates = tuple(_candidate(task, path) for task in content.tasks)
-        return _Taken(
+        candidates = tuple(candidate_of(task, path) for task in content.tasks)
+        return Taken(
             content=content,
             ids=(*(task.task_id for task in content.tasks), *content.faulty),
             candidates=candidates,
@@ -150,9 +245,10 @@ class Folder:
             hash=content_hash,
         )
 
-    def _declared(self, taken: Mapping[str, _Taken], stored: Mapping[str, Stored]) -> Declared:
+    def _declared(self, taken: Mapping[str, Taken], stored: Mapping[str, Stored]) -> Declared:
         unreadable = {path for path, one in taken.items() if not one.content.readable}
-        owners = _owners(taken, stored, unreadable)
+        owners = owners_of(taken, stored, unreadable)
+        self._owners = uncontested(owners, taken)
         tasks: dict[str, Candidate] = {}
         faults: list[Fault] = []
         faulty = {PurePosixPath(path).stem for path in unreadable}
@@ -195,41 +291,6 @@ class Folder:
         return found
 
 
-def _candidate(task: AuthoredTask, path: str) -> Candidate:
-    declaration = Declaration(source="file", fields=task.fields, path=path, line=task.line)
-    return Candidate(declaration=declaration, digest=digest(task.fields))
-
-
-def _at(taken: _Taken, revision: str | None) -> _Taken:
-    """The same, declared at this commit."""
-    if taken.revision == revision:
-        return taken
-    candidates = tuple(
-        replace(one, declaration=replace(one.declaration, revision=revision))
-        for one in taken.candidates
-    )
-    return replace(taken, candidates=candidates, revision=revision)
-
-
-def _owners(
-    taken: Mapping[str, _Taken], stored: Mapping[str, Stored], unreadable: set[str]
-) -> dict[str, str]:
-    """The file that each id belongs to: the one that had it, else the first that declares it.
-
-    A file that had it and can't be understood now may still declare it.
-    """
-    owners = {
-        task_id: row.path for task_id, row in stored.items() if row.path and row.path in unreadable
-    }
-    for path, one in taken.items():
-        for task_id in one.ids:
-            if owners.setdefault(task_id, path) != path:
-                row = stored.get(task_id)
-                if row is not None and row.path == path:
-                    owners[task_id] = path
-    return owners
-
-
 def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:
     for fault in faults:
         line, column = task.place(fault.field)
@@ -238,34 +299,3 @@ def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Faul
 
 def _place(fault: Fault) -> tuple[str, int, int]:
     return fault.path or "", fault.line or 0, fault.column or 0
-
-
-def _refused(path: str, reason: str | None) -> _Taken:
-    """A file of which nothing can be said, with the reason if that is a fault."""
-    faults = () if reason is None else (Fault(reason=reason, path=path),)
-    return _Taken(content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset()))
-
-
-def _unfit(found: os.stat_result) -> str | None:
-    """Why such a file is not even opened; None: it may be."""
-    if stat.S_ISDIR(found.st_mode):
-        return "is a folder, where a task file was expected"
-    if not stat.S_ISREG(found.st_mode):
-        return "is no regular file (a pipe, a socket or a device), and is not read"
-    if found.st_size > MAX_BYTES:
-        return f"the file has {found.st_size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"
-    return None
-
-
-def _signature(found: os.stat_result) -> Signature:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _read(file: str, signature: Signature) -> bytes | None:
-    """The file's bytes; None if it isn't, or doesn't stay, what its signature says."""
-    # Not blocking: it may have become a pipe since.
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        if _signature(os.fstat(opened.fileno())) != signature:
-            return None
-        data = opened.read(MAX_BYTES + 1)
-        return data if _signature(os.fstat(opened.fileno())) == signature else None

@@ -19,17 +19,24 @@ class Listing:
     """The task files below a folder, each with its status or the reason why it has none.
 
     `files` are by their path from the folder. `faults` are of folders that couldn't be listed;
-    `vanished` says that something went away meanwhile.
+    `vanished` says that something went away meanwhile, `linked` that a file or folder may be
+    changed by another name: there are links.
     """
 
     files: dict[str, os.stat_result | str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     vanished: bool = False
+    linked: bool = False
 
 
 def passed_over(name: str) -> bool:
     """Whether a file or folder of this name is none of ours: hidden, or an editor's leftover."""
     return _PASSED_OVER.fullmatch(name) is not None
+
+
+def is_task_file(name: str) -> bool:
+    """Whether a file of this name, or path, would be a task file by its ending."""
+    return name.endswith(_SUFFIXES)
 
 
 def list_files(root: str) -> Listing:
@@ -47,9 +54,10 @@ def list_files(root: str) -> Listing:
             seen.add((identity.st_dev, identity.st_ino))
             with os.scandir(f"{root}/{folder}") as entries:
                 for entry in entries:
-                    if entry.name.endswith(_SUFFIXES):
+                    if is_task_file(entry.name):
                         _add(listing, folder, entry)
                     elif not passed_over(entry.name) and _is_folder(entry):
+                        listing.linked |= entry.is_symlink()
                         below = links if entry.is_symlink() else folders
                         below.append(f"{folder}{entry.name}/")
         except OSError as error:
@@ -70,7 +78,8 @@ def _add(listing: Listing, folder: str, entry: os.DirEntry[str]) -> None:
         listing.files[shown] = "the file's name, or its folder's, is not UTF-8"
         return
     try:
-        listing.files[path] = entry.stat()
+        found = listing.files[path] = entry.stat()
+        listing.linked |= found.st_nlink > 1 or entry.is_symlink()
     except FileNotFoundError:
         if entry.is_symlink():
             listing.files[path] = "is a link that points at nothing"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,17 @@ from typing import Any
 import structlog
 
 from taskservice.domain import overlay, state
-from taskservice.domain.errors import Fault, Invalid, Unavailable
-from taskservice.domain.overlay import Override
-from taskservice.domain.plan import Candidate, Held, Plan, make_plan, next_settlement
-from taskservice.domain.state import FireDue, Resolution
+from taskservice.domain.errors import Fault, Unavailable
+from taskservice.domain.plan import Candidate, Declared, Held, Plan, make_plan, next_settlement
+from taskservice.domain.state import FireDue
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply, claim_and_write
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder import Check, Folder
 from taskservice.sync.git import head_revision
-from taskservice.sync.watch import watch
+from taskservice.sync.resolving import resolve_all
+from taskservice.sync.taken import Glance
+from taskservice.sync.watch import Hint, watch
 
 RESCAN = timedelta(seconds=30)
 """How often files are compared by content: events and times of change can be lost or wrong."""
@@ -68,6 +68,11 @@ class Syncer:
         self._unsettled = _SOON
         self._noted: str | None = None
         self._held: Held | None = None
+        self._faults: tuple[Fault, ...] = ()
+        # What was hinted at since; whether it may be anything; whether a sync left work behind.
+        self._hinted: set[str] = set()
+        self._doubt = False
+        self._owing = True
 
     async def start(self) -> None:
         """Recall what stood in the last report, whoever made it, and sync for the first time."""
@@ -93,7 +98,10 @@ class Syncer:
                     return
                 self._poke.clear()
                 try:
-                    await self.sync(by_content=datetime.now(UTC) - self._scanned >= RESCAN)
+                    if datetime.now(UTC) - self._scanned >= RESCAN:
+                        await self.sync(by_content=True)
+                    else:
+                        await self.sync_hinted()
                 except Unavailable as outage:
                     log.warning("sync_waits", reason=str(outage))
                     self._wake_at = datetime.now(UTC) + timedelta(seconds=1)
@@ -123,6 +131,8 @@ class Syncer:
         With `prune`, what is missing now may be retired in any number.
         """
         async with self._turn:
+            self._owing, self._doubt = True, False
+            self._hinted.clear()
             async with self._database.read() as connection:
                 stored = await store.declared(connection)
             revision = await asyncio.to_thread(head_revision, self._root)
@@ -142,9 +152,7 @@ class Syncer:
             )
             faults: tuple[Fault, ...] = ()
             if not plan.empty:
-                changed, faults = await self._apply(plan, scan.declared.tasks)
-                if changed:
-                    await self._changed(changed)
+                faults = await self._carry_out(plan, scan.declared.tasks)
             if revision != self._noted and not scan.unsettled:
                 # The same declarations at another commit: they stand there as well.
                 sound = list(scan.declared.tasks)
@@ -162,8 +170,58 @@ class Syncer:
             self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
             if scan.unsettled:
                 self._wake_at = now + timedelta(seconds=self._unsettled)
-            await self._report((*scan.declared.faults, *faults), revision, now)
+            self._faults = (*scan.declared.faults, *faults)
+            await self._report(revision, now)
+            self._owing = bool(scan.unsettled or faults or plan.missing)
             return not scan.unsettled
+
+    async def sync_hinted(self, hint: Hint = frozenset()) -> None:
+        """Sync what was hinted at, by this too; all, where that does not do or there is nothing."""
+        self._note(hint)
+        if not await self._sync_files():
+            await self.sync()
+
+    async def _sync_files(self) -> bool:
+        """Sync the files that hints named; False: it takes a whole sync."""
+        async with self._turn:
+            if self._owing or self._doubt or not self._hinted:
+                return False
+            self._owing = True
+            names = sorted(self._hinted)
+            self._hinted.clear()
+            revision, glance = await asyncio.to_thread(self._look, names)
+            if glance is None or revision != self._noted:
+                return False
+            now, tasks = datetime.now(UTC), glance.tasks
+            if tasks:
+                async with self._database.read() as connection:
+                    stored = await store.declared(connection, list(tasks))
+                if not await asyncio.to_thread(self._folder.take, glance, stored):
+                    return False
+                plan = make_plan(Declared(tasks=tasks), stored, missing={}, now=now)
+                if not plan.empty and await self._carry_out(plan, tasks):
+                    return False
+                await self._report(revision, now)
+            self._wake_at = None
+            self._unsettled = min(2 * self._unsettled, 1.0) if glance.unsettled else _SOON
+            if glance.unsettled:
+                self._hinted |= glance.unsettled
+                self._wake_at = now + timedelta(seconds=glance.again or self._unsettled)
+            self._owing = False
+            return True
+
+    def _look(self, names: Sequence[str]) -> tuple[str | None, Glance | None]:
+        revision = head_revision(self._root)
+        return revision, self._folder.glance(names, revision=revision)
+
+    async def _carry_out(
+        self, plan: Plan, candidates: Mapping[str, Candidate]
+    ) -> tuple[Fault, ...]:
+        """Apply a plan and have the engine follow; what was refused."""
+        changed, faults = await self._apply(plan, candidates)
+        if changed:
+            await self._changed(changed)
+        return faults
 
     async def _wait(self) -> None:
         until = self._scanned + RESCAN
@@ -177,8 +235,15 @@ class Syncer:
             pass
 
     async def _watch(self) -> None:
-        async for _ in watch(self._root, self._stop):
+        async for hint in watch(self._root, self._stop):
+            self._note(hint)
             self._poke.set()
+
+    def _note(self, hint: Hint) -> None:
+        if hint is None:
+            self._doubt = True
+        else:
+            self._hinted |= hint
 
     async def _apply(
         self, plan: Plan, candidates: Mapping[str, Candidate]
@@ -190,8 +255,9 @@ class Syncer:
             existing = await store.load(connection, [*plan.write, *plan.retire], lock=True)
             now = datetime.now(UTC)
             resolutions = await asyncio.to_thread(
-                self._resolve, plan.write, candidates, existing, now, faults
-            )
+                resolve_all, plan.write, candidates, existing, faults,
+                check=self._check, zone=self._zone, now=now,
+            )  # fmt: skip
             changed = await apply(connection, resolutions, now=now)
             gone = [existing[task_id].state for task_id in plan.retire if task_id in existing]
             retired = [state.retire(one, now) for one in gone if one]
@@ -205,58 +271,11 @@ class Syncer:
         log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=len(changed))
         return changed, tuple(faults)
 
-    def _resolve(
-        self,
-        task_ids: tuple[str, ...],
-        candidates: Mapping[str, Candidate],
-        existing: Mapping[str, StoredTask],
-        now: datetime,
-        faults: list[Fault],
-    ) -> list[Resolution]:
-        resolutions = []
-        due: list[str] = []
-        for task_id in task_ids:
-            declaration = candidates[task_id].declaration
-            before = existing.get(task_id)
-            overrides: tuple[Override, ...] = ()
-            if before and before.declaration.source == "api":
-                overrides = overlay.adopt(
-                    declaration, before.declaration.fields, before.overrides,
-                    by=before.declared_by or "api", at=before.declared_at,
-                )  # fmt: skip
-            elif before:
-                overrides = overlay.standing(declaration, before.overrides, now)
-            try:
-                if overrides:
-                    found = self._check(task_id, overlay.merge(declaration, overrides))
-                    if found:
-                        raise Invalid(found)
-                resolutions.append(
-                    state.resolution(
-                        task_id, declaration, overrides, before.state if before else None,
-                        now=now, zone=self._zone,
-                    )
-                )  # fmt: skip
-            except FireDue:
-                due.append(task_id)
-            except Invalid as invalid:
-                names = ", ".join(override.field for override in overrides)
-                faults += [
-                    replace(
-                        fault, task_id=task_id, path=declaration.path, line=declaration.line,
-                        column=1, reason=f"{fault.reason} (with the override of {names})",
-                    )
-                    for fault in invalid.faults
-                ]  # fmt: skip
-        if due:
-            raise FireDue(due)
-        return resolutions
-
-    async def _report(self, faults: tuple[Fault, ...], revision: str | None, now: datetime) -> None:
+    async def _report(self, revision: str | None, now: datetime) -> None:
         """Save what this sync came to, for every process to tell."""
         before, self._since = self._since, {}
         errors = []
-        for fault in faults:
+        for fault in self._faults:
             error = asdict(fault)
             key = _key(error)
             if key not in before:

@@ -8,13 +8,13 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import structlog
 import watchfiles
 
-STEP_MS = 50
+STEP_MS = 10
 """A burst is over when nothing came for this long."""
 
 BURST_MS = 250
@@ -23,27 +23,40 @@ BURST_MS = 250
 POLL_SECONDS = 1.0
 """How often the folder itself is looked at: it may have been replaced by another."""
 
+MOST_PATHS = 100
+"""More are no longer told one by one; of very many, some may have been lost."""
+
 RETRY_SECONDS = 30.0
 """How long after watching failed it is tried again, if the folder stays the same."""
 
 log = structlog.get_logger()
 
 
-async def watch(root: Path, stop: asyncio.Event) -> AsyncIterator[None]:
+Hint = frozenset[str] | None
+"""The paths, from the folder, of what may have changed; None: it may be anything."""
+
+
+async def watch(root: Path, stop: asyncio.Event) -> AsyncIterator[Hint]:
     """Yield whenever something at or below `root` may have changed, until `stop` is set.
 
-    What happens between two steps of the caller is one hint. The folder may be missing, and
-    may be replaced. Raises nothing: when watching fails that is logged, and tried again.
+    What happens between two steps of the caller is one hint; a long list is told as None. The
+    folder may be missing, and may be replaced. Raises nothing: when watching fails that is
+    logged, and tried again.
     """
     loop = asyncio.get_running_loop()
     changed, over, ended = asyncio.Event(), asyncio.Event(), threading.Event()
+    gathered: list[Hint] = []
+
+    def note(hint: Hint) -> None:
+        gathered.append(hint)
+        changed.set()
 
     def follow() -> None:
         try:
             # Events name the folder by its absolute path.
-            _follow(Path(os.path.abspath(root)), ended, lambda: _soon(loop, changed))
+            _follow(Path(os.path.abspath(root)), ended, lambda hint: _soon(loop, note, hint))
         finally:
-            _soon(loop, over)
+            _soon(loop, over.set)
 
     # A thread of its own: setting up the watch walks the whole folder.
     threading.Thread(target=follow, name="taskservice-watch", daemon=True).start()
@@ -52,21 +65,32 @@ async def watch(root: Path, stop: asyncio.Event) -> AsyncIterator[None]:
     try:
         while await changed.wait() and not stop.is_set():
             changed.clear()
-            yield
+            hint = _together(gathered)
+            gathered.clear()
+            yield hint
     finally:
         stopping.cancel()
         ended.set()
         await over.wait()
 
 
-def _soon(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+def _together(hints: Iterable[Hint]) -> Hint:
+    paths: set[str] = set()
+    for hint in hints:
+        if hint is None:
+            return None
+        paths |= hint
+    return frozenset(paths) if len(paths) <= MOST_PATHS else None
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: Hint) -> None:
     try:
-        loop.call_soon_threadsafe(event.set)
+        loop.call_soon_threadsafe(call, *arguments)
     except RuntimeError:
         pass  # the loop is closed: nobody waits any more
 
 
-def _follow(root: Path, ended: threading.Event, tell: Callable[[], None]) -> None:
+def _follow(root: Path, ended: threading.Event, tell: Callable[[Hint], None]) -> None:
     logged = ""
     while not ended.is_set():
         identity = _identity(root)
@@ -80,11 +104,11 @@ def _follow(root: Path, ended: threading.Event, tell: Callable[[], None]) -> Non
                 logged = str(error)
                 log.warning("watch_failed", folder=str(root), error=logged)
             _await_other(root, identity, ended)
-        tell()
+        tell(None)
 
 
 def _events(
-    root: Path, identity: tuple[int, int], ended: threading.Event, tell: Callable[[], None]
+    root: Path, identity: tuple[int, int], ended: threading.Event, tell: Callable[[Hint], None]
 ) -> None:
     """Tell of events until `ended`, or until the folder is another than `identity`."""
     told = False
@@ -101,12 +125,20 @@ def _events(
     ):
         # The first time tells of what changed before the watch stood.
         if changes or not told:
-            tell()
+            tell(_paths(root, changes) if told else None)
         told = True
         # A folder made anew may get the number of the old one, so its end counts too.
         gone = (watchfiles.Change.deleted, str(root)) in changes
         if gone or _identity(root) != identity:
             return
+
+
+def _paths(root: Path, changes: Iterable[tuple[watchfiles.Change, str]]) -> Hint:
+    above = f"{root}/"
+    paths = {path for _, path in changes}
+    if not all(path.startswith(above) for path in paths):
+        return None  # the folder itself
+    return frozenset(path.removeprefix(above) for path in paths)
 
 
 def _await_other(root: Path, identity: tuple[int, int] | None, ended: threading.Event) -> None:

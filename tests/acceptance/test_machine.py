@@ -122,32 +122,38 @@ class Machine(RuleBasedStateMachine):
         self.loop.close()
         shutil.rmtree(self.home)
 
-    def _save(self, task_id: str, text: str) -> None:
+    def _save(self, task_id: str, text: str, *, hinted: bool = False) -> None:
         path = self.folder / f"{task_id}.yaml"
         path.write_text(text, encoding="utf-8")
         # Long settled, as far as the clock goes; the time of change tells it from the one before.
         os.utime(path, (time.time() - 60, time.time() - 60))
-        self.run(self.service.sync_now(prune=False, by="me"))
+        self._sync(task_id, hinted=hinted)
 
-    @rule(task_id=ids, fields=declared_fields)
-    def edit_file(self, task_id: str, fields: dict[str, Any]) -> None:
+    def _sync(self, task_id: str, *, hinted: bool) -> None:
+        if hinted:
+            self.run(self.service._syncer.sync_hinted(frozenset({f"{task_id}.yaml"})))
+        else:
+            self.run(self.service.sync_now(prune=False, by="me"))
+
+    @rule(task_id=ids, fields=declared_fields, hinted=st.booleans())
+    def edit_file(self, task_id: str, fields: dict[str, Any], hinted: bool) -> None:
         whole = {
             "name": "n", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1},
             "func_path": "taskservice.examples.notification_task", **fields,
         }  # fmt: skip
         self.models[task_id].declare(fields)
-        self._save(task_id, yaml.safe_dump(whole))
+        self._save(task_id, yaml.safe_dump(whole), hinted=hinted)
 
-    @rule(task_id=ids)
-    def break_file(self, task_id: str) -> None:
+    @rule(task_id=ids, hinted=st.booleans())
+    def break_file(self, task_id: str, hinted: bool) -> None:
         if self.models[task_id].live:
-            self._save(task_id, "name: [half\n")
+            self._save(task_id, "name: [half\n", hinted=hinted)
 
-    @rule(task_id=ids)
-    def remove_file(self, task_id: str) -> None:
+    @rule(task_id=ids, hinted=st.booleans())
+    def remove_file(self, task_id: str, hinted: bool) -> None:
         (self.folder / f"{task_id}.yaml").unlink(missing_ok=True)
         self.models[task_id].disappear()
-        self.run(self.service.sync_now(prune=False, by="me"))
+        self._sync(task_id, hinted=hinted)
 
     @rule(task_id=ids, fields=st.fixed_dictionaries({}, optional=values))
     def put(self, task_id: str, fields: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import digest
 from taskservice.domain.plan import Declared, Stored
 from taskservice.sync import folder as folder_module
+from taskservice.sync import taken as taken_module
 from taskservice.sync.folder import Folder, Scan
 from taskservice.sync.reader import FileContent, read_file
 
@@ -261,7 +262,8 @@ class TestUnchangedFiles:
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A file system with coarse times: the status stays the same over a change.
-        monkeypatch.setattr(folder_module, "_signature", lambda found: (found.st_size,))
+        for module in (folder_module, taken_module):
+            monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
         tasks.write("a.yaml", "name: one\n")
         assert names(tasks.declared()) == {"a": "one"}
         tasks.write("a.yaml", "name: two\n")

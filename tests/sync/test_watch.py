@@ -15,7 +15,7 @@ import watchfiles
 from structlog.testing import capture_logs
 
 from taskservice.sync import watch as watch_module
-from taskservice.sync.watch import watch
+from taskservice.sync.watch import Hint, watch
 from tests.databases import open_files
 
 LIMIT = 15
@@ -25,15 +25,15 @@ QUIET = 0.7  # longer than it takes to notice another folder, and to tell that t
 
 class Hints:
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Hint] = asyncio.Queue()
         self.stop = asyncio.Event()
 
     async def collect(self, root: Path) -> None:
-        async for _ in watch(root, self.stop):
-            self._queue.put_nowait(None)
+        async for hint in watch(root, self.stop):
+            self._queue.put_nowait(hint)
 
-    async def one(self) -> None:
-        await asyncio.wait_for(self._queue.get(), LIMIT)
+    async def one(self) -> Hint:
+        return await asyncio.wait_for(self._queue.get(), LIMIT)
 
     async def none(self, seconds: float) -> bool:
         """Whether no hint comes for so long."""
@@ -248,7 +248,7 @@ async def test_hints_wait_for_a_busy_caller_as_one(
         yield set()
         busy.wait(LIMIT)
         for _number in range(3):
-            yield {(watchfiles.Change.added, "a.yaml")}
+            yield {(watchfiles.Change.added, f"{root}/a.yaml")}
         told.set()
         stop_event.wait(LIMIT)
 
@@ -266,7 +266,42 @@ async def test_hints_wait_for_a_busy_caller_as_one(
     await asyncio.wait_for(waiting, LIMIT)
 
 
+async def test_hints_name_the_files_below_the_folder(root: Path) -> None:
+    async with watching(root) as hints:
+        assert await hints.one() is None  # it may be anything before the watch stood
+        await hints.quiet()
+        (root / "sub/b.yaml").write_text("name: B\n")
+        named = await hints.one()
+        assert named is not None
+        assert named <= {"sub", "sub/b.yaml"}
+        assert "sub/b.yaml" in named
+
+
+@pytest.mark.parametrize(
+    ("paths", "hint"),
+    [
+        (["a.yaml", "sub/b.yaml"], {"a.yaml", "sub/b.yaml"}),
+        (["a.yaml", ""], None),
+        (["a.yaml", "../tasks.d"], None),
+        ([f"{number}.yaml" for number in range(1000)], None),
+    ],
+)
+async def test_what_is_not_a_few_files_below_it_is_no_names(
+    root: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str], hint: set[str] | None
+) -> None:
+    def some(*_: object, stop_event: threading.Event, **__: object) -> Iterator[set[Any]]:
+        yield set()
+        stop_event.wait(0.5)
+        yield {(watchfiles.Change.modified, os.path.normpath(root / path)) for path in paths}
+        stop_event.wait(LIMIT)
+
+    monkeypatch.setattr(watchfiles, "watch", some)
+    async with watching(root) as hints:
+        await hints.one()
+        assert await hints.one() == hint
+
+
 def test_a_closed_loop_is_not_told_any_more() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    watch_module._soon(loop, asyncio.Event())
+    watch_module._soon(loop, asyncio.Event().set)

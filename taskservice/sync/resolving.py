@@ -1,0 +1,67 @@
+"""What becomes of the tasks whose declarations a sync writes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, tzinfo
+
+from taskservice.domain import overlay, state
+from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.overlay import Override
+from taskservice.domain.plan import Candidate
+from taskservice.domain.state import FireDue, Resolution
+from taskservice.storage.tasks import StoredTask
+from taskservice.sync.folder import Check
+
+
+def resolve_all(
+    task_ids: Iterable[str],
+    candidates: Mapping[str, Candidate],
+    existing: Mapping[str, StoredTask],
+    faults: list[Fault],
+    *,
+    check: Check,
+    zone: tzinfo,
+    now: datetime,
+) -> list[Resolution]:
+    """The resolutions of these tasks, as files declare them now; into `faults` why some have none.
+
+    Blocks. Raises `FireDue` with all whose fires must be claimed first.
+    """
+    resolutions = []
+    due: list[str] = []
+    for task_id in task_ids:
+        declaration = candidates[task_id].declaration
+        before = existing.get(task_id)
+        overrides: tuple[Override, ...] = ()
+        if before and before.declaration.source == "api":
+            overrides = overlay.adopt(
+                declaration, before.declaration.fields, before.overrides,
+                by=before.declared_by or "api", at=before.declared_at,
+            )  # fmt: skip
+        elif before:
+            overrides = overlay.standing(declaration, before.overrides, now)
+        try:
+            if overrides:
+                found = check(task_id, overlay.merge(declaration, overrides))
+                if found:
+                    raise Invalid(found)
+            resolutions.append(
+                state.resolution(
+                    task_id, declaration, overrides, before.state if before else None,
+                    now=now, zone=zone,
+                )
+            )  # fmt: skip
+        except FireDue:
+            due.append(task_id)
+        except Invalid as invalid:
+            names = ", ".join(override.field for override in overrides)
+            faults += [
+                replace(
+                    fault, task_id=task_id, path=declaration.path, line=declaration.line,
+                    column=1, reason=f"{fault.reason} (with the override of {names})",
+                )
+                for fault in invalid.faults
+            ]  # fmt: skip
+    if due:
+        raise FireDue(due)
+    return resolutions

@@ -1,0 +1,128 @@
+"""What single files were found to say, and to which of them each task belongs."""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from taskservice.domain.errors import Fault
+from taskservice.domain.overlay import Declaration, digest
+from taskservice.domain.plan import Candidate, Stored
+from taskservice.sync.reader import AuthoredTask, FileContent
+from taskservice.sync.yaml_walk import MAX_BYTES
+
+Signature = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a file was found to say; `candidates` are its tasks, in their order.
+
+    `ids` are all that it declares, the unsound ones too.
+    """
+
+    content: FileContent
+    ids: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    revision: str | None = None
+    signature: Signature = ()
+    hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What some files declare now that they have changed; the rest of the folder is as it was.
+
+    `unsettled` are those that are still changing, to be looked at again in `again` seconds.
+    """
+
+    files: Mapping[str, Taken]
+    unsettled: frozenset[str] = frozenset()
+    again: float = 0.0
+
+    @property
+    def tasks(self) -> dict[str, Candidate]:
+        """Their tasks, by id."""
+        return {
+            task.task_id: one
+            for taken in self.files.values()
+            for task, one in zip(taken.content.tasks, taken.candidates, strict=True)
+        }
+
+
+def candidate_of(task: AuthoredTask, path: str) -> Candidate:
+    """A task of a file as planning needs it."""
+    declaration = Declaration(source="file", fields=task.fields, path=path, line=task.line)
+    return Candidate(declaration=declaration, digest=digest(task.fields))
+
+
+def at_revision(taken: Taken, revision: str | None) -> Taken:
+    """The same, declared at this commit."""
+    if taken.revision == revision:
+        return taken
+    candidates = tuple(
+        replace(one, declaration=replace(one.declaration, revision=revision))
+        for one in taken.candidates
+    )
+    return replace(taken, candidates=candidates, revision=revision)
+
+
+def owners_of(
+    taken: Mapping[str, Taken], stored: Mapping[str, Stored], unreadable: set[str]
+) -> dict[str, str]:
+    """The file that each id belongs to: the one that had it, else the first that declares it.
+
+    A file that had it and can't be understood now may still declare it.
+    """
+    owners = {
+        task_id: row.path for task_id, row in stored.items() if row.path and row.path in unreadable
+    }
+    for path, one in taken.items():
+        for task_id in one.ids:
+            if owners.setdefault(task_id, path) != path:
+                row = stored.get(task_id)
+                if row is not None and row.path == path:
+                    owners[task_id] = path
+    return owners
+
+
+def refused(path: str, reason: str | None) -> Taken:
+    """A file of which nothing can be said, with the reason if that is a fault."""
+    faults = () if reason is None else (Fault(reason=reason, path=path),)
+    return Taken(content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset()))
+
+
+def uncontested(owners: Mapping[str, str], taken: Mapping[str, Taken]) -> dict[str, str]:
+    """The file of each id; none, "", of one that other files declare as well."""
+    found = dict(owners)
+    for path, one in taken.items():
+        for task_id in one.ids:
+            if owners[task_id] != path:
+                found[task_id] = ""
+    return found
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """Why such a file is not even opened; None: it may be."""
+    if stat.S_ISDIR(found.st_mode):
+        return "is a folder, where a task file was expected"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file (a pipe, a socket or a device), and is not read"
+    if found.st_size > MAX_BYTES:
+        return f"the file has {found.st_size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"
+    return None
+
+
+def signature_of(found: os.stat_result) -> Signature:
+    """What is another one once a file has changed, as far as its status tells."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def read_bytes(file: str, signature: Signature) -> bytes | None:
+    """The file's bytes; None if it isn't, or doesn't stay, what its signature says."""
+    # Not blocking: it may have become a pipe since.
+    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        if signature_of(os.fstat(opened.fileno())) != signature:
+            return None
+        data = opened.read(MAX_BYTES + 1)
+        return data if signature_of(os.fstat(opened.fileno())) == signature else None

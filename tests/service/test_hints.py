@@ -1,0 +1,162 @@
+"""What a hint tells the service of is synced, whether or not it takes a look at everything."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskservice.domain.errors import NotFound
+from taskservice.service import Service
+from taskservice.sync import folder as folder_module
+from taskservice.sync import syncer as syncer_module
+from taskservice.sync.listing import Listing, list_files
+from taskservice.sync.watch import Hint
+
+TASK = (
+    "task_type: t\ntrigger_type: interval\ntrigger_args: {hours: 1}\n"
+    "func_path: taskservice.examples.notification_task\n"
+    "func_args: {user_id: u, message: m, channel: c}\n"
+)
+DATA = "data_id: d, process_type: p"
+
+
+@pytest.fixture(autouse=True)
+def listings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A folder that nobody watches; what is listed is noted."""
+    listed: list[str] = []
+
+    def noted(root: str) -> Listing:
+        listed.append(root)
+        return list_files(root)
+
+    async def nothing(_root: Path, stop: Any) -> Any:
+        await stop.wait()
+        if not stop.is_set():
+            yield None
+
+    monkeypatch.setattr(folder_module, "list_files", noted)
+    monkeypatch.setattr(syncer_module, "watch", nothing)
+    yield listed
+
+
+def save(folder: Path, task_id: str, name: str, more: str = TASK) -> None:
+    path = folder / f"{task_id}.yaml"
+    path.write_text(f"name: {name}\n{more}")
+    os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+async def hint(service: Service, hint: Hint) -> None:
+    await service._syncer.sync_hinted(hint)
+
+
+async def name_of(service: Service, task_id: str) -> str:
+    return (await service.get(task_id)).state.task.name
+
+
+@pytest.fixture
+async def running(folder: Path, service: Service, listings: list[str]) -> Service:
+    for task_id in ("a", "b"):
+        save(folder, task_id, "one")
+    await service.sync_now(prune=False, by="me")
+    listings.clear()
+    return service
+
+
+async def test_a_save_is_synced_without_a_look_at_the_rest(
+    running: Service, folder: Path, listings: list[str]
+) -> None:
+    save(folder, "a", "two")
+    save(folder, "b", "two")
+    await hint(running, frozenset({"a.yaml"}))
+    assert listings == []
+    assert await name_of(running, "a") == "two"
+    assert await name_of(running, "b") == "one"  # nobody said so
+    assert (await running.sync_report())["errors"] == []
+
+
+async def test_a_fault_is_reported_and_mended(
+    running: Service, folder: Path, listings: list[str]
+) -> None:
+    save(folder, "a", "two", TASK.replace("channel", "chanel"))
+    save(folder, "b", "two")
+    await hint(running, frozenset({"a.yaml"}))
+    assert [one["task_id"] for one in (await running.sync_report())["errors"]] == ["a", "a"]
+    assert await name_of(running, "b") == "two"
+    save(folder, "b", "three")
+    listings.clear()
+    await hint(running, frozenset({"b.yaml"}))
+    assert listings == []
+    assert len((await running.sync_report())["errors"]) == 2  # those of the other file
+    save(folder, "a", "three")
+    await hint(running, frozenset({"a.yaml"}))
+    assert (await running.sync_report())["errors"] == []
+    assert await name_of(running, "a") == "three"
+
+
+async def test_with_doubt_everything_is_looked_at(running: Service, folder: Path) -> None:
+    save(folder, "b", "two")
+    await hint(running, None)
+    assert await name_of(running, "b") == "two"
+
+
+async def test_while_something_is_missing_everything_is_looked_at(
+    running: Service, folder: Path, listings: list[str]
+) -> None:
+    (folder / "b.yaml").unlink()
+    await hint(running, frozenset({"b.yaml"}))
+    save(folder, "a", "two")
+    await hint(running, frozenset({"a.yaml"}))
+    assert len(listings) == 2
+    assert await name_of(running, "a") == "two"
+
+
+async def test_what_the_api_did_meanwhile_counts(running: Service, folder: Path) -> None:
+    await running.change("a", {"description": "mine"}, by="me")
+    await running.delete("b", by="me")
+    for task_id in ("a", "b"):
+        save(folder, task_id, "two")
+    await hint(running, frozenset({"a.yaml", "b.yaml"}))
+    state = (await running.get("a")).state
+    assert (state.task.name, state.task.description) == ("two", "mine")
+    assert state.overridden == ("description",)
+    with pytest.raises(NotFound):
+        await running.get("b")
+    await running.restore("b", by="me")
+    assert await name_of(running, "b") == "two"
+
+
+async def test_an_override_that_no_longer_fits_is_told(running: Service, folder: Path) -> None:
+    func_args = {"user_id": "u", "message": "mine", "channel": "c"}
+    await running.change("a", {"func_args": func_args}, by="me")
+    other = TASK.replace("notification_task", "data_processing_task")
+    save(folder, "a", "two", other.replace("user_id: u, message: m, channel: c", DATA))
+    for _ in range(2):
+        await hint(running, frozenset({"a.yaml"}))
+        [error] = (await running.sync_report())["errors"]
+        assert error["field"] == "func_args.message"
+        assert "with the override of func_args.message" in error["reason"]
+    assert await name_of(running, "a") == "one"
+
+
+async def test_a_sync_that_failed_is_made_up_for(
+    running: Service, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(folder, "a", "two")
+    with monkeypatch.context() as patch:
+        patch.setattr(running._syncer, "_apply", None)
+        with pytest.raises(TypeError):
+            await hint(running, frozenset({"a.yaml"}))
+    await hint(running, frozenset({"b.yaml"}))
+    assert await name_of(running, "a") == "two"
+
+
+async def test_a_file_still_being_written_is_taken_later(running: Service, folder: Path) -> None:
+    (folder / "a.yaml").write_text(f"name: two\n{TASK}")
+    await hint(running, frozenset({"a.yaml"}))
+    end = time.monotonic() + 10
+    while await name_of(running, "a") != "two" and time.monotonic() < end:
+        await hint(running, frozenset())
+    assert await name_of(running, "a") == "two"
