@@ -100,6 +100,9 @@ def _announce(listener: socket.socket) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     stop = asyncio.create_task(_asked_to_stop().wait())
+    # What a start makes stays: to look through it for garbage time and again is in vain.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
     service = Service(settings)
     if not await _done_first(asyncio.create_task(service.start()), stop):
         return
