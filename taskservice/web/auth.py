@@ -1,7 +1,7 @@
 """Who may do what: bearer tokens with roles, or, without tokens, this machine's own users."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,14 +22,15 @@ OPERATOR = {"role": "operator"}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], None]:
+def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
     """The guard of the whole app: it denies what no rule allows.
 
     Reading takes a viewer and anything else an admin, unless the handler's `opt` says
     otherwise. The caller's name is left in `scope["user"]`.
     """
 
-    def check(connection: Connection, handler: BaseRouteHandler) -> None:
+    # Litestar would have a thread call what is not a coroutine.
+    async def check(connection: Connection, handler: BaseRouteHandler) -> None:
         if not handler.opt.get("open"):
             by_method = "viewer" if _method(connection) in SAFE_METHODS else "admin"
             needed = handler.opt.get("role", by_method)

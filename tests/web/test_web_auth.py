@@ -1,11 +1,13 @@
 """Tokens with roles; without tokens, only this machine's own users and pages."""
 
+import inspect
 import re
 
 import httpx
 from litestar.routes import HTTPRoute
 
 from taskservice.settings import Settings
+from taskservice.web import auth
 from taskservice.web.app import create_app
 from tests.web.bodies import hourly
 from tests.web.conftest import Serve, client_of
@@ -145,3 +147,8 @@ async def test_apps_of_one_process_keep_their_own_rules() -> None:
         async with client_of(app) as client:
             assert (await client.get("/schema")).status_code == status
             assert (await client.get("/functions")).status_code == status
+
+
+def test_the_guard_needs_no_thread() -> None:
+    """Litestar has threads call guards that are plain functions, on every request."""
+    assert inspect.iscoroutinefunction(auth.guard(Settings()))
