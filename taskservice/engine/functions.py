@@ -1,7 +1,7 @@
 """Which functions tasks may call, how they are found, and whether they take their arguments.
 
 Section 4 of the contract has the form of a `func_path`. Everything here may import a
-user's modules: call it from threads, never from the event loop.
+user's modules: call it from threads; from the event loop only for what is known.
 """
 
 import difflib
@@ -78,6 +78,15 @@ class Functions:
         except Invalid as invalid:
             return list(invalid.faults)
         return [] if found.signature is None else _binding_faults(found.signature, func_args)
+
+    def knows(self, func_path: str) -> bool:
+        """Whether the function was found before, so that no module is imported for it."""
+        try:
+            where = _split(func_path)
+        except Invalid:
+            return False
+        with self._lock:
+            return where in self._found
 
     def resolve(self, func_path: str) -> Callable[..., object]:
         """Return the function; raises Invalid when there is none or it is not allowed."""

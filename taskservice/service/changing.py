@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from taskservice.domain import overlay, state
@@ -16,16 +16,18 @@ from taskservice.domain.errors import (
     Unavailable,
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
-from taskservice.domain.state import Resolution
+from taskservice.domain.state import FireDue, Resolution
 from taskservice.domain.task import parse_task, unknown_fields
 from taskservice.domain.task_id import id_fault
+from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
 from taskservice.service.moments import parse_until
-from taskservice.service.reading import Reading, now_utc
+from taskservice.service.reading import Reading, no_task, now_utc
+from taskservice.service.writing import Decide, Decided, Writer
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.apply import apply, claim_and_write
-from taskservice.storage.database import Connection
+from taskservice.storage.apply import CLAIM_TRIES, apply, claim_and_write
+from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.owners import NoticeKind
 from taskservice.storage.rows import new_id
@@ -43,6 +45,10 @@ class Changing(Reading):
     """What can be done to tasks. `by` is the name of who asks."""
 
     _functions: Functions
+
+    def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
+        super().__init__(database, engine, zone)
+        self._writer = Writer(database, engine)
 
     def check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
         """What is wrong with a task's fields; may import the user's module, so off the loop."""
@@ -68,20 +74,18 @@ class Changing(Reading):
             faults.append(Fault(field="id", reason="must be text"))
         elif wrong := id_fault(task_id):
             faults.append(Fault(field="id", reason=wrong))
-        faults += await asyncio.to_thread(self.check, task_id, given)
+        faults += await self._faults(task_id, given)
         if faults:
             raise Invalid(faults)
         declaration = Declaration(source="api", fields=given)
 
-        async def work(connection: Connection) -> None:
-            now = now_utc()
-            if (await store.load(connection, [task_id])).get(task_id):
+        def decide(stored: StoredTask | None, now: datetime) -> Decided:
+            if stored:
                 raise Conflict(f"there is a task {task_id!r} already, or its file is deleted here")
             made = state.resolution(task_id, declaration, (), None, now=now, zone=self._zone)
-            await apply(connection, [made], now=now, declared_by=by)
+            return Decided(resolution=made, declare=True)
 
-        await self._commit(work, task_id)
-        return await self.get(task_id)
+        return await self._decided(task_id, decide, by=by)
 
     async def change(
         self,
@@ -176,7 +180,8 @@ class Changing(Reading):
 
         async def work(connection: Connection) -> None:
             now = now_utc()
-            stored = await self._live(connection, task_id, if_match, lock=True, retired=True)
+            found = await self._stored(connection, task_id, lock=True)
+            stored = _live(task_id, found, if_match, retired=True)
             if stored.declaration.source == "api":
                 _no_until(until)
             if stored.declaration.source == "api" or (stored.state and stored.state.retired_at):
@@ -214,8 +219,7 @@ class Changing(Reading):
         task = (await self.get(task_id)).state.task
         if func_args:
             merged = {**task.definition(), "func_args": {**task.func_args, **func_args}}
-            faults = await asyncio.to_thread(self.check, task_id, merged)
-            if faults:
+            if faults := await self._faults(task_id, merged):
                 raise Invalid(faults)
         return await self._engine.trigger(task_id, func_args or None, by=by)
 
@@ -276,44 +280,43 @@ class Changing(Reading):
     async def _rewrite(
         self, task_id: str, rewrite: _Rewrite, *, by: str, if_match: str | None = None
     ) -> Listed:
-        async with self._database.read() as connection:
-            stored = await self._live(connection, task_id, if_match)
-        # Checking may import the user's module: not in a transaction, and not on the loop.
-        declaration, overrides = rewrite(stored, now_utc())
-        if (declaration, overrides) != (stored.declaration, stored.overrides):
-            merged = overlay.merge(declaration, overrides)
-            faults = await asyncio.to_thread(self.check, task_id, merged)
-            if faults:
-                raise Invalid(faults)
+        def decide(stored: StoredTask | None, now: datetime) -> Decided:
+            known = _live(task_id, stored, if_match)
+            declaration, overrides = rewrite(known, now)
+            if (declaration, overrides) != (known.declaration, known.overrides):
+                merged = overlay.merge(declaration, overrides)
+                if not self._is_known(merged):
+                    raise _Unchecked(merged)
+                if faults := self.check(task_id, merged):
+                    raise Invalid(faults)
+            later = self._resolve(task_id, known, declaration, overrides, now)
+            return Decided(resolution=later, declare=declaration != known.declaration)
 
-        async def work(connection: Connection) -> None:
-            now = now_utc()
-            stored = await self._live(connection, task_id, if_match, lock=True)
-            declaration, overrides = rewrite(stored, now)
-            later = self._resolve(task_id, stored, declaration, overrides, now)
-            redeclared = declaration != stored.declaration
-            await apply(connection, [later], now=now, declared_by=by, declare=redeclared)
+        return await self._decided(task_id, decide, by=by)
 
-        await self._commit(work, task_id)
-        return await self.get(task_id)
+    async def _decided(self, task_id: str, decide: Decide, *, by: str) -> Listed:
+        """Have a change made, after what stands in its way is done."""
+        for _ in range(CLAIM_TRIES):
+            try:
+                return await self._writer.change(task_id, decide, by=by)
+            except FireDue as due:
+                await self._engine.claim(due.task_ids)
+            except _Unchecked as unchecked:
+                # Not in a transaction, and not on the loop.
+                faults = await asyncio.to_thread(self.check, task_id, unchecked.fields)
+                if faults:
+                    raise Invalid(faults) from None
+        raise Unavailable("fires that are due can't be recorded")
 
-    async def _live(
-        self,
-        connection: Connection,
-        task_id: str,
-        if_match: str | None,
-        *,
-        lock: bool = False,
-        retired: bool = False,
-    ) -> StoredTask:
-        stored = await self._stored(connection, task_id, lock=lock)
-        if stored.state is None:
-            raise NotFound(f"task {task_id!r} was deleted here; restore takes that back")
-        if stored.state.retired_at and not retired:
-            raise Conflict("the task is retired: its declaration is gone")
-        if if_match not in (None, "*", stored.state.etag):
-            raise PreconditionFailed("the task has changed since it was read")
-        return stored
+    async def _faults(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+        if self._is_known(fields):
+            return self.check(task_id, fields)
+        return await asyncio.to_thread(self.check, task_id, fields)
+
+    def _is_known(self, fields: Mapping[str, object]) -> bool:
+        """Whether a task can be checked without its function's module being imported."""
+        func_path = fields.get("func_path")
+        return not isinstance(func_path, str) or self._functions.knows(func_path)
 
     def _resolve(
         self,
@@ -338,6 +341,29 @@ class Changing(Reading):
 
     def _until(self, until: str | None) -> datetime | None:
         return None if until is None else parse_until(until, self._zone, now_utc())
+
+
+class _Unchecked(Exception):
+    """A task can't be checked on the loop: its function's module may have to be imported."""
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        super().__init__("not checked yet")
+        self.fields = fields
+
+
+def _live(
+    task_id: str, stored: StoredTask | None, if_match: str | None, *, retired: bool = False
+) -> StoredTask:
+    """What is stored of a task that there is, and that may be changed."""
+    if stored is None:
+        raise no_task(task_id)
+    if stored.state is None:
+        raise NotFound(f"task {task_id!r} was deleted here; restore takes that back")
+    if stored.state.retired_at and not retired:
+        raise Conflict("the task is retired: its declaration is gone")
+    if if_match not in (None, "*", stored.state.etag):
+        raise PreconditionFailed("the task has changed since it was read")
+    return stored
 
 
 def _no_until(until: str | None) -> None:

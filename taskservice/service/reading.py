@@ -109,9 +109,9 @@ class Reading:
         return dump_task(task_id, listed.state.task.definition())
 
     async def _one(self, connection: Connection, task_id: str) -> Listed:
-        listed = await store.one(connection, task_id)
+        listed = (await connection.run_sync(store.listed, [task_id])).get(task_id)
         if listed is None:
-            raise _no_task(task_id)
+            raise no_task(task_id)
         return listed
 
     async def _stored(
@@ -119,7 +119,7 @@ class Reading:
     ) -> StoredTask:
         stored = (await store.load(connection, [task_id], lock=lock)).get(task_id)
         if stored is None:
-            raise _no_task(task_id)
+            raise no_task(task_id)
         return stored
 
 
@@ -128,7 +128,8 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-def _no_task(task_id: str) -> NotFound:
+def no_task(task_id: str) -> NotFound:
+    """The error where there is no such task."""
     return NotFound(f"no task {task_id[:100]!r}")
 
 

@@ -49,7 +49,8 @@ POOL_SIZE = 8
 # A deadlock, a lock waited for too long, and a row that changed since the snapshot
 # (MariaDB from 11.6.2 on): the transaction was rolled back and may be tried again.
 _TRY_AGAIN = {1213, 1205, 1020}
-_TRIES = 5
+TRIES = 5
+"""How often a transaction is tried that others are in the way of."""
 
 Connection = AsyncConnection
 """A connection within a transaction, as the queries of this room take it."""
@@ -62,6 +63,10 @@ T = TypeVar("T")
 
 class Collision(Exception):
     """A row is there already that must be unique; nothing was written."""
+
+
+class Busy(Unavailable):
+    """Others were in the way of a transaction each time that it was tried."""
 
 
 class CommitUnknown(Unavailable):
@@ -163,13 +168,16 @@ class Database:
                 raise Unavailable(f"the database does not answer: {_short(error)}") from error
             raise
 
-    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def write(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], *, tries: int | None = None
+    ) -> T:
         """Do `work` in one transaction, which is committed when this returns.
 
         `work` may be called again after a deadlock or a broken connection, so it must have no
-        effect but on the database. Raises `CommitUnknown` where the commit's answer was lost.
+        effect but on the database. Raises `CommitUnknown` where the commit's answer was lost,
+        and `Busy` where others were in the way `tries` times (`TRIES` if it is not given).
         """
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, TRIES + 1):
             committing = False
             try:
                 # The driver limits its waiting for answers, but not its sending.
@@ -182,8 +190,8 @@ class Database:
                     return result
             except (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError) as error:
                 if _may_try_again(error):
-                    if attempt == _TRIES:
-                        raise Unavailable(f"the database is too busy: {_short(error)}") from error
+                    if attempt >= (tries or TRIES):
+                        raise Busy(f"the database is too busy: {_short(error)}") from error
                     continue
                 if isinstance(error, IntegrityError):
                     raise Collision(_short(error)) from error

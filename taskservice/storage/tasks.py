@@ -1,12 +1,24 @@
 """Queries on tasks, their declarations and their overrides. Each takes an open connection."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, String, and_, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    String,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.overlay import DELETED, Declaration, Override, digest
@@ -26,6 +38,12 @@ _PLACE = (_D.path, _D.line, _D.revision)
 
 SORTABLE = frozenset(
     column.name for column in task_manage.c if column.name not in ("etag", "anchor", "last_outcome")
+)
+
+_LISTED = (
+    select(task_manage, *_PLACE)
+    .outerjoin(task_declaration, _D.task_id == _T.id)
+    .where(_T.id.in_(bindparam("ids", expanding=True)))
 )
 
 
@@ -239,10 +257,13 @@ async def drift_counts(connection: AsyncConnection) -> dict[str, int]:
     return counts | {drift: count for drift, count in await connection.execute(query)}
 
 
-async def one(connection: AsyncConnection, task_id: str) -> Listed | None:
-    """One task with its place."""
-    row = (await connection.execute(_listed().where(_T.id == task_id))).first()
-    return _listing(row) if row else None
+def listed(connection: Connection, ids: Collection[str]) -> dict[str, Listed]:
+    """The tasks with these ids with their places, retired ones too."""
+    found = {}
+    for piece in chunks(list(ids)):
+        for row in connection.execute(_LISTED, {"ids": piece}):
+            found[row.id] = _listing(row)
+    return found
 
 
 async def page(

@@ -89,6 +89,14 @@ def test_any_text_is_a_path_or_a_fault(path: str) -> None:
     assert Functions([]).faults(path, {}) != []
 
 
+def test_what_was_found_is_known() -> None:
+    functions = Functions(["tests.engine.sample_tasks.*"])
+    assert not functions.knows(f"{WORK}.add")
+    functions.resolve(f"{WORK}.add")
+    assert functions.knows(f"{WORK}.add") and functions.knows(f"{WORK}:add")
+    assert not functions.knows("add")
+
+
 def test_what_is_not_allowed_is_not_imported(folder: Folder) -> None:
     folder.write("wicked.py", "raise SystemExit('imported')\ndef run(): ...")
     assert reason(Functions(["good.*", "wicked.other"]), "wicked.run") == (

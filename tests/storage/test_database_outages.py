@@ -18,7 +18,7 @@ from sqlalchemy.exc import DataError
 
 from taskservice.domain.errors import Unavailable
 from taskservice.storage import database as database_module
-from taskservice.storage.database import CommitUnknown, Connection, Database
+from taskservice.storage.database import Busy, CommitUnknown, Connection, Database
 from tests.conftest import wait_until_none
 from tests.databases import MariaDB, open_files
 
@@ -131,11 +131,15 @@ async def test_a_write_that_gives_way_is_tried_again_and_again(
 
     await database.write(work)
     assert (calls, await words(database)) == (4, ["4"])
-    monkeypatch.setattr(database_module, "_TRIES", 2)
+    monkeypatch.setattr(database_module, "TRIES", 2)
     calls = 0
     with pytest.raises(Unavailable, match="the database is too busy"):
         await database.write(work)
     assert (calls, await words(database)) == (2, ["4"])
+    calls = 0
+    with pytest.raises(Busy):
+        await database.write(work, tries=1)
+    assert calls == 1
 
 
 async def test_a_lock_that_others_hold_is_waited_for_a_while(
@@ -143,7 +147,7 @@ async def test_a_lock_that_others_hold_is_waited_for_a_while(
 ) -> None:
     await database.write(lambda connection: add(connection, "a"))
     monkeypatch.setattr(database_module, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(database_module, "_TRIES", 2)
+    monkeypatch.setattr(database_module, "TRIES", 2)
     calls = 0
 
     async def work(connection: Connection) -> None:

@@ -300,18 +300,17 @@ async def test_a_removal_takes_the_log_along_and_leaves_the_declaration(
         assert kept.scalars().all() == ["b"]
 
 
-async def test_one_task_is_listed_with_its_place(database: Database) -> None:
+async def test_tasks_are_listed_with_their_places(database: Database) -> None:
     await save(database, make_state("a"), make_state("b"))
     await database.write(
         lambda connection: store.save_declarations(connection, {"a": DECLARED}, now=NOW, by=None)
     )
     async with database.read() as connection:
-        a, b = await store.one(connection, "a"), await store.one(connection, "b")
-        assert await store.one(connection, "A") is None
-    assert a == store.Listed(
-        state=make_state("a"), path="报表/reports.yaml", line=3, revision="abc"
-    )
-    assert b == store.Listed(state=make_state("b"))
+        found = await connection.run_sync(store.listed, ["b", "A", "a"])
+    assert found == {
+        "a": store.Listed(state=make_state("a"), path="报表/reports.yaml", line=3, revision="abc"),
+        "b": store.Listed(state=make_state("b")),
+    }
 
 
 async def test_drift_is_counted_of_declared_tasks_that_live(database: Database) -> None:
@@ -479,5 +478,6 @@ async def test_nothing_asked_is_nothing_found(database: Database) -> None:
     async with database.read() as connection:
         assert await store.load(connection, []) == {}
         assert await store.states_of(connection, []) == {}
-        assert await store.one(connection, "absent") is None
+        assert await connection.run_sync(store.listed, []) == {}
+        assert await connection.run_sync(store.listed, ["absent"]) == {}
     await database.write(lambda connection: store.remove(connection, []))

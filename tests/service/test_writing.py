@@ -1,0 +1,159 @@
+"""Changes of tasks that share a transaction don't touch one another."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskservice.domain.errors import Conflict, Invalid, NotFound, PreconditionFailed, Unavailable
+from taskservice.service import Service, writing
+from taskservice.storage import tasks as store
+from taskservice.storage.apply import apply
+from taskservice.storage.database import Busy, Collision, CommitUnknown, Connection
+from tests.storage.samples import statements
+
+TASK = {
+    "name": "t", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1},
+    "func_path": "taskservice.examples.simple_task", "func_args": {"message": "m"},
+}  # fmt: skip
+
+
+async def create(service: Service, *task_ids: str, **fields: Any) -> list[object]:
+    created = (service.create({"id": key, **TASK, **fields}, by="me") for key in task_ids)
+    return await asyncio.gather(*created, return_exceptions=True)
+
+
+async def descriptions(service: Service, *task_ids: str) -> list[str | None]:
+    return [(await service.get(key)).state.task.description for key in task_ids]
+
+
+async def change(service: Service, *task_ids: str, **more: Any) -> list[object]:
+    wanted = ({"description": f"{key} changed"} for key in task_ids)
+    changed = (
+        service.change(key, fields, by="me", **more)
+        for key, fields in zip(task_ids, wanted, strict=True)
+    )
+    return await asyncio.gather(*changed, return_exceptions=True)
+
+
+async def test_changes_that_come_together_are_one_transaction(service: Service) -> None:
+    await create(service, *"abc")
+    with statements(service._database) as sent:
+        await change(service, *"abc")
+    assert len([one for one in sent if "INTO task_manage" in one]) == 1
+    assert await descriptions(service, *"abc") == ["a changed", "b changed", "c changed"]
+
+
+async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
+    await create(service, *"abc")
+    a, b, gone, c = await asyncio.gather(
+        service.change("a", {"description": "a changed"}, by="me"),
+        service.change("b", {"name": ""}, by="me"),
+        service.change("gone", {"description": "changed"}, by="me"),
+        service.change("c", {"description": "changed"}, by="me", if_match="other"),
+        return_exceptions=True,
+    )
+    assert not isinstance(a, BaseException) and a.state.task.description == "a changed"
+    assert isinstance(b, Invalid) and isinstance(gone, NotFound)
+    assert isinstance(c, PreconditionFailed)
+    assert await descriptions(service, *"abc") == ["a changed", None, None]
+
+
+async def test_changes_of_one_task_follow_one_another(service: Service) -> None:
+    await create(service, "a")
+    await asyncio.gather(
+        service.change("a", {"description": "d"}, by="me"),
+        service.change("a", {"name": "n"}, by="you"),
+        service.set_paused("a", True, by="me"),
+    )
+    task = (await service.get("a")).state.task
+    assert (task.description, task.name, task.paused) == ("d", "n", True)
+
+
+async def test_an_id_is_given_once(service: Service) -> None:
+    first, second = await create(service, "a", "a")
+    assert not isinstance(first, BaseException) and isinstance(second, Conflict)
+
+
+@pytest.mark.parametrize("error", [Collision, Busy])
+async def test_what_the_database_refuses_of_one_harms_no_other(
+    service: Service, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    await create(service, *"abc")
+
+    async def refuse(connection: Connection, resolutions: Any, **more: Any) -> None:
+        await apply(connection, resolutions, **more)
+        if "b" in [one.id for one in resolutions]:
+            raise error("no")
+
+    monkeypatch.setattr(writing, "apply", refuse)
+    a, b, c = await change(service, *"abc")
+    assert isinstance(b, error)
+    assert not isinstance(a, BaseException) and not isinstance(c, BaseException)
+    assert await descriptions(service, *"abc") == ["a changed", None, "c changed"]
+
+
+@pytest.mark.parametrize("error", [CommitUnknown, Unavailable])
+async def test_an_outage_is_told_to_all_and_nothing_is_tried_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    await create(service, *"ab")
+    calls = 0
+
+    async def fail(*_: Any, **__: Any) -> None:
+        nonlocal calls
+        calls += 1
+        raise error("gone")
+
+    monkeypatch.setattr(service._database, "write", fail)
+    assert [type(one) for one in await change(service, *"ab")] == [error, error]
+    assert calls == 1
+
+
+async def test_one_deleted_right_after_is_not_found(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(service, "a")
+    listed = store.listed
+    monkeypatch.setattr(store, "listed", lambda connection, ids: listed(connection, ["gone"]))
+    [answer] = await change(service, "a")
+    assert isinstance(answer, NotFound)
+
+
+@pytest.fixture
+async def with_module(
+    make_service: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Service]:
+    """A service whose tasks may call a module that notes which thread imported it."""
+    (tmp_path / "imported_late.py").write_text(
+        "import threading\nimported_by = threading.current_thread()\ndef call(): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made = make_service(functions=("taskservice.examples.*", "imported_late.*"))
+    await made.start()
+    yield made
+    sys.modules.pop("imported_late", None)
+
+
+async def test_a_module_is_imported_by_another_thread(with_module: Service) -> None:
+    await create(with_module, "a")
+    await with_module.change("a", {"func_path": "imported_late.call", "func_args": {}}, by="me")
+    assert sys.modules["imported_late"].imported_by is not threading.main_thread()
+    with pytest.raises(Invalid, match="no_such"):
+        await with_module.change("a", {"func_path": "imported_late.no_such"}, by="me")
+    with pytest.raises(Invalid, match="is not of the form"):
+        await with_module.change("a", {"func_path": "call"}, by="me")
+
+
+async def test_a_standby_tells_who_schedules(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(service, *"ab")
+    monkeypatch.setattr(service._engine, "leads", False)
+    with statements(service._database) as sent:
+        await change(service, *"ab")
+    assert len([one for one in sent if "INTO task_notice" in one]) == 1
