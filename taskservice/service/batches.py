@@ -51,12 +51,13 @@ W = TypeVar("W", bound=Wish[Any])
 class Batches(Generic[W]):
     """Has a wish fulfilled at once, and those together that come while it is under way.
 
-    `work` answers all the wishes that it is given, each of another task; an error that it
-    raises is the answer of those that it left without.
+    `work` answers all the wishes that it is given, each of another task unless `repeat` allows
+    several of one; an error that it raises is the answer of those that it left without.
     """
 
-    def __init__(self, work: Callable[[list[W]], Awaitable[None]]) -> None:
+    def __init__(self, work: Callable[[list[W]], Awaitable[None]], *, repeat: bool = False) -> None:
         self._work = work
+        self._repeat = repeat
         self._waiting: list[W] = []
         self._under_way: set[asyncio.Task[None]] = set()
         self._giving_out: asyncio.Task[None] | None = None
@@ -86,15 +87,15 @@ class Batches(Generic[W]):
         return bool(done)
 
     def _take(self, most: int) -> list[W]:
-        taken: dict[str, W] = {}
-        left = []
+        taken: list[W] = []
+        left: list[W] = []
+        tasks: set[str] = set()
         for wish in self._waiting:
-            if len(taken) < most and wish.task_id not in taken:
-                taken[wish.task_id] = wish
-            else:
-                left.append(wish)
+            fits = len(taken) < most and (self._repeat or wish.task_id not in tasks)
+            (taken if fits else left).append(wish)
+            tasks.add(wish.task_id)
         self._waiting = left
-        return list(taken.values())
+        return taken
 
     async def _do(self, batch: list[W]) -> None:
         try:

@@ -1,5 +1,6 @@
 """The use cases that change nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -11,6 +12,7 @@ from taskservice.domain.state import trigger_of
 from taskservice.domain.task import UNSET
 from taskservice.domain.trigger import upcoming
 from taskservice.engine.engine import Engine
+from taskservice.service.batches import Batches, Wish
 from taskservice.service.moments import parse_moment
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
@@ -45,11 +47,22 @@ class Reading:
         self._database = database
         self._engine = engine
         self._zone = zone
+        self._gets = Batches(self._get, repeat=True)
 
     async def get(self, task_id: str) -> Listed:
         """One task, a retired one too. Raises `NotFound`."""
+        wish = Wish[Listed](task_id=task_id)
+        self._gets.add(wish)
+        return await wish.answer
+
+    async def _get(self, wishes: Sequence[Wish[Listed]]) -> None:
         async with self._database.read() as connection:
-            return await self._one(connection, task_id)
+            found = await connection.run_sync(store.listed, {wish.task_id for wish in wishes})
+        for wish in wishes:
+            if listed := found.get(wish.task_id):
+                wish.fulfil(listed)
+            else:
+                wish.refuse(no_task(wish.task_id))
 
     async def find(
         self, wanted: Filter, *, sort: str, page: int, size: int

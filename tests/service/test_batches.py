@@ -59,6 +59,13 @@ async def test_the_tasks_of_a_batch_are_different_and_not_too_many(
     assert gate.batches == [["a", "b", "c"], ["a", "d"], ["a"]]
 
 
+async def test_several_wishes_of_a_task_share_a_batch_where_they_may(gate: Gate) -> None:
+    gate.open.set()
+    answers = add(Batches(gate, repeat=True), "a", "b", "a")
+    assert await asyncio.gather(*answers) == ["A", "B", "A"]
+    assert gate.batches == [["a", "b", "a"]]
+
+
 async def test_an_error_is_the_answer_of_those_without_one() -> None:
     async def work(batch: list[Wish[str]]) -> None:
         batch[0].fulfil("done")

@@ -48,6 +48,17 @@ async def test_changes_that_come_together_are_one_transaction(service: Service) 
     assert await descriptions(service, *"abc") == ["a changed", "b changed", "c changed"]
 
 
+async def test_tasks_that_are_asked_for_together_are_one_query(service: Service) -> None:
+    await create(service, "a", "b")
+    with statements(service._database, reads=True) as sent:
+        found = await asyncio.gather(
+            *map(service.get, ["a", "none", "b", "a"]), return_exceptions=True
+        )
+    assert len([one for one in sent if "FROM task_manage" in one]) == 1
+    assert isinstance(found[1], NotFound)
+    assert [one.state.id for one in found if not isinstance(one, BaseException)] == ["a", "b", "a"]
+
+
 async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
     await create(service, *"abc")
     a, b, gone, c = await asyncio.gather(

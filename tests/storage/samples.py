@@ -68,14 +68,14 @@ async def record(database: Database, *executions: Execution) -> None:
 
 
 @contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    """The statements that are sent within the block."""
+def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]]:
+    """The statements that are sent within the block, by `Database.write` or, `reads`, `read`."""
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
         sent.append(statement)
 
-    engine = database.engine.sync_engine
+    engine = (database._reading if reads else database.engine).sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
