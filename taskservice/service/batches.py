@@ -20,6 +20,7 @@ it may wait for a lock."""
 WAIT_SECONDS = 5.0
 """How long wishes wait while so many batches stand still: as long as for a connection."""
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -28,10 +29,10 @@ def _answer() -> asyncio.Future[Any]:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Wish(Generic[T]):
-    """What somebody wants of a task; `answer` gets it, or why it can't be had."""
+class Wish(Generic[K, T]):
+    """What somebody wants of a task, say, by its `key`; `answer` gets it, or why it can't be."""
 
-    task_id: str
+    key: K
     answer: asyncio.Future[T] = field(default_factory=_answer)
 
     def fulfil(self, value: T) -> None:
@@ -45,14 +46,14 @@ class Wish(Generic[T]):
             self.answer.set_exception(error)
 
 
-W = TypeVar("W", bound=Wish[Any])
+W = TypeVar("W", bound=Wish[Any, Any])
 
 
 class Batches(Generic[W]):
     """Has a wish fulfilled at once, and those together that come while it is under way.
 
-    `work` answers all the wishes that it is given, each of another task unless `repeat` allows
-    several of one; an error that it raises is the answer of those that it left without.
+    `work` answers all the wishes that it is given, each with another key unless `repeat` allows
+    several with one; an error that it raises is the answer of those that it left without.
     """
 
     def __init__(self, work: Callable[[list[W]], Awaitable[None]], *, repeat: bool = False) -> None:
@@ -89,11 +90,11 @@ class Batches(Generic[W]):
     def _take(self, most: int) -> list[W]:
         taken: list[W] = []
         left: list[W] = []
-        tasks: set[str] = set()
+        keys: set[object] = set()
         for wish in self._waiting:
-            fits = len(taken) < most and (self._repeat or wish.task_id not in tasks)
+            fits = len(taken) < most and (self._repeat or wish.key not in keys)
             (taken if fits else left).append(wish)
-            tasks.add(wish.task_id)
+            keys.add(wish.key)
         self._waiting = left
         return taken
 

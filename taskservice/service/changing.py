@@ -31,7 +31,8 @@ from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.owners import NoticeKind
 from taskservice.storage.rows import new_id
-from taskservice.storage.tasks import Listed, StoredTask
+from taskservice.storage.shown import Shown
+from taskservice.storage.tasks import StoredTask
 
 ANSWER_SECONDS = 30.0
 """How long another process may take over what it is asked to do."""
@@ -64,7 +65,7 @@ class Changing(Reading):
             faults += [fault for fault in found if fault.field not in known]
         return faults
 
-    async def create(self, fields: Mapping[str, object], *, by: str) -> Listed:
+    async def create(self, fields: Mapping[str, object], *, by: str) -> Shown:
         """Make a task of the API's own. Raises `Invalid` and `Conflict`."""
         given = {name: value for name, value in fields.items() if name != "id"}
         wanted = fields.get("id")
@@ -96,7 +97,7 @@ class Changing(Reading):
         reason: str | None = None,
         until: str | None = None,
         if_match: str | None = None,
-    ) -> Listed:
+    ) -> Shown:
         """Set the fields given, each to the value given; on a declared task they are overrides."""
         if unknown := unknown_fields(changes):
             raise Invalid(unknown)
@@ -133,7 +134,7 @@ class Changing(Reading):
         reason: str | None = None,
         until: str | None = None,
         if_match: str | None = None,
-    ) -> Listed:
+    ) -> Shown:
         """Pause a task or let it go on."""
         end = self._until(until)
 
@@ -154,7 +155,7 @@ class Changing(Reading):
 
         return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
 
-    async def revert(self, task_id: str, field: str | None, *, by: str) -> Listed:
+    async def revert(self, task_id: str, field: str | None, *, by: str) -> Shown:
         """End all overrides of a task, or that of one field."""
 
         def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
@@ -197,7 +198,7 @@ class Changing(Reading):
 
         await self._commit(work, task_id)
 
-    async def restore(self, task_id: str, *, by: str) -> Listed:
+    async def restore(self, task_id: str, *, by: str) -> Shown:
         """Take back the API's deletion of a declared task."""
 
         async def work(connection: Connection) -> None:
@@ -210,7 +211,7 @@ class Changing(Reading):
             await apply(connection, [back], now=now, declare=False)
 
         await self._commit(work, task_id)
-        return await self.get(task_id)
+        return await self.show(task_id)
 
     async def trigger(
         self, task_id: str, func_args: Mapping[str, object] | None, *, by: str
@@ -279,7 +280,7 @@ class Changing(Reading):
 
     async def _rewrite(
         self, task_id: str, rewrite: _Rewrite, *, by: str, if_match: str | None = None
-    ) -> Listed:
+    ) -> Shown:
         def decide(stored: StoredTask | None, now: datetime) -> Decided:
             known = _live(task_id, stored, if_match)
             declaration, overrides = rewrite(known, now)
@@ -294,7 +295,7 @@ class Changing(Reading):
 
         return await self._decided(task_id, decide, by=by)
 
-    async def _decided(self, task_id: str, decide: Decide, *, by: str) -> Listed:
+    async def _decided(self, task_id: str, decide: Decide, *, by: str) -> Shown:
         """Have a change made, after what stands in its way is done."""
         for _ in range(CLAIM_TRIES):
             try:

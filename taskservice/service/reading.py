@@ -15,10 +15,12 @@ from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
 from taskservice.service.moments import parse_moment
 from taskservice.storage import executions as log
+from taskservice.storage import shown
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
-from taskservice.storage.tasks import Filter, Listed, StoredTask
+from taskservice.storage.shown import Filter, Shown
+from taskservice.storage.tasks import Listed, StoredTask
 from taskservice.sync.dump import dump_task
 
 
@@ -47,31 +49,50 @@ class Reading:
         self._database = database
         self._engine = engine
         self._zone = zone
-        self._gets = Batches(self._get, repeat=True)
+        self._shows = Batches(self._answer_shows, repeat=True)
+        self._counts = Batches(self._answer_counts, repeat=True)
 
     async def get(self, task_id: str) -> Listed:
         """One task, a retired one too. Raises `NotFound`."""
-        wish = Wish[Listed](task_id=task_id)
-        self._gets.add(wish)
-        return await wish.answer
-
-    async def _get(self, wishes: Sequence[Wish[Listed]]) -> None:
         async with self._database.read() as connection:
-            found = await connection.run_sync(store.listed, {wish.task_id for wish in wishes})
-        for wish in wishes:
-            if listed := found.get(wish.task_id):
-                wish.fulfil(listed)
-            else:
-                wish.refuse(no_task(wish.task_id))
+            return await self._one(connection, task_id)
+
+    async def show(self, task_id: str) -> Shown:
+        """The same, to be shown."""
+        wish = Wish[str, Shown](key=task_id)
+        self._shows.add(wish)
+        return await wish.answer
 
     async def find(
         self, wanted: Filter, *, sort: str, page: int, size: int
-    ) -> tuple[list[Listed], int]:
+    ) -> tuple[list[Shown], int]:
         """A page (from 1) of the tasks wanted, and how many there are in all."""
+        counted = Wish[Filter, int](key=wanted)
+        self._counts.add(counted)
+        total = await counted.answer
         async with self._database.read() as connection:
-            return await store.page(
-                connection, wanted, sort=sort, offset=(page - 1) * size, limit=size
+            found = await connection.run_sync(
+                shown.find, wanted, sort=sort, offset=(page - 1) * size, limit=size
             )
+        return found, total
+
+    async def _answer_shows(self, wishes: Sequence[Wish[str, Shown]]) -> None:
+        async with self._database.read() as connection:
+            found = await connection.run_sync(shown.shown, {wish.key for wish in wishes})
+        for wish in wishes:
+            if task := found.get(wish.key):
+                wish.fulfil(task)
+            else:
+                wish.refuse(no_task(wish.key))
+
+    async def _answer_counts(self, wishes: Sequence[Wish[Filter, int]]) -> None:
+        async with self._database.read() as connection:
+            counts = {
+                wanted: await connection.run_sync(shown.count, wanted)
+                for wanted in {wish.key for wish in wishes}
+            }
+        for wish in wishes:
+            wish.fulfil(counts[wish.key])
 
     async def logs(
         self,

@@ -14,7 +14,8 @@ from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Connection, Database
-from taskservice.storage.tasks import Listed, StoredTask
+from taskservice.storage.shown import Shown, shown
+from taskservice.storage.tasks import StoredTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,7 @@ Decide = Callable[[StoredTask | None, datetime], Decided]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Change(Wish[Listed]):
+class Change(Wish[str, Shown]):
     """A change of one task: `decide` is called in the transaction, perhaps more than once."""
 
     decide: Decide
@@ -47,9 +48,9 @@ class Writer:
         self._engine = engine
         self._batches = Batches(self._write)
 
-    async def change(self, task_id: str, decide: Decide, *, by: str) -> Listed:
+    async def change(self, task_id: str, decide: Decide, *, by: str) -> Shown:
         """The task as it is after the change. Raises what `decide` does, and `Unavailable`."""
-        change = Change(task_id=task_id, decide=decide, by=by)
+        change = Change(key=task_id, decide=decide, by=by)
         self._batches.add(change)
         return await change.answer
 
@@ -68,15 +69,15 @@ class Writer:
             return
         if not made:
             return
-        ids = [change.task_id for change in made]
+        ids = [change.key for change in made]
         await self._engine.reconcile(ids)
         async with self._database.read() as connection:
-            found = await connection.run_sync(store.listed, ids)
+            found = await connection.run_sync(shown, ids)
         for change in made:
-            if listed := found.get(change.task_id):
-                change.fulfil(listed)
+            if task := found.get(change.key):
+                change.fulfil(task)
             else:
-                change.refuse(no_task(change.task_id))
+                change.refuse(no_task(change.key))
 
     async def _alone(self, change: Change) -> None:
         try:
@@ -87,12 +88,12 @@ class Writer:
     async def _apply(self, connection: Connection, batch: Sequence[Change]) -> list[Change]:
         """Write what can be made of these changes; which of them were."""
         now = now_utc()
-        stored = await store.load(connection, [change.task_id for change in batch], lock=True)
+        stored = await store.load(connection, [change.key for change in batch], lock=True)
         made = []
         groups: dict[tuple[str, bool], list[Resolution]] = {}
         for change in batch:
             try:
-                decided = change.decide(stored.get(change.task_id), now)
+                decided = change.decide(stored.get(change.key), now)
             except Exception as error:
                 change.refuse(error)
                 continue
@@ -101,6 +102,6 @@ class Writer:
         for (by, declare), resolutions in groups.items():
             await apply(connection, resolutions, now=now, declared_by=by, declare=declare)
         if made and not self._engine.leads:
-            ids = [change.task_id for change in made]
+            ids = [change.key for change in made]
             await owners.tell(connection, "changed", ids, by=self._engine.owner)
         return made

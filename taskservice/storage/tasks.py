@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     Connection,
     Row,
-    String,
     and_,
     bindparam,
     delete,
     func,
-    literal,
-    or_,
     select,
     update,
 )
@@ -35,10 +31,6 @@ from taskservice.storage.tables import (
 
 _T, _D, _O = task_manage.c, task_declaration.c, task_override.c
 _PLACE = (_D.path, _D.line, _D.revision)
-
-SORTABLE = frozenset(
-    column.name for column in task_manage.c if column.name not in ("etag", "anchor", "last_outcome")
-)
 
 _LISTED = (
     select(task_manage, *_PLACE)
@@ -66,21 +58,6 @@ class Listed:
     path: str | None = None
     line: int | None = None
     revision: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which tasks a list is of; a field that is None doesn't narrow it."""
-
-    status: str | None = None
-    task_type: str | None = None
-    trigger_type: str | None = None
-    source: str | None = None
-    drift: str | None = None
-    tag: str | None = None
-    q: str | None = None
-    task_ids: Sequence[str] | None = None
-    retired: bool = False
 
 
 async def load(
@@ -266,23 +243,6 @@ def listed(connection: Connection, ids: Collection[str]) -> dict[str, Listed]:
     return found
 
 
-async def page(
-    connection: AsyncConnection, wanted: Filter, *, sort: str, offset: int, limit: int
-) -> tuple[list[Listed], int]:
-    """A piece of the list of tasks, and how many there are in all.
-
-    `sort` is a name of `SORTABLE`, with `-` in front for descending.
-    """
-    where = _conditions(wanted)
-    total = (
-        await connection.execute(select(func.count()).select_from(task_manage).where(*where))
-    ).scalar_one()
-    column = _T[sort.removeprefix("-")]
-    order = column.desc() if sort.startswith("-") else column.asc()
-    query = _listed().where(*where).order_by(order, _T.id).offset(offset).limit(limit)
-    return [_listing(row) for row in await connection.execute(query)], total
-
-
 async def remember(connection: AsyncConnection, name: str, value: object) -> None:
     """Keep a JSON value of the service's own under a name."""
     await upsert(connection, service_state, [{"name": name, "value": value}])
@@ -292,24 +252,6 @@ async def recall(connection: AsyncConnection, name: str) -> Any:
     """The value kept under a name, or None."""
     query = select(service_state.c.value).where(service_state.c.name == name)
     return (await connection.execute(query)).scalar()
-
-
-def _conditions(wanted: Filter) -> list[Any]:
-    where: list[Any] = [_T.retired_at.is_not(None) if wanted.retired else _T.retired_at.is_(None)]
-    for name in ("status", "task_type", "trigger_type", "source", "drift"):
-        value = getattr(wanted, name)
-        if value is not None:
-            where.append(_T[name] == value)
-    if wanted.task_ids is not None:
-        where.append(_T.id.in_(wanted.task_ids))
-    if wanted.tag is not None:
-        # The column holds JSON: a tag stands in it quoted. Unlike LIKE, instr minds the case.
-        quoted = msgspec.json.encode(wanted.tag).decode()
-        where.append(func.instr(_T.tags, literal(quoted, String())) > 0)
-    if wanted.q:
-        columns = (_T.id, _T.name, _T.description, _T.func_path)
-        where.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
-    return where
 
 
 def _listed() -> Any:

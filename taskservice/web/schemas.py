@@ -12,7 +12,7 @@ from taskservice.domain.run import ExecutionStatus, TaskStatus
 from taskservice.service import FunctionInfo, OverrideView
 from taskservice.settings import Executor
 from taskservice.storage.executions import Execution as Row
-from taskservice.storage.tasks import Listed
+from taskservice.storage.shown import Shown
 
 TriggerType = Literal["date", "interval", "cron"]
 Source = Literal["file", "api"]
@@ -66,30 +66,53 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     retired_at: datetime | None
 
     @classmethod
-    def of(cls, listed: Listed, executor: Executor) -> Self:
+    def of(cls, task: Shown, executor: Executor) -> Self:
         """The answer for a task; `executor` is that of tasks which name none."""
-        state = listed.state
-        values: dict[str, Any] = {
-            **state.task.definition(),
-            "id": state.id,
-            "status": state.status,
-            "next_run_time": state.next_run_time,
-            "create_time": state.create_time,
-            "update_time": state.update_time,
-            "executor": state.task.executor or executor,
-            "source": state.source,
-            "drift": state.drift,
-            "overridden": list(state.overridden),
-            "declared_in": None,
-            "retired_at": state.retired_at,
-        }
-        if values["retries"] is not None:
-            values["retries"] = Retries(**values["retries"])
-        if listed.path is not None:
-            values["declared_in"] = Place(
-                path=listed.path, line=listed.line, revision=listed.revision
-            )
-        return cls(**values)
+        declared_in = None
+        if task.path is not None:
+            declared_in = Place(path=task.path, line=task.line, revision=task.revision)
+        return cls(
+            id=task.id,
+            name=task.name,
+            task_type=task.task_type,
+            status=task.status,
+            trigger_type=task.trigger_type,
+            trigger_args=_stored(task.trigger_args, "{}"),
+            func_path=task.func_path,
+            func_args=_stored(task.func_args, "{}"),
+            next_run_time=task.next_run_time,
+            max_instances=1 if task.max_instances is None else task.max_instances,
+            description=task.description,
+            create_time=task.create_time,
+            update_time=task.update_time,
+            tags=_stored(task.tags, "[]"),
+            paused=task.paused,
+            misfire_grace_time=_whole(task.misfire_grace_time),
+            coalesce=task.coalesce,
+            timeout=_whole(task.timeout),
+            retries=_retries(task.retries),
+            recover=task.recover,
+            executor=task.executor or executor,
+            source=task.source,
+            drift=task.drift,
+            overridden=_stored(task.overridden, "[]"),
+            declared_in=declared_in,
+            retired_at=task.retired_at,
+        )
+
+
+def _stored(text: str | None, default: str) -> Any:
+    """JSON that goes out as it is stored."""
+    return msgspec.Raw(default if text in (None, "null") else text)
+
+
+def _retries(text: str | None) -> Retries | None:
+    given = None if text is None else msgspec.json.decode(text)
+    return Retries(**given) if given else None
+
+
+def _whole(number: float | None) -> float | None:
+    return int(number) if number is not None and number == int(number) else number
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):

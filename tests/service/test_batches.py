@@ -16,10 +16,10 @@ class Gate:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.open = asyncio.Event()
-        self.fulfil: Callable[[Wish[str]], None] = lambda wish: wish.fulfil(wish.task_id.upper())
+        self.fulfil: Callable[[Wish[str, str]], None] = lambda wish: wish.fulfil(wish.key.upper())
 
-    async def __call__(self, batch: list[Wish[str]]) -> None:
-        self.batches.append([wish.task_id for wish in batch])
+    async def __call__(self, batch: list[Wish[str, str]]) -> None:
+        self.batches.append([wish.key for wish in batch])
         await self.open.wait()
         for wish in batch:
             self.fulfil(wish)
@@ -30,8 +30,8 @@ async def gate() -> Gate:
     return Gate()
 
 
-def add(batches: Batches[Wish[str]], *task_ids: str) -> list[asyncio.Future[str]]:
-    wishes = [Wish[str](task_id=task_id) for task_id in task_ids]
+def add(batches: Batches[Wish[str, str]], *task_ids: str) -> list[asyncio.Future[str]]:
+    wishes = [Wish[str, str](key=task_id) for task_id in task_ids]
     for wish in wishes:
         batches.add(wish)
     return [wish.answer for wish in wishes]
@@ -67,7 +67,7 @@ async def test_several_wishes_of_a_task_share_a_batch_where_they_may(gate: Gate)
 
 
 async def test_an_error_is_the_answer_of_those_without_one() -> None:
-    async def work(batch: list[Wish[str]]) -> None:
+    async def work(batch: list[Wish[str, str]]) -> None:
         batch[0].fulfil("done")
         raise Unavailable("gone")
 

@@ -206,9 +206,9 @@ async def test_a_change_through_another_is_scheduled(pair: tuple[Service, Servic
     scheduler, other = pair
     assert await scheduler.ready() == {"database": "ok", "scheduler": "ok"}
     assert await other.ready() == {"database": "ok", "scheduler": "standby"}
-    listed = await other.create({**TASK, "id": "t"}, by="ann")
+    made = await other.create({**TASK, "id": "t"}, by="ann")
     known = scheduler._engine._scheduler
-    await when(lambda: known.next_fire("t") == listed.state.next_run_time)
+    await when(lambda: known.next_fire("t") == made.next_run_time)
     await other.set_paused("t", True, by="ann")
     await when(lambda: known.next_fire("t") is None)
     assert other._engine._scheduler.next_fire("t") is None

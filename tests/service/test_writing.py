@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import pytest
 
 from taskservice.domain.errors import Conflict, Invalid, NotFound, PreconditionFailed, Unavailable
 from taskservice.service import Service, writing
-from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Collision, CommitUnknown, Connection
+from taskservice.storage.shown import shown
 from tests.storage.samples import statements
 
 TASK = {
@@ -22,22 +22,27 @@ TASK = {
 }  # fmt: skip
 
 
-async def create(service: Service, *task_ids: str, **fields: Any) -> list[object]:
+async def together(*asked: Awaitable[object]) -> list[Any]:
+    """Their answers, or the errors that they raise."""
+    return list(await asyncio.gather(*asked, return_exceptions=True))
+
+
+async def create(service: Service, *task_ids: str, **fields: Any) -> list[Any]:
     created = (service.create({"id": key, **TASK, **fields}, by="me") for key in task_ids)
-    return await asyncio.gather(*created, return_exceptions=True)
+    return await together(*created)
 
 
 async def descriptions(service: Service, *task_ids: str) -> list[str | None]:
-    return [(await service.get(key)).state.task.description for key in task_ids]
+    return [(await service.show(key)).description for key in task_ids]
 
 
-async def change(service: Service, *task_ids: str, **more: Any) -> list[object]:
+async def change(service: Service, *task_ids: str, **more: Any) -> list[Any]:
     wanted = ({"description": f"{key} changed"} for key in task_ids)
     changed = (
         service.change(key, fields, by="me", **more)
         for key, fields in zip(task_ids, wanted, strict=True)
     )
-    return await asyncio.gather(*changed, return_exceptions=True)
+    return await together(*changed)
 
 
 async def test_changes_that_come_together_are_one_transaction(service: Service) -> None:
@@ -51,24 +56,21 @@ async def test_changes_that_come_together_are_one_transaction(service: Service) 
 async def test_tasks_that_are_asked_for_together_are_one_query(service: Service) -> None:
     await create(service, "a", "b")
     with statements(service._database, reads=True) as sent:
-        found = await asyncio.gather(
-            *map(service.get, ["a", "none", "b", "a"]), return_exceptions=True
-        )
+        found = await together(*map(service.show, ["a", "none", "b", "a"]))
     assert len([one for one in sent if "FROM task_manage" in one]) == 1
     assert isinstance(found[1], NotFound)
-    assert [one.state.id for one in found if not isinstance(one, BaseException)] == ["a", "b", "a"]
+    assert [one.id for one in found if not isinstance(one, BaseException)] == ["a", "b", "a"]
 
 
 async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
     await create(service, *"abc")
-    a, b, gone, c = await asyncio.gather(
+    a, b, gone, c = await together(
         service.change("a", {"description": "a changed"}, by="me"),
         service.change("b", {"name": ""}, by="me"),
         service.change("gone", {"description": "changed"}, by="me"),
         service.change("c", {"description": "changed"}, by="me", if_match="other"),
-        return_exceptions=True,
     )
-    assert not isinstance(a, BaseException) and a.state.task.description == "a changed"
+    assert not isinstance(a, BaseException) and a.description == "a changed"
     assert isinstance(b, Invalid) and isinstance(gone, NotFound)
     assert isinstance(c, PreconditionFailed)
     assert await descriptions(service, *"abc") == ["a changed", None, None]
@@ -129,8 +131,7 @@ async def test_one_deleted_right_after_is_not_found(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await create(service, "a")
-    listed = store.listed
-    monkeypatch.setattr(store, "listed", lambda connection, ids: listed(connection, ["gone"]))
+    monkeypatch.setattr(writing, "shown", lambda connection, ids: shown(connection, ["gone"]))
     [answer] = await change(service, "a")
     assert isinstance(answer, NotFound)
 

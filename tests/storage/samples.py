@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import event
 
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import Task
+from taskservice.domain.task import Retries, Task
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
@@ -55,6 +55,38 @@ def make_execution(execution_id: str, task_id: str = "notice", **changes: Any) -
 def later(seconds: float) -> datetime:
     """`NOW` and some seconds."""
     return NOW + timedelta(seconds=seconds)
+
+
+FULL = make_state(
+    "Full-任务",
+    name="每天 'n' \"q\" 😀",
+    description=UGLY,
+    task_type="another",
+    func_path="a.b:c",
+    trigger_type="interval",
+    trigger_args={"seconds": 1.5, "start_date": "2026-01-01T00:00:00+08:00", "空": None},
+    func_args={"message": UGLY, "deep": [{"a": {}}, [], None, True], "big": 2**63 - 1, "": ""},
+    max_instances=7,
+    tags=("日报", "b", "a"),
+    paused=True,
+    misfire_grace_time=0.25,
+    coalesce=False,
+    timeout=1e9,
+    retries=Retries(max=3, delay=0.1, backoff=2, max_delay=600),
+    recover=True,
+    executor="process",
+    source="api",
+    drift="conflict",
+    overridden=("func_args.message", "trigger"),
+    etag="0123456789abcdef0123456789abcdef",
+    anchor=later(1.000001),
+    next_run_time=later(2.999999),
+    status="running",
+    last_outcome="cancelled",
+    retired_at=later(3),
+    create_time=later(4),
+    update_time=later(5),
+)
 
 
 async def save(database: Database, *states: TaskState) -> None:

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
-from itertools import chain
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,45 +11,15 @@ from sqlalchemy import func, select, text
 
 from taskservice.domain.overlay import DELETED, Declaration, Override, digest
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import UNSET, Retries
+from taskservice.domain.task import UNSET
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Progress, advance
 from taskservice.storage.tables import task_manage
-from taskservice.storage.tasks import SORTABLE, Filter, StoredTask
-from tests.storage.samples import MANY, NOW, UGLY, later, make_state, record, save, statements
+from taskservice.storage.tasks import StoredTask
+from tests.storage.samples import FULL, MANY, NOW, UGLY, later, make_state, record, save, statements
 from tests.storage.samples import make_execution as execution
 
-FULL = make_state(
-    "Full-任务",
-    name="每天 'n' \"q\" 😀",
-    description=UGLY,
-    task_type="another",
-    func_path="a.b:c",
-    trigger_type="interval",
-    trigger_args={"seconds": 1.5, "start_date": "2026-01-01T00:00:00+08:00", "空": None},
-    func_args={"message": UGLY, "deep": [{"a": {}}, [], None, True], "big": 2**63 - 1, "": ""},
-    max_instances=7,
-    tags=("日报", "b", "a"),
-    paused=True,
-    misfire_grace_time=0.25,
-    coalesce=False,
-    timeout=1e9,
-    retries=Retries(max=3, delay=0.1, backoff=2, max_delay=600),
-    recover=True,
-    executor="process",
-    source="api",
-    drift="conflict",
-    overridden=("func_args.message", "trigger"),
-    etag="0123456789abcdef0123456789abcdef",
-    anchor=later(1.000001),
-    next_run_time=later(2.999999),
-    status="running",
-    last_outcome="cancelled",
-    retired_at=later(3),
-    create_time=later(4),
-    update_time=later(5),
-)
 BARE = make_state(
     "bare",
     description=None,
@@ -68,18 +36,15 @@ async def load_state(database: Database, task_id: str) -> TaskState:
         return (await store.states_of(connection, [task_id]))[task_id]
 
 
+async def listed(database: Database) -> list[str]:
+    query = select(task_manage.c.id).order_by(task_manage.c.id)
+    async with database.read() as connection:
+        return list((await connection.execute(query)).scalars())
+
+
 async def load_all(database: Database, *ids: str) -> dict[str, StoredTask]:
     async with database.read() as connection:
         return await store.load(connection, ids)
-
-
-async def listed(database: Database, sort: str = "id", **wanted: Any) -> list[str]:
-    async with database.read() as connection:
-        found, total = await store.page(
-            connection, Filter(**wanted), sort=sort, offset=0, limit=100
-        )
-    assert total == len(found)
-    return [item.state.id for item in found]
 
 
 @pytest.mark.parametrize("state", [FULL, BARE], ids=["full", "bare"])
@@ -332,109 +297,6 @@ async def test_only_tasks_with_a_next_fire_are_scheduled(database: Database) -> 
     async with database.read() as connection:
         assert await store.scheduled(connection) == {FULL.id: FULL}
         assert await store.fires_known(connection) == {FULL.id: (FULL.etag, FULL.next_run_time)}
-
-
-ONE = make_state(
-    "one", name="Daily 100%", description="a_b c\\d", func_path="jobs.daily:Run",
-    tags=("日报", "x"), task_type="report", trigger_type="date", source="api", drift="conflict",
-    status="failed",
-)  # fmt: skip
-TWO = make_state(
-    "two_2", name="日报 'q' \"d\"", description="aXb c/d 100 😀", func_path="jobs.weekly.run",
-    tags=("X", "50%", "a_b", 'q"t', "b\\s", "s/l"),
-)  # fmt: skip
-
-
-FOUND: list[tuple[dict[str, Any], list[str]]] = [
-    ({}, ["one", "two_2"]),
-    ({"status": "failed"}, ["one"]),
-    ({"task_type": "report"}, ["one"]),
-    ({"trigger_type": "cron"}, ["two_2"]),
-    ({"source": "api"}, ["one"]),
-    ({"drift": "in_sync"}, ["two_2"]),
-    ({"task_ids": ["two_2", "absent", "two_2"]}, ["two_2"]),
-    ({"task_ids": ["ONE"]}, []),
-    ({"task_ids": []}, []),
-    ({"retired": True}, ["old"]),
-    ({"status": "failed", "source": "api", "tag": "x", "q": "daily"}, ["one"]),
-    ({"status": "failed", "source": "file"}, []),
-    ({"tag": "日报"}, ["one"]),
-    ({"tag": "x"}, ["one"]),
-    ({"tag": "X"}, ["two_2"]),
-    ({"tag": "50%"}, ["two_2"]),
-    ({"tag": "5%"}, []),
-    ({"tag": "%"}, []),
-    ({"tag": "a_b"}, ["two_2"]),
-    ({"tag": "_"}, []),
-    ({"tag": 'q"t'}, ["two_2"]),
-    ({"tag": 'X","50%'}, []),
-    ({"tag": "b\\s"}, ["two_2"]),
-    ({"tag": "s/l"}, ["two_2"]),
-    ({"tag": ""}, []),
-    ({"q": "dai"}, ["one"]),
-    ({"q": "DAILY"}, ["one"]),
-    ({"q": "日报"}, ["two_2"]),
-    ({"q": "😀"}, ["two_2"]),
-    ({"q": "jobs."}, ["one", "two_2"]),
-    ({"q": "TWO_"}, ["two_2"]),
-    ({"q": "0%"}, ["one"]),
-    ({"q": "%"}, ["one"]),
-    ({"q": "a_b"}, ["one"]),
-    ({"q": "c\\d"}, ["one"]),
-    ({"q": "c/d"}, ["two_2"]),
-    ({"q": "'q'"}, ["two_2"]),
-    ({"q": '"d"'}, ["two_2"]),
-    ({"q": "' OR 1=1 -- "}, []),
-    ({"q": ""}, ["one", "two_2"]),
-]
-
-
-async def test_a_filter_finds_what_it_names(database: Database) -> None:
-    await save(database, ONE, TWO, make_state("old", retired_at=NOW, name="日报 daily 100%"))
-    assert [(wanted, await listed(database, **wanted)) for wanted, _ in FOUND] == FOUND
-
-
-async def test_a_list_of_many_ids_may_be_asked_for(database: Database) -> None:
-    await save(database, ONE, TWO)
-    ids = [f"absent-{number}" for number in range(10 * MANY)]
-    assert await listed(database, task_ids=[*ids, "one"]) == ["one"]
-
-
-async def test_a_list_is_sorted_by_any_field_and_ties_by_id(database: Database) -> None:
-    alike = [make_state(task_id) for task_id in ("c", "a", "b")]
-    await save(database, *alike, replace(FULL, id="other", retired_at=None))
-    orders = {}
-    for name in SORTABLE:
-        orders[name] = await listed(database, name), await listed(database, f"-{name}")
-    first, last = ["other", "a", "b", "c"], ["a", "b", "c", "other"]
-    assert orders.pop("id") == (last, ["other", "c", "b", "a"])
-    assert orders.pop("retired_at") == (last, last)
-    assert [name for name, order in orders.items() if sorted(order) != [last, first]] == []
-
-
-async def test_numbers_and_times_sort_by_size(database: Database) -> None:
-    for task_id, number in (("a", 9), ("b", 10), ("c", 1)):
-        await save(
-            database,
-            make_state(task_id, max_instances=number, timeout=number, next_run_time=later(number)),
-        )
-    for name in ("max_instances", "timeout", "next_run_time"):
-        assert await listed(database, sort=name) == ["c", "a", "b"]
-        assert await listed(database, sort=f"-{name}") == ["b", "a", "c"]
-
-
-async def test_pages_are_disjoint_and_whole(database: Database) -> None:
-    await save(database, *(make_state(f"t{number:02}") for number in range(25)))
-    seen = []
-    async with database.read() as connection:
-        for offset in range(0, 40, 10):
-            found, total = await store.page(
-                connection, Filter(), sort="-name", offset=offset, limit=10
-            )
-            assert total == 25
-            seen.append([item.state.id for item in found])
-    assert [len(piece) for piece in seen] == [10, 10, 5, 0]
-    assert list(chain(*seen)) == [f"t{number:02}" for number in range(25)]
 
 
 async def test_what_the_service_remembers(database: Database) -> None:

@@ -144,7 +144,7 @@ async def test_an_outage_says_that_trying_again_may_help(
     async def unavailable(*_: object) -> None:
         raise Unavailable("the database can't be reached")
 
-    monkeypatch.setattr(Service, "get", unavailable)
+    monkeypatch.setattr(Service, "show", unavailable)
     answer = await client.get("/task-manage/x")
     problem = check_problem(answer, 503)
     assert problem["detail"] == "the database can't be reached"
@@ -157,7 +157,7 @@ async def test_a_mistake_of_the_service_is_logged_and_not_shown(
     async def broken(*_: object) -> None:
         raise RuntimeError("an inner detail")
 
-    monkeypatch.setattr(Service, "get", broken)
+    monkeypatch.setattr(Service, "show", broken)
     with capture_logs() as logged:
         answer = await client.get("/task-manage/x")
     problem = check_problem(answer, 500)

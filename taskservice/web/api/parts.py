@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
 from taskservice.service import Service
-from taskservice.storage.tasks import Listed
+from taskservice.storage.shown import Shown
 from taskservice.web import schemas
 from taskservice.web.openapi import problems
 
@@ -39,11 +39,11 @@ WRITE = problems(404, 409)
 CHANGE = problems(404, 409, 412, 413)
 
 
-def task_answer(service: Service, listed: Listed) -> Response[schemas.Task]:
+def task_answer(service: Service, task: Shown) -> Response[schemas.Task]:
     """One task, with the tag that `If-Match` takes."""
     return Response(
-        schemas.Task.of(listed, service.settings.executor),
-        headers={"ETag": f'"{listed.state.etag}"'},
+        schemas.Task.of(task, service.settings.executor),
+        headers={"ETag": f'"{task.etag}"'},
     )
 
 
@@ -54,5 +54,5 @@ async def expected_tag(service: Service, task_id: str, if_match: str | None) -> 
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
     if len(tags) == 1:
         return tags[0]
-    current = (await service.get(task_id)).state.etag
+    current = (await service.show(task_id)).etag
     return current if current in tags else tags[0]

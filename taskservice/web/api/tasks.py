@@ -12,7 +12,7 @@ from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.domain.task import nearest
-from taskservice.storage.tasks import SORTABLE, Filter
+from taskservice.storage.shown import SORTABLE, Filter
 from taskservice.web import bodies, body_schemas, schemas
 from taskservice.web.api.parts import (
     CHANGE,
@@ -52,9 +52,9 @@ _SORTS = [f"{sign}{name}" for name in sorted(SORTABLE) for sign in ("", "-")]
 )
 async def create_task(request: AnyRequest, service: Door, caller: Caller) -> Response[schemas.Task]:
     """Takes the fields of a task, and an `id` if it is not to be made."""
-    listed = await service.create(await bodies.json_object(request), by=caller)
-    answer = task_answer(service, listed)
-    answer.set_header("Location", f"/task-manage/{quote(listed.state.id, safe='')}")
+    task = await service.create(await bodies.json_object(request), by=caller)
+    answer = task_answer(service, task)
+    answer.set_header("Location", f"/task-manage/{quote(task.id, safe='')}")
     return answer
 
 
@@ -98,7 +98,7 @@ async def list_tasks(
     if sort not in _SORTS:
         reason = f"{sort[:50]!r} is no field to sort by{nearest(sort, _SORTS)}"
         faults.append(Fault(field="sort", reason=reason))
-    ids = None if task_ids is None else list(dict.fromkeys(filter(None, task_ids.split(","))))
+    ids = None if task_ids is None else tuple(dict.fromkeys(filter(None, task_ids.split(","))))
     if ids and len(ids) > MOST_IDS:
         reason = f"has {len(ids)} ids; at most {MOST_IDS} are allowed"
         faults.append(Fault(field="task_ids", reason=reason))
@@ -116,7 +116,7 @@ async def list_tasks(
         retired=retired,
     )
     found, total = await service.find(wanted, sort=sort, page=page, size=size)
-    items = [schemas.Task.of(listed, service.settings.executor) for listed in found]
+    items = [schemas.Task.of(task, service.settings.executor) for task in found]
     return schemas.TaskPage(items=items, **schemas.paging(total, page, size))
 
 
@@ -130,7 +130,7 @@ async def list_tasks(
 )
 async def get_task(service: Door, task_id: FromPath[str]) -> Response[schemas.Task]:
     """The effective task: override over declaration over defaults."""
-    return task_answer(service, await service.get(task_id))
+    return task_answer(service, await service.show(task_id))
 
 
 @put(
@@ -153,7 +153,7 @@ async def change_task(
 ) -> Response[schemas.Task]:
     """Sets the fields given, each to the value given; the others stay as they are."""
     changes = await bodies.json_object(request)
-    listed = await service.change(
+    task = await service.change(
         task_id,
         changes,
         by=caller,
@@ -161,7 +161,7 @@ async def change_task(
         until=until,
         if_match=await expected_tag(service, task_id, if_match),
     )
-    return task_answer(service, listed)
+    return task_answer(service, task)
 
 
 @delete(
@@ -204,10 +204,10 @@ async def pause_task(
 ) -> Response[schemas.Task]:
     """Lets it fire no more, until it is resumed or `until` comes."""
     expected = await expected_tag(service, task_id, if_match)
-    listed = await service.set_paused(
+    task = await service.set_paused(
         task_id, True, by=caller, reason=reason, until=until, if_match=expected
     )
-    return task_answer(service, listed)
+    return task_answer(service, task)
 
 
 @post(
@@ -230,10 +230,10 @@ async def resume_task(
 ) -> Response[schemas.Task]:
     """Lets it fire again."""
     expected = await expected_tag(service, task_id, if_match)
-    listed = await service.set_paused(
+    task = await service.set_paused(
         task_id, False, by=caller, reason=reason, until=until, if_match=expected
     )
-    return task_answer(service, listed)
+    return task_answer(service, task)
 
 
 @get(

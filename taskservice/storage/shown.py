@@ -1,0 +1,146 @@
+"""Tasks as lists show them: found by a filter, and read for no more than to be shown."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import JSON, Connection, String, Text, bindparam, func, literal, or_, select
+from sqlalchemy import type_coerce as as_type
+
+from taskservice.domain.overlay import Drift
+from taskservice.domain.run import TaskStatus
+from taskservice.storage.rows import chunks
+from taskservice.storage.tables import task_declaration, task_manage
+
+_T, _D = task_manage.c, task_declaration.c
+
+SORTABLE = frozenset(
+    column.name for column in task_manage.c if column.name not in ("etag", "anchor", "last_outcome")
+)
+
+
+class Shown(NamedTuple):
+    """The effective task; its JSON values are as they are stored, text or (for none) None."""
+
+    id: str
+    name: str
+    task_type: str
+    status: TaskStatus
+    trigger_type: Any
+    trigger_args: str | None
+    func_path: str
+    func_args: str | None
+    next_run_time: datetime | None
+    max_instances: int | None
+    description: str | None
+    create_time: datetime
+    update_time: datetime
+    tags: str | None
+    paused: bool
+    misfire_grace_time: float | None
+    coalesce: bool
+    timeout: float | None
+    retries: str | None
+    recover: bool
+    executor: Any
+    source: Any
+    drift: Drift
+    overridden: str | None
+    etag: str
+    retired_at: datetime | None
+    path: str | None
+    line: int | None
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which tasks a list is of; a field that is None doesn't narrow it."""
+
+    status: str | None = None
+    task_type: str | None = None
+    trigger_type: str | None = None
+    source: str | None = None
+    drift: str | None = None
+    tag: str | None = None
+    q: str | None = None
+    task_ids: tuple[str, ...] | None = None
+    retired: bool = False
+
+
+def _columns() -> list[Any]:
+    # Making values of JSON, only to make JSON of them, would take as long as all the rest.
+    known = {column.name: column for table in (task_declaration, task_manage) for column in table.c}
+    columns = [known[name] for name in Shown._fields]
+    return [as_type(one, Text) if isinstance(one.type, JSON) else one for one in columns]
+
+
+_SHOWN = (
+    select(*_columns())
+    .select_from(task_manage)
+    .outerjoin(task_declaration, _D.task_id == _T.id)
+    .where(_T.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+def shown(connection: Connection, ids: Collection[str]) -> dict[str, Shown]:
+    """The tasks with these ids, retired ones too."""
+    found = {}
+    for piece in chunks(list(ids)):
+        for row in connection.execute(_SHOWN, {"ids": piece}):
+            found[row[0]] = Shown._make(row)
+    return found
+
+
+def find(
+    connection: Connection, wanted: Filter, *, sort: str, offset: int, limit: int
+) -> list[Shown]:
+    """A piece of the list of tasks.
+
+    `sort` is a name of `SORTABLE`, with `-` in front for descending.
+    """
+    # In one query the database would sort and pass over whole rows.
+    place = {"offset": offset, "limit": limit}
+    ids = list(connection.execute(_finding(wanted, sort), place).scalars())
+    found = shown(connection, ids)
+    return [found[task_id] for task_id in ids if task_id in found]
+
+
+def count(connection: Connection, wanted: Filter) -> int:
+    """How many tasks there are in a list."""
+    total: int = connection.execute(_counting(wanted)).scalar_one()
+    return total
+
+
+@lru_cache(maxsize=50)
+def _finding(wanted: Filter, sort: str) -> Any:
+    column = _T[sort.removeprefix("-")]
+    order = column.desc() if sort.startswith("-") else column.asc()
+    query = select(_T.id).where(*_conditions(wanted)).order_by(order, _T.id)
+    return query.offset(bindparam("offset")).limit(bindparam("limit"))
+
+
+@lru_cache(maxsize=50)
+def _counting(wanted: Filter) -> Any:
+    return select(func.count()).select_from(task_manage).where(*_conditions(wanted))
+
+
+def _conditions(wanted: Filter) -> list[Any]:
+    where: list[Any] = [_T.retired_at.is_not(None) if wanted.retired else _T.retired_at.is_(None)]
+    for name in ("status", "task_type", "trigger_type", "source", "drift"):
+        value = getattr(wanted, name)
+        if value is not None:
+            where.append(_T[name] == value)
+    if wanted.task_ids is not None:
+        where.append(_T.id.in_(wanted.task_ids))
+    if wanted.tag is not None:
+        # The column holds JSON: a tag stands in it quoted. Unlike LIKE, instr minds the case.
+        quoted = msgspec.json.encode(wanted.tag).decode()
+        where.append(func.instr(_T.tags, literal(quoted, String())) > 0)
+    if wanted.q:
+        columns = (_T.id, _T.name, _T.description, _T.func_path)
+        where.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
+    return where
