@@ -41,7 +41,8 @@ class Facts:
     `deaths` are the moments at which processes were killed, by their id; `excused` processes were
     frozen for so long that others may have taken them for dead. `troubles` are spans in which
     the service could not work. A fire may begin `patience` after it was due, or after the trouble
-    that it fell into; an end may be recorded `slack` after it came.
+    that it fell into; an end may be recorded `slack` after it came. The clocks of the processes
+    may be `skew` apart.
     """
 
     since: int
@@ -51,6 +52,7 @@ class Facts:
     troubles: Sequence[tuple[int, int]] = ()
     patience: int = 10 * SECOND
     slack: int = 3 * SECOND
+    skew: int = 0
 
     def allowed(self, moment: int) -> int:
         """The moment up to which what was due at `moment` may begin."""
@@ -162,10 +164,11 @@ def _statuses(task_id: str, task: Expected, rows: list[Row], facts: Facts) -> It
 
 def _occupants(skipped: Row, rows: list[Row], facts: Facts) -> int:
     """How many may have been busy: the end of an execution may be recorded some time after."""
+    earliest, latest = skipped.start - facts.skew, skipped.start + facts.skew
     return sum(
         1 for row in rows
-        if row.status not in ("skipped", "missed") and row.start <= skipped.start
-        and (row.end is None or facts.after_trouble(row.end) + facts.slack >= skipped.start)
+        if row.status not in ("skipped", "missed") and row.start <= latest
+        and (row.end is None or facts.after_trouble(row.end) + facts.slack >= earliest)
     )  # fmt: skip
 
 
