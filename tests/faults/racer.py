@@ -19,6 +19,7 @@ async def race(url: str) -> None:
     database = Database(url)
     engine = harness.make_engine(database, processes=False)
     await engine.start()
+    # As if each of them had been told that it schedules for all: that must do no harm.
     await engine.lead()
     print("ready", flush=True)
     await asked.wait()

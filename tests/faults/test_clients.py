@@ -16,8 +16,8 @@ from tests.faults.service import Server, Service
 AT_ONCE = 20
 """Requests under way at a time: more than there are connections to the database."""
 
-POOL = 17
-"""Eight connections to write with, eight to read with, and the scheduler's lock."""
+POOL = 12
+"""The service's connections to the database, at most: ten, and those that hold a lock."""
 
 TASKS = 30
 
