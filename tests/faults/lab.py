@@ -186,14 +186,13 @@ class Lab:
         return runs, log.read_log(self.url)
 
     def grows(self, by: int = 1, seconds: float = 30.0) -> float:
-        """Wait until so many more runs have begun; how long that took."""
-        began, before = time.monotonic(), len(read_runs(self.evidence))
-        wait_for(
-            f"{by} more runs",
-            lambda: len(read_runs(self.evidence)) >= before + by,
-            seconds=seconds,
-        )
+        """Wait until so many more fires have begun to run; how long that took."""
+        began, before = time.monotonic(), self._ran()
+        wait_for(f"{by} more fires", lambda: self._ran() >= before + by, seconds=seconds)
         return time.monotonic() - began
+
+    def _ran(self) -> int:
+        return sum(1 for run in read_runs(self.evidence) if run.fire)
 
     def settle(self) -> int:
         """Wait until all that is due by now has been claimed; the moment up to which."""

@@ -16,8 +16,8 @@ from tests.faults.service import Server, Service
 AT_ONCE = 20
 """Requests under way at a time: more than there are connections to the database."""
 
-POOL = 12
-"""The service's connections to the database, at most: ten, and those that hold a lock."""
+POOL = 16
+"""The service's connections to the database, in all its pools together, at most."""
 
 TASKS = 30
 

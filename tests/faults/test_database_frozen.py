@@ -12,8 +12,8 @@ from tests.faults.lab import Lab, moment
 from tests.faults.load import Load
 from tests.faults.service import Server, Service
 
-POOL = 12
-"""The service's connections to the database, at most: ten, and those that hold a lock."""
+POOL = 16
+"""The service's connections to the database, in all its pools together, at most."""
 
 ANSWER_LIMIT = 40.0
 """Seconds within which a request is answered: the pool's time limit and two of the driver's."""
