@@ -27,8 +27,6 @@ class Clock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
-            # What it would share between processes it leaves behind when one is killed.
-            "FAKETIME_DISABLE_SHM": "1",
         }
 
     def set(self, seconds: int) -> None:

@@ -66,6 +66,12 @@ class Service(ServiceProcess):
         """Wait until it says so itself."""
         wait_for("the service is ready", self._is_ready, seconds=READY_SECONDS)
 
+    def kill(self) -> None:
+        """`kill -9`; what libfaketime keeps for a process, and then can't remove, goes as well."""
+        super().kill()
+        for name in ("faketime_shm_", "sem.faketime_sem_"):
+            Path(f"/dev/shm/{name}{self.pid}").unlink(missing_ok=True)
+
     @property
     def pid(self) -> int:
         """The process id of the last start."""
