@@ -50,7 +50,7 @@ class Facts:
     deaths: Mapping[int, int] = field(default_factory=dict)
     excused: frozenset[int] = frozenset()
     troubles: Sequence[tuple[int, int]] = ()
-    patience: int = 10 * SECOND
+    patience: int = 20 * SECOND
     slack: int = 3 * SECOND
     skew: int = 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.clock import Clock
+from tests.faults.clock import Clock, sweep
 from tests.faults.lab import Lab
 from tests.faults.proxy import Proxy
 from tests.faults.service import Server
@@ -82,9 +82,10 @@ def wired(server: Server, make_lab: Callable[[str], Lab]) -> Lab:
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
+def clock(tmp_path: Path) -> Iterator[Clock]:
     """A clock for the services that take its environment."""
-    return Clock(tmp_path)
+    yield Clock(tmp_path)
+    sweep()
 
 
 def _line(name: str, lab: Lab) -> dict[str, object]:

@@ -15,7 +15,7 @@ from tests.faults.service import COMMAND, Server, Service
 
 REPLICAS = 3
 AHEAD_SECONDS = 5
-KILL_LIMIT, FREEZE_LIMIT, CHANGE_LIMIT = 10.0, 80.0, 8.0
+KILL_LIMIT, FREEZE_LIMIT, CHANGE_LIMIT = 20.0, 80.0, 15.0
 """What is promised is 2 s after a kill, 40 s after a freeze, and 1 s after a change, at rest."""
 
 
