@@ -133,8 +133,9 @@ class Leading:
             await self._database.write(
                 lambda connection: owners.set_lock(connection, self._owner_id, None)
             )
-        except Unavailable:
-            pass  # it is said again with the next lock
+        except Exception as error:
+            # It is said again with the next lock; what waits for that must not end.
+            log.warning("lock_not_disowned", reason=str(error))
 
     async def _challenge(self) -> None:
         """Take the lock away from a process that is frozen, cut off or dead."""

@@ -16,8 +16,8 @@ from tests.faults.service import Server, Service
 AT_ONCE = 20
 """Requests under way at a time: more than there are connections to the database."""
 
-POOL = 16
-"""The service's connections to the database, in all its pools together, at most."""
+POOL = 17
+"""Eight connections to write with, eight to read with, and the scheduler's lock."""
 
 TASKS = 30
 

@@ -206,7 +206,7 @@ async def test_a_wait_for_a_free_connection_has_an_end(
 async def test_a_transaction_has_an_end(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 0.05)
+    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 0.5)
     calls = 0
 
     async def hang(connection: Connection) -> None:
