@@ -81,8 +81,10 @@ def text(limit: int, *, lines: bool = False) -> Callable[[object], str]:
 
 def has_controls(value: str) -> bool:
     """Whether text holds line breaks or control characters."""
-    # str.isprintable would also refuse the wide blank of Chinese and joined emoji.
-    return any(unicodedata.category(one) in _LINE_BREAKS_AND_CONTROLS for one in value)
+    # str.isprintable alone would also refuse the wide blank of Chinese and joined emoji.
+    return not value.isprintable() and any(
+        unicodedata.category(one) in _LINE_BREAKS_AND_CONTROLS for one in value
+    )
 
 
 def refuse_surrogates(value: str) -> None:

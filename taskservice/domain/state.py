@@ -170,7 +170,7 @@ def past_date(state: TaskState, previous: TaskState | None, *, zone: tzinfo) -> 
     return fire if fire and fire <= state.update_time else None
 
 
-def expected_fire(state: TaskState, *, now: datetime, zone: tzinfo) -> datetime | None:
+def expected_fire(state: TaskState, trigger: Trigger, now: datetime) -> datetime | None:
     """The next fire that a live task should have, given the one it has.
 
     They differ where the meaning of its trigger changed behind it: the default time zone, or
@@ -178,7 +178,6 @@ def expected_fire(state: TaskState, *, now: datetime, zone: tzinfo) -> datetime 
     """
     if state.next_run_time is None or state.next_run_time <= now:
         return state.next_run_time
-    trigger = trigger_of(state.task, state.anchor, zone)
     if trigger.next_fire(state.next_run_time - _INSTANT) == state.next_run_time:
         return state.next_run_time
     return trigger.next_fire(now)

@@ -304,7 +304,10 @@ class Engine:
         wrong = {}
         for piece in chunks(list(states.values()), 200):
             for state in piece:
-                expected = expected_fire(state, now=now, zone=self._zone)
+                entry = self._entries.get(state.id)
+                if entry is None or entry.state.etag != state.etag:
+                    continue  # changed since it was read: it has its fire from that change
+                expected = expected_fire(state, entry.trigger, now)
                 if expected != state.next_run_time:
                     wrong[state.id] = expected
             await asyncio.sleep(0)

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import ModuleType
 
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 FAILURE_KEPT = 2.0
 """Seconds for which a module that could not be imported is not tried again."""
+
+MOST_NAMES = 100
+"""How many sets of arguments are remembered of a function."""
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _FORM = "package.module.function or package.module:function"
@@ -43,6 +46,8 @@ class FunctionInfo:
 class _Found:
     function: Callable[..., object]
     signature: inspect.Signature | None
+    # Names of arguments that it was found to take: tasks by the thousand give the same.
+    taken: set[frozenset[str]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +82,13 @@ class Functions:
             found = self._find(func_path)
         except Invalid as invalid:
             return list(invalid.faults)
-        return [] if found.signature is None else _binding_faults(found.signature, func_args)
+        names = frozenset(func_args)
+        if found.signature is None or names in found.taken:
+            return []
+        faults = _binding_faults(found.signature, func_args)
+        if not faults and len(found.taken) < MOST_NAMES:
+            found.taken.add(names)
+        return faults
 
     def knows(self, func_path: str) -> bool:
         """Whether the function was found before, so that no module is imported for it."""

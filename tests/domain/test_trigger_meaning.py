@@ -9,6 +9,7 @@ from apscheduler.triggers.cron import CronTrigger as APSchedulerCron
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from taskservice.domain.errors import Invalid
 from taskservice.domain.trigger import (
     Trigger,
     canonical_trigger,
@@ -30,6 +31,31 @@ def read(trigger_type: str, **args: object) -> Trigger:
 def days(trigger: Trigger, after: str, count: int) -> list[str]:
     start = datetime.fromisoformat(after).replace(tzinfo=UTC)
     return [f"{fire:%a %Y-%m-%d}" for fire in upcoming(trigger, start, count)]
+
+
+def test_what_says_the_same_is_one_trigger() -> None:
+    assert read("cron", hour=9) is read("cron", hour=9)
+    assert read("interval", hours=1, start_date="2026-01-01") is read(
+        "interval", hours=1, start_date="2026-01-01"
+    )
+
+
+def test_what_only_looks_the_same_is_not() -> None:
+    assert read("cron", hour=1) == read("cron", hour="1")
+    with pytest.raises(Invalid):
+        read("cron", hour=True)
+    with pytest.raises(Invalid):
+        read("cron", hour=1.0)
+    with pytest.raises(Invalid):
+        read("cron", hour=[1])
+    berlin = parse_trigger("cron", {"hour": 1}, zone=ZoneInfo("Europe/Berlin"), anchor=ANCHOR)
+    assert berlin != read("cron", hour=1)
+
+
+def test_what_says_the_same_counts_from_its_own_anchor() -> None:
+    later = parse_trigger("interval", {"hours": 1}, zone=UTC, anchor=ANCHOR + timedelta(minutes=1))
+    assert read("interval", hours=1).next_fire(ANCHOR) == ANCHOR + timedelta(hours=1)
+    assert later.next_fire(ANCHOR) == ANCHOR + timedelta(hours=1, minutes=1)
 
 
 # Dates

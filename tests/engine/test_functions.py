@@ -268,6 +268,14 @@ def test_arguments_must_bind(
     ]
 
 
+def test_arguments_that_bound_once_bind_again_and_no_others() -> None:
+    functions = Functions([f"{WORK}.*"])
+    for _ in range(2):
+        assert functions.faults(f"{WORK}.add", {"a": 1}) == []
+        assert functions.faults(f"{WORK}.add", {"a": 1, "other": 1}) != []
+        assert functions.faults(f"{WORK}.add", {}) != []
+
+
 def test_the_catalogue_of_the_examples() -> None:
     assert Functions(["taskservice.examples.*"]).catalogue() == [
         FunctionInfo(

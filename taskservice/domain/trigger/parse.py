@@ -1,8 +1,9 @@
 """From `trigger_type` and `trigger_args`, as written, to a trigger or to all that is wrong."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from apscheduler.triggers.cron.fields import DEFAULT_VALUES
 
@@ -56,6 +57,27 @@ def parse_trigger(
     Raises Invalid with all faults; their fields are `trigger_type`, `trigger_args`
     and `trigger_args.KEY`.
     """
+    if isinstance(trigger_args, Mapping):
+        said = tuple((key, type(value), value) for key, value in trigger_args.items())
+        try:
+            trigger = _known(trigger_type, said, zone)
+        except TypeError:  # a list or a mapping, which can't be told from others by its hash
+            return _parse(trigger_type, trigger_args, zone, anchor)
+        if isinstance(trigger, IntervalTrigger) and "start_date" not in trigger_args:
+            return replace(trigger, base=anchor.astimezone(UTC))
+        return trigger
+    return _parse(trigger_type, trigger_args, zone, anchor)
+
+
+@lru_cache(maxsize=1024)
+def _known(
+    trigger_type: object, said: tuple[tuple[str, type, object], ...], zone: tzinfo
+) -> Trigger:
+    """The trigger, with any anchor; tasks that say the same share one."""
+    return _parse(trigger_type, {key: value for key, _, value in said}, zone, DAWN)
+
+
+def _parse(trigger_type: object, trigger_args: object, zone: tzinfo, anchor: datetime) -> Trigger:
     faults: list[Fault] = []
     read = _READERS.get(trigger_type) if isinstance(trigger_type, str) else None
     if read is None:

@@ -132,6 +132,19 @@ def _year_mask(days: Days, year: int) -> int:
     return bits(found)
 
 
+@lru_cache(maxsize=1024)
+def _clock_mask(name: str, expression: str) -> int:
+    """The matching hours, minutes or seconds."""
+    midnight = datetime.combine(EPOCH, time())
+    values = range(24 if name == "hour" else 60)
+    return bits(matching(name, expression, (midnight + n * _UNITS[name] for n in values)))
+
+
+_UNITS = {
+    "hour": timedelta(hours=1), "minute": timedelta(minutes=1), "second": timedelta(seconds=1),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
     """The wall times at any of the hours, minutes and seconds (masks) of a day of any rule."""
@@ -201,11 +214,10 @@ def cron_pattern(
     second: str,
 ) -> Pattern:
     """The pattern of APScheduler's eight fields; a ValueError says what is wrong with one."""
-    midnight = datetime.combine(EPOCH, time())
     return Pattern(
         rules=(DayRule(Days(month, day, week, day_of_week), year),),
-        hours=bits(matching("hour", hour, (midnight.replace(hour=n) for n in range(24)))),
-        minutes=bits(matching("minute", minute, (midnight.replace(minute=n) for n in range(60)))),
-        seconds=bits(matching("second", second, (midnight.replace(second=n) for n in range(60)))),
+        hours=_clock_mask("hour", hour),
+        minutes=_clock_mask("minute", minute),
+        seconds=_clock_mask("second", second),
         every_hour=hour.startswith("*"),
     )
