@@ -100,7 +100,7 @@ def make_plan(
     write = tuple(
         task_id
         for task_id, candidate in sorted(declared.tasks.items())
-        if _differs(candidate, stored.get(task_id))
+        if differs(candidate, stored.get(task_id))
     )
     absent = [
         task_id
@@ -153,7 +153,8 @@ def next_settlement(plan: Plan, now: datetime) -> datetime | None:
     return min(later, default=None)
 
 
-def _differs(candidate: Candidate, row: Stored | None) -> bool:
+def differs(candidate: Candidate, row: Stored | None) -> bool:
+    """Whether a declaration has to be written, by what is stored."""
     declaration = candidate.declaration
     return (
         row is None

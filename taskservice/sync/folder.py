@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Candidate, Declared, Stored
+from taskservice.domain.plan import Candidate, Declared, Stored, differs
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask, read_file
 from taskservice.sync.taken import (
@@ -22,9 +22,12 @@ from taskservice.sync.taken import (
     Taken,
     at_revision,
     candidate_of,
+    is_sound,
+    is_stored,
     owners_of,
     read_bytes,
     refused,
+    shed,
     signature_of,
     uncontested,
     unfit,
@@ -90,11 +93,18 @@ class Folder:
         taken: dict[str, Taken] = {}
         unsettled: set[str] = set()
         for path, found in sorted(listing.files.items()):
-            now = self._take(path, found, f"{root}/{path}", clock(), by_content)
+            file = f"{root}/{path}"
+            now = self._take(path, found, file, clock(), by_content=by_content)
+            if now is not None and _lacks(now, stored):
+                now = self._take(path, found, file, clock(), anew=True)
             if now is None:
                 unsettled.add(path)
+                now = self._taken.get(path)
+            if now is None or _lacks(now, stored):
                 # A new file that isn't finished is no fault, but it may declare anything.
-                now = self._taken.get(path) or refused(path, None)
+                now = refused(path, None)
+            if now.content is not None and is_sound(now) and is_stored(now, stored):
+                now = shed(now)
             taken[path] = at_revision(now, revision)
         readable = not listing.faults
         self._linked = listing.linked or not readable
@@ -141,12 +151,12 @@ class Folder:
             ):
                 return None
             now = clock()
-            taken = self._take(name, found, f"{root}/{name}", now, False)
+            taken = self._take(name, found, f"{root}/{name}", now)
             if taken is None:
                 since = min(found.st_mtime, self._waiting[name][1])
                 unsettled[name] = max(SETTLED_SECONDS - (now - since), 0.0)
-            elif taken is known:
-                pass
+            elif taken is known or taken.content is None:
+                self._taken[name] = taken  # what it says is what it said
             elif not self._is_plain(known, name) or not self._is_plain(taken, name):
                 return None
             elif not set(known.ids) <= set(taken.ids):
@@ -169,7 +179,7 @@ class Folder:
         `stored` is what the tables know of its tasks. Blocks.
         """
         for taken in glance.files.values():
-            for task, one in zip(taken.content.tasks, taken.candidates, strict=True):
+            for task, one in self._authored(taken):
                 if self._faults(task, one.digest, stored.get(task.task_id)):
                     return False
         for path, taken in glance.files.items():
@@ -195,25 +205,32 @@ class Folder:
 
     def _is_plain(self, taken: Taken, path: str) -> bool:
         """Whether a file is wholly sound, and no other one has to do with its tasks."""
-        content = taken.content
-        return (
-            content.readable
-            and not content.faults
-            and not content.faulty
-            and all(self._owners.get(task_id, path) == path for task_id in taken.ids)
-        )
+        own = all(self._owners.get(task_id, path) == path for task_id in taken.ids)
+        return own and is_sound(taken)
+
+    @staticmethod
+    def _authored(taken: Taken) -> Iterator[tuple[AuthoredTask, Candidate]]:
+        tasks = taken.content.tasks if taken.content else ()
+        return zip(tasks, taken.candidates, strict=True)
 
     def _take(
-        self, path: str, found: os.stat_result | str, file: str, now: float, by_content: bool
+        self,
+        path: str,
+        found: os.stat_result | str,
+        file: str,
+        now: float,
+        *,
+        by_content: bool = False,
+        anew: bool = False,
     ) -> Taken | None:
-        """What the file says now; None: it is still changing."""
+        """What the file says now, with all its fields if `anew`; None: it is still changing."""
         if isinstance(found, str):
             return refused(path, found)
         if wrong := unfit(found):
             return refused(path, wrong)
         signature, known = signature_of(found), self._taken.get(path)
         unchanged = known is not None and known.signature == signature
-        if unchanged and not by_content:
+        if unchanged and not by_content and not anew:
             return known
         # A time of change may be wrong, in the future too: our own watch on the file counts.
         before, since = self._waiting.get(path, (signature, now))
@@ -233,7 +250,7 @@ class Folder:
         if age < UNFINISHED_SECONDS and not unchanged and not data.endswith(b"\n"):
             return None
         content_hash = hashlib.sha256(data).digest()
-        if known and known.hash == content_hash:
+        if known and known.hash == content_hash and not anew:
             return replace(known, signature=signature)
         content = read_file(path, data)
         candidates = tuple(candidate_of(task, path) for task in content.tasks)
@@ -246,16 +263,21 @@ class Folder:
         )
 
     def _declared(self, taken: Mapping[str, Taken], stored: Mapping[str, Stored]) -> Declared:
-        unreadable = {path for path, one in taken.items() if not one.content.readable}
+        unreadable = {
+            path for path, one in taken.items() if one.content and not one.content.readable
+        }
         owners = owners_of(taken, stored, unreadable)
         self._owners = uncontested(owners, taken)
         tasks: dict[str, Candidate] = {}
         faults: list[Fault] = []
         faulty = {PurePosixPath(path).stem for path in unreadable}
         for path, one in taken.items():
+            if one.content is None:  # stored as it stands: sound, and its own
+                tasks.update(zip(one.ids, one.candidates, strict=True))
+                continue
             faults += one.content.faults
             faulty |= one.content.faulty
-            for task, candidate in zip(one.content.tasks, one.candidates, strict=True):
+            for task, candidate in self._authored(one):
                 owner, row = owners[task.task_id], stored.get(task.task_id)
                 if owner != path:
                     reason = f"task {task.task_id!r} is declared in {owner} already"
@@ -272,7 +294,10 @@ class Folder:
             ):
                 # Nothing in it is sound (`tasks:` may be misspelt): what it declared last stays.
                 unreadable.add(path)
-        self._sound = {task_id: self._sound[task_id] for task_id in self._sound.keys() & tasks}
+        self._sound = {
+            task_id: name for task_id, name in self._sound.items()
+            if task_id in tasks and differs(tasks[task_id], stored.get(task_id))
+        }  # fmt: skip
         return Declared(
             tasks=tasks,
             faults=tuple(faults),
@@ -289,6 +314,11 @@ class Folder:
         if not found:
             self._sound[task.task_id] = name
         return found
+
+
+def _lacks(taken: Taken, stored: Mapping[str, Stored]) -> bool:
+    """Whether fields are wanted that are not kept."""
+    return taken.content is None and not is_stored(taken, stored)
 
 
 def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:

@@ -2,12 +2,13 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Declaration, digest
-from taskservice.domain.plan import Candidate, Stored
+from taskservice.domain.plan import Candidate, Stored, differs
 from taskservice.sync.reader import AuthoredTask, FileContent
 from taskservice.sync.yaml_walk import MAX_BYTES
 
@@ -18,15 +19,32 @@ Signature = tuple[int, ...]
 class Taken:
     """What a file was found to say; `candidates` are its tasks, in their order.
 
-    `ids` are all that it declares, the unsound ones too.
+    `ids` are all that it declares, the unsound ones too. `content` is None, and the fields of the
+    candidates are gone, where all is sound and stored: to have them, the file is read again.
     """
 
-    content: FileContent
+    content: FileContent | None
     ids: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     revision: str | None = None
     signature: Signature = ()
     hash: bytes = b""
+
+
+class _Shed(Mapping[str, Any]):
+    """Stands for fields that are not kept: whoever wants them has made a mistake."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("these fields are not kept")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("these fields are not kept")
+
+    def __len__(self) -> int:
+        raise RuntimeError("these fields are not kept")
+
+
+SHED = _Shed()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +62,9 @@ class Glance:
     def tasks(self) -> dict[str, Candidate]:
         """Their tasks, by id."""
         return {
-            task.task_id: one
+            task_id: one
             for taken in self.files.values()
-            for task, one in zip(taken.content.tasks, taken.candidates, strict=True)
+            for task_id, one in zip(taken.ids, taken.candidates, strict=True)
         }
 
 
@@ -54,6 +72,26 @@ def candidate_of(task: AuthoredTask, path: str) -> Candidate:
     """A task of a file as planning needs it."""
     declaration = Declaration(source="file", fields=task.fields, path=path, line=task.line)
     return Candidate(declaration=declaration, digest=digest(task.fields))
+
+
+def is_stored(taken: Taken, stored: Mapping[str, Stored]) -> bool:
+    """Whether the tables have all that a file says."""
+    pairs = zip(taken.ids, taken.candidates, strict=False)
+    return not any(differs(one, stored.get(task_id)) for task_id, one in pairs)
+
+
+def is_sound(taken: Taken) -> bool:
+    """Whether the file's form has no fault."""
+    content = taken.content
+    return content is None or (content.readable and not content.faults and not content.faulty)
+
+
+def shed(taken: Taken) -> Taken:
+    """The same without what takes much memory: what it needs to be known again."""
+    candidates = tuple(
+        replace(one, declaration=replace(one.declaration, fields=SHED)) for one in taken.candidates
+    )
+    return replace(taken, content=None, candidates=candidates)
 
 
 def at_revision(taken: Taken, revision: str | None) -> Taken:

@@ -3,9 +3,10 @@
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,10 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def names(declared: Declared) -> dict[str, object]:
     return {task_id: one.declaration.fields["name"] for task_id, one in declared.tasks.items()}
+
+
+def paths(declared: Declared) -> dict[str, object]:
+    return {task_id: one.declaration.path for task_id, one in declared.tasks.items()}
 
 
 def said(declared: Declared) -> list[str]:
@@ -357,13 +362,13 @@ class TestChangingFiles:
     def test_do_not_block_when_they_become_a_pipe(
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def replace() -> None:
+        def exchange() -> None:
             (tasks.root / "a.yaml").unlink()
             os.mkfifo(tasks.root / "a.yaml")
 
         tasks.write("a.yaml", NOTICE)
         with monkeypatch.context() as patch:
-            on_open(patch, "a.yaml", replace)
+            on_open(patch, "a.yaml", exchange)
             assert tasks.scan().unsettled
         assert tasks.declared().unreadable == {"a.yaml"}
 
@@ -400,6 +405,59 @@ class TestChangingFiles:
         while (scan := real.scan({})).unsettled and time.monotonic() < limit:
             pass
         assert scan.declared.tasks.keys() == {"a"}
+
+
+class TestMemory:
+    """What is stored as the file says it is not kept here as well."""
+
+    def test_fields_are_not_kept_once_they_are_stored(
+        self, tasks: Tasks, parsed: list[str]
+    ) -> None:
+        tasks.write("a.yaml", NOTICE)
+        tasks.store()
+        again = tasks.declared().tasks["a"]
+        assert again.digest == tasks.stored["a"].digest
+        assert (again.declaration.path, again.declaration.line) == ("a.yaml", 1)
+        with pytest.raises(RuntimeError):
+            dict(again.declaration.fields)
+        assert tasks.declared(by_content=True).tasks.keys() == {"a"}
+        assert parsed == ["a.yaml"]
+
+    @pytest.mark.parametrize("change", [{"digest": "other"}, {"line": 7}, {"source": "api"}, None])
+    def test_they_are_read_again_when_they_are_wanted(
+        self, tasks: Tasks, parsed: list[str], change: dict[str, Any] | None
+    ) -> None:
+        tasks.write("a.yaml", NOTICE)
+        tasks.store()
+        tasks.declared()
+        if change is None:
+            del tasks.stored["a"]
+        else:
+            tasks.stored["a"] = replace(tasks.stored["a"], **change)
+        assert names(tasks.declared()) == {"a": "Notice"}
+        assert parsed == ["a.yaml", "a.yaml"]
+
+    def test_a_file_that_can_not_be_read_again_now_says_nothing(
+        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tasks.write("a.yaml", NOTICE)
+        tasks.store()
+        tasks.declared()
+        tasks.stored["a"] = replace(tasks.stored["a"], digest="other")
+        with monkeypatch.context() as patch:
+            on_open(patch, "a.yaml", lambda: tasks.write("a.yaml", "name: three\n"))
+            scan = tasks.scan()
+        assert scan.unsettled
+        assert not scan.declared.tasks
+        assert scan.declared.unreadable == {"a.yaml"}
+        assert names(tasks.declared()) == {"a": "three"}
+
+    def test_a_file_with_a_fault_is_kept(self, tasks: Tasks) -> None:
+        tasks.write("two.yaml", "tasks:\n  a: {name: A}\n  b: 1\n")
+        tasks.store()
+        for _ in range(3):
+            assert names(tasks.declared()) == {"a": "A"}
+            assert len(tasks.declared().faults) == 1
 
 
 class TestChecks:
@@ -469,7 +527,7 @@ class TestOneIdInTwoFiles:
         tasks.store()
         tasks.write("a.yaml", "tasks:\n  x: {name: A}\n")
         declared = tasks.declared()
-        assert names(declared) == {"x": "B"}
+        assert paths(declared) == {"x": "b.yaml"}
         assert [(one.path, one.task_id) for one in declared.faults] == [("a.yaml", "x")]
 
     def test_it_moves_when_its_file_no_longer_declares_it(self, tasks: Tasks) -> None:
@@ -512,7 +570,7 @@ class TestOneIdInTwoFiles:
         tasks.store()
         tasks.write("x.yaml", "a: [\n")
         declared = tasks.declared()
-        assert names(declared) == {"x": "B"}
+        assert paths(declared) == {"x": "b.yaml"}
         assert declared.faulty == frozenset()
         assert declared.unreadable == {"x.yaml"}
 
