@@ -32,11 +32,18 @@ from taskservice.storage.tables import (
 _T, _D, _O = task_manage.c, task_declaration.c, task_override.c
 _PLACE = (_D.path, _D.line, _D.revision)
 
+# Made once: to make a statement takes about as long as to send it.
+_IDS: Any = bindparam("ids", expanding=True)
 _LISTED = (
     select(task_manage, *_PLACE)
     .outerjoin(task_declaration, _D.task_id == _T.id)
-    .where(_T.id.in_(bindparam("ids", expanding=True)))
+    .where(_T.id.in_(_IDS))
 )
+_STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
+_STATES_LOCKED = _STATES.with_for_update()
+_DECLARATIONS = select(task_declaration).where(_D.task_id.in_(_IDS))
+_OVERRIDES = select(task_override).where(_O.task_id.in_(_IDS)).order_by(_O.field)
+_END_OVERRIDES = delete(task_override).where(_O.task_id.in_(_IDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +76,9 @@ async def load(
         # The task's row is locked first, and always in the order of ids.
         states = await states_of(connection, piece, lock=lock)
         overrides: dict[str, list[Override]] = {}
-        query = select(task_override).where(_O.task_id.in_(piece)).order_by(_O.field)
-        for row in await connection.execute(query):
+        for row in await connection.execute(_OVERRIDES, {"ids": piece}):
             overrides.setdefault(row.task_id, []).append(_override(row))
-        for row in await connection.execute(select(task_declaration).where(_D.task_id.in_(piece))):
+        for row in await connection.execute(_DECLARATIONS, {"ids": piece}):
             found[row.task_id] = StoredTask(
                 state=states.get(row.task_id),
                 declaration=Declaration(
@@ -92,8 +98,8 @@ async def states_of(
     """The states of the tasks with these ids, retired ones too."""
     found: dict[str, TaskState] = {}
     for piece in chunks(sorted(ids)):
-        query = select(task_manage).where(_T.id.in_(piece)).order_by(_T.id)
-        for row in await connection.execute(query.with_for_update() if lock else query):
+        query = _STATES_LOCKED if lock else _STATES
+        for row in await connection.execute(query, {"ids": piece}):
             found[row.id] = _state(row)
     return found
 
@@ -154,7 +160,7 @@ async def save_overrides(
 ) -> None:
     """Make these the overrides of each task; those it had before and that are not here end."""
     for piece in chunks(list(overrides)):
-        await connection.execute(delete(task_override).where(_O.task_id.in_(piece)))
+        await connection.execute(_END_OVERRIDES, {"ids": piece})
     rows = [
         {
             "task_id": task_id,
