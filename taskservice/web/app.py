@@ -129,6 +129,8 @@ def _options(request: AnyRequest) -> Response[None]:
 
 def _refuse_unknown_parameters(request: AnyRequest) -> None:
     """A filter that is spelt wrong must not pass for no filter."""
+    if not request.scope["query_string"]:
+        return
     known = {
         name: field
         for name, field in request.route_handler.parsed_fn_signature.parameters.items()

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,6 +88,7 @@ def _method(connection: Connection) -> str:
     return method
 
 
+@lru_cache(maxsize=100)  # it is the same few on every request
 def _is_loopback(host: str) -> bool:
     try:
         name = urlsplit(f"//{host}").hostname or ""
