@@ -70,14 +70,16 @@ class Writer:
         if not made:
             return
         ids = [change.key for change in made]
-        await self._engine.reconcile(ids)
-        async with self._database.read() as connection:
-            found = await connection.run_sync(shown, ids)
+        _, found = await asyncio.gather(self._engine.reconcile(ids), self._shown(ids))
         for change in made:
             if task := found.get(change.key):
                 change.fulfil(task)
             else:
                 change.refuse(no_task(change.key))
+
+    async def _shown(self, ids: list[str]) -> dict[str, Shown]:
+        async with self._database.read() as connection:
+            return await connection.run_sync(shown, ids)
 
     async def _alone(self, change: Change) -> None:
         try:

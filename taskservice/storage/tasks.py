@@ -41,8 +41,12 @@ _LISTED = (
 )
 _STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
 _STATES_LOCKED = _STATES.with_for_update()
-_DECLARATIONS = select(task_declaration).where(_D.task_id.in_(_IDS))
-_OVERRIDES = select(task_override).where(_O.task_id.in_(_IDS)).order_by(_O.field)
+# Not ordered: rows as wide as these are sorted on disk.
+_DECLARED = (
+    select(task_declaration, *(one.label(f"override_{one.name}") for one in task_override.c))
+    .outerjoin(task_override, _O.task_id == _D.task_id)
+    .where(_D.task_id.in_(_IDS))
+)
 _END_OVERRIDES = delete(task_override).where(_O.task_id.in_(_IDS))
 
 
@@ -76,9 +80,11 @@ async def load(
         # The task's row is locked first, and always in the order of ids.
         states = await states_of(connection, piece, lock=lock)
         overrides: dict[str, list[Override]] = {}
-        for row in await connection.execute(_OVERRIDES, {"ids": piece}):
-            overrides.setdefault(row.task_id, []).append(_override(row))
-        for row in await connection.execute(_DECLARATIONS, {"ids": piece}):
+        rows = (await connection.execute(_DECLARED, {"ids": piece})).all()
+        for row in rows:
+            if row.override_field is not None:
+                overrides.setdefault(row.task_id, []).append(_override(row))
+        for row in rows:
             found[row.task_id] = StoredTask(
                 state=states.get(row.task_id),
                 declaration=Declaration(
@@ -87,7 +93,7 @@ async def load(
                 ),
                 declared_at=row.set_at,
                 declared_by=row.set_by,
-                overrides=tuple(overrides.get(row.task_id, ())),
+                overrides=tuple(sorted(overrides.get(row.task_id, ()), key=lambda o: o.field)),
             )  # fmt: skip
     return found
 
@@ -328,13 +334,13 @@ def _columns(state: TaskState) -> dict[str, Any]:
 
 def _override(row: Row[Any]) -> Override:
     return Override(
-        field=row.field,
-        value=row.value.get("value", UNSET),
-        declared_when_set=row.declared_when_set.get("value", UNSET),
-        set_at=row.set_at,
-        set_by=row.set_by,
-        reason=row.reason,
-        until=row.until_time,
+        field=row.override_field,
+        value=row.override_value.get("value", UNSET),
+        declared_when_set=row.override_declared_when_set.get("value", UNSET),
+        set_at=row.override_set_at,
+        set_by=row.override_set_by,
+        reason=row.override_reason,
+        until=row.override_until_time,
     )
 
 
