@@ -27,7 +27,7 @@ from taskservice.service.writing import Decide, Decided, Writer
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import CLAIM_TRIES, apply, claim_and_write
-from taskservice.storage.database import Connection, Database
+from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.owners import NoticeKind
 from taskservice.storage.rows import new_id
@@ -86,7 +86,10 @@ class Changing(Reading):
             made = state.resolution(task_id, declaration, (), None, now=now, zone=self._zone)
             return Decided(resolution=made, declare=True)
 
-        return await self._decided(task_id, decide, by=by)
+        try:
+            return await self._decided(task_id, decide, by=by)
+        except Collision:
+            raise Conflict(f"somebody made a task {task_id!r} at the same moment") from None
 
     async def change(
         self,

@@ -48,7 +48,9 @@ async def apply(
     """
     changed = [r for r in resolutions if r.state != r.previous]
     await tasks.remove(connection, [r.id for r in changed if r.state is None])
-    await tasks.save_states(connection, [r.state for r in changed if r.state is not None])
+    # Another process may make a task of the same id at this moment: one of them fails.
+    await tasks.add_states(connection, [r.state for r in changed if r.state and not r.previous])
+    await tasks.save_states(connection, [r.state for r in changed if r.state and r.previous])
     if declare:
         declarations = {r.id: r.declaration for r in resolutions}
         await tasks.save_declarations(connection, declarations, now=now, by=declared_by)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
+    insert,
     select,
     update,
 )
@@ -120,6 +121,12 @@ async def fires_known(connection: AsyncConnection) -> dict[str, tuple[str, datet
     """By id, of every task that has a next fire: its definition's etag, and that fire."""
     query = select(_T.id, _T.etag, _T.next_run_time).where(_T.next_run_time.is_not(None))
     return {row.id: (row.etag, row.next_run_time) for row in await connection.execute(query)}
+
+
+async def add_states(connection: AsyncConnection, states: Sequence[TaskState]) -> None:
+    """Write states of tasks that are new; SQLAlchemy's IntegrityError where one is there."""
+    for piece in chunks(states):
+        await connection.execute(insert(task_manage), [_columns(state) for state in piece])
 
 
 async def save_states(connection: AsyncConnection, states: Iterable[TaskState]) -> None:

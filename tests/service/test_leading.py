@@ -214,6 +214,20 @@ async def test_a_change_through_another_is_scheduled(pair: tuple[Service, Servic
     assert other._engine._scheduler.next_fire("t") is None
 
 
+async def test_of_many_that_make_a_task_of_one_id_one_does(pair: tuple[Service, Service]) -> None:
+    async def create(number: int) -> str:
+        fields = {**TASK, "id": "same", "name": f"by {number}"}
+        try:
+            made = await pair[number % 2].create(fields, by=str(number))
+        except Conflict:
+            return ""
+        return made.name
+
+    names = await asyncio.gather(*(create(number) for number in range(12)))
+    (made,) = filter(None, names)
+    assert (await pair[0].get("same")).state.task.name == made
+
+
 async def test_a_sync_through_another_is_done_by_who_schedules(
     pair: tuple[Service, Service], folder: Path
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from taskservice.domain.overlay import DELETED, Declaration, Override
-from taskservice.domain.state import Resolution, TaskState, resolution
+from taskservice.domain.state import Resolution, TaskState, resolution, retire
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
@@ -122,8 +122,13 @@ async def test_a_declaration_is_written_only_where_it_was_made(database: Databas
 
 
 async def test_a_date_that_had_passed_is_recorded_once(database: Database) -> None:
-    for _ in range(2):
-        await applied(database, resolved(PAST), resolved(FILE, task_id="other"))
+    first = resolved(PAST)
+    await applied(database, first, resolved(FILE, task_id="other"))
+    assert first.state is not None
+    # Its declaration went and came back: the log is there still.
+    again = resolved(PAST, previous=retire(first.state, NOW))
+    assert again.missed == first.missed
+    await applied(database, again)
     (missed,) = await logged(database)
     assert await logged(database, "other") == []
     assert missed == Execution(
