@@ -117,6 +117,17 @@ def test_fires_of_many_days_are_counted_by_the_day(
     assert [one.scheduled_time for one in accounted] == due[-kept:]
 
 
+def test_a_cron_that_has_ended_is_counted_to_its_end() -> None:
+    end = NOW + timedelta(days=10)
+    when = trigger("cron", hour="*", end_date=end.isoformat())
+    first = when.next_fire(NOW)
+    assert first is not None
+    [one], following = account(when, first, NOW + timedelta(days=30), coalesce=True, grace=None)
+    assert following is None
+    assert 1 + one.folded == 240
+    assert one.scheduled_time <= end
+
+
 @pytest.mark.parametrize("coalesce", [True, False])
 def test_ten_years_of_seconds_are_not_gone_through(
     monkeypatch: pytest.MonkeyPatch, coalesce: bool
