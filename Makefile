@@ -39,7 +39,7 @@ run: .venv/run-stamp
 
 test: .venv/test-stamp
 	@$(install_test_programs)
-	.venv/bin/pytest --numprocesses 2 --dist worksteal --cov
+	.venv/bin/pytest --numprocesses 3 --dist worksteal --cov
 	echo "Coverage of the domain:"
 	.venv/bin/coverage report --include='taskservice/domain/*' --fail-under=100
 
