@@ -18,6 +18,11 @@ def process_name(pid: int | None = None) -> str:
     return f"{socket.gethostname()}:{pid}:{_began(pid)}:{_namespace()}"
 
 
+def short_name(name: str) -> str:
+    """The part of a process's name that people read: host and process id."""
+    return ":".join(name.split(":")[:2])
+
+
 def is_dead(name: str) -> bool:
     """Whether the process of this name is known to be gone; False where it can't be known."""
     try:

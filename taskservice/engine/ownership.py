@@ -96,7 +96,7 @@ class Ownership:
             return
         async with self._database.read() as connection:
             held = await connection.run_sync(log.owned, owner_id)
-        process = ":".join(name.split(":")[:2])
+        process = owner.short_name(name)
         now = datetime.now(UTC)
         batch = Batch(
             ends={

@@ -64,12 +64,11 @@ class Leading:
         while not self._stop.is_set():
             try:
                 await self._turn()
-            except Unavailable as outage:
-                log.warning("leading_waits", reason=str(outage))
-                await self._end()
-                await self._sleep(LOOK_SECONDS)
-            except Exception:
-                log.exception("leading_failed")
+            except Exception as error:
+                if isinstance(error, Unavailable):
+                    log.warning("leading_waits", reason=str(error))
+                else:
+                    log.exception("leading_failed")
                 await self._end()
                 await self._sleep(LOOK_SECONDS)
         await self._end()
@@ -96,7 +95,7 @@ class Leading:
         async with self._database.read() as connection:
             found = await owners.owners(connection)
         names = [one.name for one in found.values() if one.lock_id is not None and not one.expired]
-        return ":".join(names[0].split(":")[:2]) if names else None
+        return owner.short_name(names[0]) if names else None
 
     async def _turn(self) -> None:
         if self._leads:
