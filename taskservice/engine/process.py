@@ -15,6 +15,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,9 @@ from taskservice.engine.worker import MESSAGE_LIMIT, Order, decode
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
+
+# Seconds between two tries to have a worker made.
+_ASK_AGAIN = (0.01, 0.1, 1.0)
 
 
 class _Job:
@@ -173,10 +177,9 @@ class _Worker:
             self._output, childs_output = os.pipe()
             resources.callback(os.close, self._output)
             childs.callback(os.close, childs_output)
-            self._status, lifeline = _fork([childs_answer.fileno(), childs_output])
+            self._pid, self._status, lifeline = _fork([childs_answer.fileno(), childs_output])
             resources.callback(os.close, self._status)
             resources.callback(os.close, lifeline)
-        self._pid = multiprocessing.forkserver.read_signed(self._status)
         job.runs_as(self._pid)
         # What has no chance to arrive, since the process is gone, is told by its status.
         with contextlib.suppress(BrokenPipeError):
@@ -225,14 +228,32 @@ class _Worker:
             _kill(self._pid)
 
 
-def _fork(descriptors: list[int]) -> tuple[int, int]:
+def _fork(descriptors: list[int]) -> tuple[int, int, int]:
     """Have the fork server make a worker with these descriptors.
 
-    Returns a descriptor that tells its process id and, in the end, its exit code,
-    and one that takes what it shall run. Unlike `multiprocessing.Process` this
-    doesn't import the main module of this process in each worker.
+    Returns its process id, a descriptor that tells its exit code in the end, and one
+    that takes what it shall run. Unlike `multiprocessing.Process` this doesn't import
+    the main module of this process in each worker.
+
+    A fork server that was killed refuses, or hangs up, until the kernel has made it a
+    zombie that multiprocessing sees and replaces. A worker that was not told what to run
+    has run nothing, so asking again is safe.
     """
-    return multiprocessing.forkserver.connect_to_new_process(descriptors)
+    for pause in _ASK_AGAIN:
+        with contextlib.suppress(ConnectionError, EOFError):
+            return _ask(descriptors)
+        time.sleep(pause)
+    return _ask(descriptors)
+
+
+def _ask(descriptors: list[int]) -> tuple[int, int, int]:
+    status, lifeline = multiprocessing.forkserver.connect_to_new_process(descriptors)
+    try:
+        return multiprocessing.forkserver.read_signed(status), status, lifeline
+    except BaseException:
+        os.close(status)
+        os.close(lifeline)
+        raise
 
 
 def _write(descriptor: int, data: bytes) -> None:

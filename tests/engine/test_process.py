@@ -318,6 +318,22 @@ async def test_the_fork_server_killed(executor: ProcessExecutor, tmp_path: Path)
     assert (await run(executor, "add", a=1))[0].result == "2"
 
 
+async def test_the_fork_server_killed_while_it_was_asked(
+    executor: ProcessExecutor, tmp_path: Path
+) -> None:
+    noted = tmp_path / "pid"
+    first = Running(executor, call("touch_and_sleep", path=str(noted)))
+    await until(lambda: noted.exists() and noted.read_text())
+    server = parent_of(int(noted.read_text()))
+    os.kill(server, signal.SIGSTOP)
+    before = descriptors()
+    asked = Running(executor, call("add", a=1))
+    await until(lambda: descriptors() > before)
+    os.kill(server, signal.SIGKILL)
+    assert (await asked.outcome()).result == "2"
+    assert (await first.outcome()).kind == "died"
+
+
 def parent_of(pid: int) -> int:
     found = re.search(r"^PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
