@@ -8,28 +8,28 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Candidate, Declared, Stored, differs
+from taskservice.domain.plan import Declared, Stored, differs
+from taskservice.sync.declaring import Check, declare, place
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
-from taskservice.sync.reader import AuthoredTask, read_file
+from taskservice.sync.reader import AuthoredTask
 from taskservice.sync.taken import (
     Glance,
     Signature,
     Taken,
     at_revision,
-    candidate_of,
+    authored,
     is_sound,
     is_stored,
-    owners_of,
     read_bytes,
     refused,
     shed,
     signature_of,
-    uncontested,
+    taken_from,
     unfit,
 )
 
@@ -38,9 +38,6 @@ SETTLED_SECONDS = 0.05
 
 UNFINISHED_SECONDS = 0.5
 """The same for a text without a newline at its end: a half-written file seldom has one."""
-
-Check = Callable[[str, Mapping[str, object]], list[Fault]]
-"""What is wrong with a task of this id and these fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +108,7 @@ class Folder:
         self._waiting = {path: self._waiting[path] for path in unsettled}
         self._taken = taken if readable else self._taken | taken
         declared = self._declared(taken, stored)
-        faults = sorted((*listing.faults, *declared.faults), key=_place)
+        faults = sorted((*listing.faults, *declared.faults), key=place)
         self._at_fault = frozenset(fault.path for fault in faults)
         return Scan(
             declared=replace(declared, faults=tuple(faults), readable=readable),
@@ -179,7 +176,7 @@ class Folder:
         `stored` is what the tables know of its tasks. Blocks.
         """
         for taken in glance.files.values():
-            for task, one in self._authored(taken):
+            for task, one in authored(taken):
                 if self._faults(task, one.digest, stored.get(task.task_id)):
                     return False
         for path, taken in glance.files.items():
@@ -207,11 +204,6 @@ class Folder:
         """Whether a file is wholly sound, and no other one has to do with its tasks."""
         own = all(self._owners.get(task_id, path) == path for task_id in taken.ids)
         return own and is_sound(taken)
-
-    @staticmethod
-    def _authored(taken: Taken) -> Iterator[tuple[AuthoredTask, Candidate]]:
-        tasks = taken.content.tasks if taken.content else ()
-        return zip(tasks, taken.candidates, strict=True)
 
     def _take(
         self,
@@ -252,58 +244,16 @@ class Folder:
         content_hash = hashlib.sha256(data).digest()
         if known and known.hash == content_hash and not anew:
             return replace(known, signature=signature)
-        content = read_file(path, data)
-        candidates = tuple(candidate_of(task, path) for task in content.tasks)
-        return Taken(
-            content=content,
-            ids=(*(task.task_id for task in content.tasks), *content.faulty),
-            candidates=candidates,
-            signature=signature,
-            hash=content_hash,
-        )
+        return replace(taken_from(path, data), signature=signature, hash=content_hash)
 
     def _declared(self, taken: Mapping[str, Taken], stored: Mapping[str, Stored]) -> Declared:
-        unreadable = {
-            path for path, one in taken.items() if one.content and not one.content.readable
-        }
-        owners = owners_of(taken, stored, unreadable)
-        self._owners = uncontested(owners, taken)
-        tasks: dict[str, Candidate] = {}
-        faults: list[Fault] = []
-        faulty = {PurePosixPath(path).stem for path in unreadable}
-        for path, one in taken.items():
-            if one.content is None:  # stored as it stands: sound, and its own
-                tasks.update(zip(one.ids, one.candidates, strict=True))
-                continue
-            faults += one.content.faults
-            faulty |= one.content.faulty
-            for task, candidate in self._authored(one):
-                owner, row = owners[task.task_id], stored.get(task.task_id)
-                if owner != path:
-                    reason = f"task {task.task_id!r} is declared in {owner} already"
-                    found = [Fault(reason=reason)]
-                else:
-                    found = self._faults(task, candidate.digest, row)
-                if found:
-                    faulty.add(task.task_id)
-                    faults += _placed(found, path, task)
-                else:
-                    tasks[task.task_id] = candidate
-            if one.ids and not any(
-                task_id in tasks and tasks[task_id].declaration.path == path for task_id in one.ids
-            ):
-                # Nothing in it is sound (`tasks:` may be misspelt): what it declared last stays.
-                unreadable.add(path)
+        self._owners, declared = declare(taken, stored, self._faults)
+        tasks = declared.tasks
         self._sound = {
             task_id: name for task_id, name in self._sound.items()
             if task_id in tasks and differs(tasks[task_id], stored.get(task_id))
         }  # fmt: skip
-        return Declared(
-            tasks=tasks,
-            faults=tuple(faults),
-            faulty=frozenset(faulty - tasks.keys()),
-            unreadable=frozenset(unreadable),
-        )
+        return declared
 
     def _faults(self, task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
         if self._sound.get(task.task_id) == name:
@@ -319,13 +269,3 @@ class Folder:
 def _lacks(taken: Taken, stored: Mapping[str, Stored]) -> bool:
     """Whether fields are wanted that are not kept."""
     return taken.content is None and not is_stored(taken, stored)
-
-
-def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:
-    for fault in faults:
-        line, column = task.place(fault.field)
-        yield replace(fault, task_id=task.task_id, path=path, line=line, column=column)
-
-
-def _place(fault: Fault) -> tuple[str, int, int]:
-    return fault.path or "", fault.line or 0, fault.column or 0

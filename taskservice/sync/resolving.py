@@ -10,7 +10,7 @@ from taskservice.domain.overlay import Override
 from taskservice.domain.plan import Candidate
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.folder import Check
+from taskservice.sync.declaring import Check
 
 
 def resolve_all(

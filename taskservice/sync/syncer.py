@@ -16,7 +16,8 @@ from taskservice.domain.state import FireDue
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply, claim_and_write
 from taskservice.storage.database import Connection, Database
-from taskservice.sync.folder import Check, Folder
+from taskservice.sync.declaring import Check
+from taskservice.sync.folder import Folder
 from taskservice.sync.git import head_revision
 from taskservice.sync.resolving import resolve_all
 from taskservice.sync.taken import Glance

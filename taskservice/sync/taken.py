@@ -9,7 +9,7 @@ from typing import Any
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Stored, differs
-from taskservice.sync.reader import AuthoredTask, FileContent
+from taskservice.sync.reader import AuthoredTask, FileContent, read_file
 from taskservice.sync.yaml_walk import MAX_BYTES
 
 Signature = tuple[int, ...]
@@ -68,10 +68,25 @@ class Glance:
         }
 
 
-def candidate_of(task: AuthoredTask, path: str) -> Candidate:
-    """A task of a file as planning needs it."""
+def taken_from(path: str, data: bytes) -> Taken:
+    """What these bytes of a file say."""
+    content = read_file(path, data)
+    return Taken(
+        content=content,
+        ids=(*(task.task_id for task in content.tasks), *content.faulty),
+        candidates=tuple(_candidate(task, path) for task in content.tasks),
+    )
+
+
+def _candidate(task: AuthoredTask, path: str) -> Candidate:
     declaration = Declaration(source="file", fields=task.fields, path=path, line=task.line)
     return Candidate(declaration=declaration, digest=digest(task.fields))
+
+
+def authored(taken: Taken) -> Iterator[tuple[AuthoredTask, Candidate]]:
+    """The tasks of a file that was just read, as they stand in it and as planning needs them."""
+    tasks = taken.content.tasks if taken.content else ()
+    return zip(tasks, taken.candidates, strict=True)
 
 
 def is_stored(taken: Taken, stored: Mapping[str, Stored]) -> bool:

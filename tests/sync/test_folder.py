@@ -79,7 +79,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return read_file(path, data)
 
-    monkeypatch.setattr(folder_module, "read_file", noted)
+    monkeypatch.setattr(taken_module, "read_file", noted)
     return paths
 
 
