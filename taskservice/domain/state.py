@@ -9,7 +9,7 @@ from taskservice.domain import overlay
 from taskservice.domain.overlay import Declaration, Drift, Override
 from taskservice.domain.run import Outcome, TaskStatus, task_status
 from taskservice.domain.task import Task, parse_task
-from taskservice.domain.trigger import Trigger, canonical_trigger, parse_trigger
+from taskservice.domain.trigger import Trigger, canonical_trigger, parse_trigger, upcoming
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -40,6 +40,14 @@ class TaskState:
 def trigger_of(task: Task, anchor: datetime, zone: tzinfo) -> Trigger:
     """The trigger of a task whose interval counts from `anchor`."""
     return parse_trigger(task.trigger_type, task.trigger_args, zone=zone, anchor=anchor)
+
+
+def next_fires(state: TaskState | None, count: int, zone: tzinfo) -> tuple[datetime, ...]:
+    """The next fires of a task, at most `count`; none while it is paused, retired or gone."""
+    if state is None or state.next_run_time is None:
+        return ()
+    trigger = trigger_of(state.task, state.anchor, zone)
+    return (state.next_run_time, *upcoming(trigger, state.next_run_time, count - 1))
 
 
 def resolve(

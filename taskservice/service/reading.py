@@ -8,9 +8,8 @@ from typing import Any
 from taskservice.domain import overlay
 from taskservice.domain.errors import NotFound
 from taskservice.domain.overlay import Declaration
-from taskservice.domain.state import trigger_of
+from taskservice.domain.state import next_fires
 from taskservice.domain.task import UNSET
-from taskservice.domain.trigger import upcoming
 from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
 from taskservice.service.moments import parse_moment
@@ -125,11 +124,7 @@ class Reading:
 
     async def fires(self, task_id: str, count: int) -> list[datetime]:
         """The next `count` fires of a task; none while it is paused or retired."""
-        state = (await self.get(task_id)).state
-        if state.next_run_time is None:
-            return []
-        trigger = trigger_of(state.task, state.anchor, self._zone)
-        return [state.next_run_time, *upcoming(trigger, state.next_run_time, count - 1)]
+        return list(next_fires((await self.get(task_id)).state, count, self._zone))
 
     async def overrides(self, task_id: str) -> list[OverrideView]:
         """What the API changed of a task; of a task that it deleted, too."""

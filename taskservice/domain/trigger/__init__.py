@@ -1,5 +1,11 @@
 """The three triggers: what a task's `trigger_type` and `trigger_args` mean in time."""
 
+from taskservice.domain.trigger.forecast import (
+    WEEK,
+    ClockChange,
+    clock_changes,
+    runs_in_a_week,
+)
 from taskservice.domain.trigger.kinds import (
     CronTrigger,
     IntervalTrigger,
@@ -10,11 +16,15 @@ from taskservice.domain.trigger.kinds import (
 from taskservice.domain.trigger.parse import canonical_trigger, parse_trigger
 
 __all__ = [
+    "WEEK",
+    "ClockChange",
     "CronTrigger",
     "IntervalTrigger",
     "Trigger",
     "canonical_trigger",
+    "clock_changes",
     "jitter_delay",
     "parse_trigger",
+    "runs_in_a_week",
     "upcoming",
 ]
