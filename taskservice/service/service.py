@@ -1,12 +1,14 @@
 """The service's life: what it is made of, how it starts, what it does by itself, how it stops."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from taskservice.domain.errors import Conflict, StartError, Unavailable
+from taskservice.domain.preview import Preview
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import FunctionInfo, Functions
@@ -15,6 +17,7 @@ from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
 from taskservice.service.leading import NOTICE_SECONDS, Leading
+from taskservice.service.planning import plan_folder
 from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
@@ -180,6 +183,10 @@ class Service(Changing):
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""
         return await asyncio.to_thread(self._functions.catalogue)
+
+    async def plan(self, files: Mapping[str, object]) -> Preview:
+        """What a sync would do if the folder had these files, their texts by path; see there."""
+        return await plan_folder(self._database, files, check=self.check, zone=self._zone)
 
     async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
         """Sync by content, now; with `prune` a held sync goes on. The report."""

@@ -42,9 +42,11 @@ _LISTED = (
 )
 _STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
 _STATES_LOCKED = _STATES.with_for_update()
+_OVERRIDE = [one.label(f"override_{one.name}") for one in task_override.c]
+_OVERRIDES = select(*_OVERRIDE).order_by(_O.task_id, _O.field)
 # Not ordered: rows as wide as these are sorted on disk.
 _DECLARED = (
-    select(task_declaration, *(one.label(f"override_{one.name}") for one in task_override.c))
+    select(task_declaration, *_OVERRIDE)
     .outerjoin(task_override, _O.task_id == _D.task_id)
     .where(_D.task_id.in_(_IDS))
 )
@@ -222,6 +224,14 @@ async def declared(
         )
         for row in await connection.execute(query)
     }  # fmt: skip
+
+
+async def overrides(connection: AsyncConnection) -> dict[str, list[Override]]:
+    """Every override there is, by task."""
+    found: dict[str, list[Override]] = {}
+    for row in await connection.execute(_OVERRIDES):
+        found.setdefault(row.override_task_id, []).append(_override(row))
+    return found
 
 
 async def expired(connection: AsyncConnection, now: datetime) -> list[str]:

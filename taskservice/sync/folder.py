@@ -14,7 +14,7 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Declared, Stored, differs
-from taskservice.sync.declaring import Check, declare, place
+from taskservice.sync.declaring import Check, declare, is_live, place
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask
 from taskservice.sync.taken import (
@@ -258,7 +258,7 @@ class Folder:
     def _faults(self, task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
         if self._sound.get(task.task_id) == name:
             return []
-        if row and row.source == "file" and row.digest == name and row.retired_at is None:
+        if is_live(row, name):
             return []
         found = self._check(task.task_id, task.fields)
         if not found:

@@ -174,6 +174,9 @@ def _on_http_error(
         if error.status_code >= 500:
             return _on_crash(request, error)
         detail = _DETAILS.get(error.status_code, error.detail)
+        if error.status_code == 413:
+            limit = request.route_handler.resolve_request_max_body_size()
+            detail = f"the body is larger than {limit} bytes"
         return problem(error.status_code, detail, headers=error.headers)
 
     return handle
@@ -186,7 +189,6 @@ def _is_health(request: AnyRequest) -> bool:
 _DETAILS = {
     404: "there is nothing at this address",
     405: "this address does not take that method",
-    413: f"the body is larger than {LARGEST_BODY} bytes",
 }
 
 

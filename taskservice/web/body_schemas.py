@@ -131,6 +131,18 @@ CHANGE = _object(
 TRIGGER = _object({"func_args": _FIELDS["func_args"]})
 """What to run a task with, this once."""
 
+PLAN = _object(
+    {
+        "files": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "the texts of all files of the folder to come, by their paths in it",
+        }
+    },
+    ("files",),
+)
+"""A folder to plan for."""
+
 TASK_EXAMPLES: dict[str, object] = {
     "cron": {
         "name": "定时通知任务",
@@ -177,4 +189,14 @@ CHANGE_EXAMPLES: dict[str, object] = {
 TRIGGER_EXAMPLES: dict[str, object] = {
     "once": {"func_args": {"data_id": "data123", "process_type": "hourly_update"}},
     "as declared": {},
+}
+PLAN_EXAMPLES: dict[str, object] = {
+    "one file": {
+        "files": {
+            "morning-notice.yaml": "name: Morning notice\ntask_type: notification\n"
+            "trigger_type: cron\ntrigger_args: {hour: 9}\n"
+            "func_path: taskservice.examples.simple_task\nfunc_args: {message: Good morning}\n"
+        }
+    },
+    "an empty folder": {"files": {}},
 }

@@ -189,7 +189,7 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SyncError(msgspec.Struct, frozen=True, kw_only=True):
-    """What keeps a file, or a task in it, from being taken, and since when."""
+    """What keeps a file, or a task in it, from being taken, and since when; null in a plan."""
 
     path: str | None
     line: int | None
@@ -197,7 +197,7 @@ class SyncError(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str | None
     field: str | None
     reason: str
-    since: datetime
+    since: datetime | None
 
 
 class Retired(msgspec.Struct, frozen=True, kw_only=True):

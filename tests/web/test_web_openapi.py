@@ -28,6 +28,7 @@ ROUTES = {
     "/task-manage/{task_id}/yaml": {"get"},
     "/task-manage/{task_id}/restore": {"post"},
     "/sync": {"get", "post"},
+    "/plan": {"post"},
     "/functions": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
@@ -66,7 +67,7 @@ def test_every_body_has_examples() -> None:
         for operation in operations.values()
         if "requestBody" in operation
     ]
-    assert len(bodies) == 3
+    assert len(bodies) >= 4
     assert all(len(body["content"]["application/json"]["examples"]) > 1 for body in bodies)
 
 
@@ -78,6 +79,8 @@ async def test_the_examples_are_taken(client: httpx.AsyncClient) -> None:
         assert (await client.put("/task-manage/t", json=body)).status_code == 200
     for body in body_schemas.TRIGGER_EXAMPLES.values():
         assert (await client.post("/task-manage/t/trigger", json=body)).status_code == 202
+    for body in body_schemas.PLAN_EXAMPLES.values():
+        assert (await client.post("/plan", json=body)).json()["refuse"] == []
 
 
 def test_the_bodies_have_the_fields_of_a_task() -> None:

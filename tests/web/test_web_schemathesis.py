@@ -1,5 +1,6 @@
 """Schemathesis, all checks, on the project's own document: no 5xx, no answer outside it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def test_every_answer_is_in_the_document(tmp_path: Path, tokens: str, options: l
         document = tmp_path / "openapi.json"
         allowed = {"Authorization": "Bearer very-secret"} if tokens else {}
         document.write_text(service.http.get("/schema", headers=allowed).text)
+        operations = sum(map(len, json.loads(document.read_text())["paths"].values()))
         done = subprocess.run(
             [
                 sys.executable, "-m", "schemathesis.cli", "run", "--checks", "all", *options,
@@ -52,7 +54,7 @@ def test_every_answer_is_in_the_document(tmp_path: Path, tokens: str, options: l
             cwd=tmp_path, capture_output=True, text=True, timeout=550, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        assert "Tested: 21" in done.stdout
+        assert f"Tested: {operations}" in done.stdout
         service.process.terminate()
         status, errors = service.end()
     assert status == 0

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from taskservice.web.api import executions, house, overrides, tasks
+from taskservice.web.api import executions, house, overrides, plan, tasks
 
 HANDLERS: tuple[Any, ...] = (
     *tasks.HANDLERS,
     *executions.HANDLERS,
     *overrides.HANDLERS,
+    *plan.HANDLERS,
     *house.HANDLERS,
 )
