@@ -44,6 +44,8 @@ ONLY_IN = {
     "watchfiles": {"sync"},
     "click": {"cli"},
     "rich_click": {"cli"},
+    "rich": {"cli"},
+    "httpx": {"cli"},
 }
 
 NOT_IN_DOMAIN = {

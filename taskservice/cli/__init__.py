@@ -1,28 +1,32 @@
 """The commands: `taskservice --help` lists them."""
 
-import os
 import sys
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import NoReturn
 
 import rich_click as click
 
 from taskservice import __version__
-from taskservice.cli.serve import run_service
-from taskservice.domain.errors import StartError
-from taskservice.settings import Settings, SettingsError
+from taskservice.cli.run import run
+from taskservice.domain.errors import TaskserviceError
+from taskservice.settings import SettingsError
 
 FAULT = 1
 WRONG_USAGE = 64
 
 
 def main() -> NoReturn:
-    """Run the command that the arguments name, and exit: 0, 1 for a fault, 64 for wrong usage."""
+    """Run the command that the arguments name, and exit with the status that it returns.
+
+    That is 0 for None; a command's fault is 1 and wrong usage 64.
+    """
     try:
         status = commands.main(prog_name="taskservice", standalone_mode=False)
     except click.UsageError as error:
         error.show()
         status = WRONG_USAGE
-    except (SettingsError, StartError) as error:
+    except (SettingsError, TaskserviceError) as error:
         click.echo(f"taskservice: {error}", err=True)
         status = FAULT
     except (click.Abort, KeyboardInterrupt):
@@ -30,31 +34,29 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
+# Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
+PANELS: Mapping[str, Sequence[click.Command]] = {
+    "Serve": [run],
+}
+"""The commands as help groups them."""
+
+
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
+@click.rich_config(
+    {
+        "commands_before_options": True,
+        "command_groups": {
+            "taskservice": [
+                {"name": panel, "commands": [str(member.name) for member in members]}
+                for panel, members in PANELS.items()
+            ]
+        },
+    }
+)
 def commands() -> None:
     """A declarative scheduler: tasks in a folder of YAML files, changed and watched over HTTP."""
 
 
-@commands.command()
-@click.option("--host", help="Address to listen on.  [127.0.0.1]")
-@click.option("--port", help="Port to listen on; 0 for any free one.  [8000]")
-@click.option("--tasks-dir", help="Folder of task files.  [tasks.d]")
-@click.option("--functions", help="Patterns of functions that tasks may call, comma-separated.")
-@click.option("--import-path", help="Folders to import functions from, separated by colons.")
-@click.option("--timezone", help="Zone of times that name none.  [UTC]")
-@click.option("--prune-grace", help="From a task's retirement to its deletion.  [1d]")
-@click.option("--executor", help="For tasks that name none: local or process.  [local]")
-@click.option("--shutdown-grace", help="For running executions at a stop.  [30s]")
-@click.option("--log-retention", help="Age at which executions are deleted; empty: never.  [90d]")
-def run(**flags: Any) -> None:
-    """Serve the tasks and the API.
-
-    A flag goes before its environment variable, TASKSERVICE_PORT and the like. The database
-    and the tokens have variables only, TASKSERVICE_DATABASE_URL and TASKSERVICE_API_TOKENS:
-    everybody on a machine can read its command lines.
-    """
-    settings = Settings.from_environment(os.environ, **flags)
-    # A user's own modules go before any installed ones of the same name.
-    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
-    run_service(settings)
+for command in chain.from_iterable(PANELS.values()):
+    commands.add_command(command)

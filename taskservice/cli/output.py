@@ -1,0 +1,113 @@
+"""How commands show what they found: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NONE = "-"
+"""What stands in a table where there is nothing."""
+
+_UNLIMITED = 100_000
+_SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--output table|json`, passed as `output`."""
+    option = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        help="Tables for people, or the API's JSON for programs.  [table]",
+    )
+    return option(command)
+
+
+def print_json(value: object) -> None:
+    """The API's answer as it is, indented."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def console() -> "Console":
+    """Standard output: coloured on a terminal, and as wide as it takes where it is none."""
+    from rich.console import Console
+
+    return Console(
+        width=None if sys.stdout.isatty() else _UNLIMITED,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+
+
+def table(*headings: str) -> "Table":
+    """An empty table; a cell that is too wide for the terminal is folded, never cut."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table of values, each shown as `cell` does; a rich Text stays as it is."""
+    from rich.text import Text
+
+    made = table(*headings)
+    for row in rows:
+        made.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
+    console().print(made)
+
+
+def cell(value: object) -> str:
+    """A value on one line, without what would control the terminal."""
+    if value is None or value == "":
+        return NONE
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def local_time(text: str | None) -> str:
+    """A time of the API in this machine's zone, to the second and with its offset."""
+    if text is None:
+        return NONE
+    return datetime.fromisoformat(text).astimezone().isoformat(" ", "seconds")
+
+
+def relative_time(text: str | None, now: datetime | None = None) -> str:
+    """How far a time of the API is from now: `in 5 min`, `2 d ago`."""
+    if text is None:
+        return NONE
+    seconds = (datetime.fromisoformat(text) - (now or datetime.now(UTC))).total_seconds()
+    size = abs(seconds)
+    unit, name = next((span for span in _SPANS if size >= span[0]), (1, "s"))
+    amount = f"{int(size // unit)} {name}"
+    return f"in {amount}" if seconds >= 0 else f"{amount} ago"
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while something long is under way, on a terminal only.
+
+    Gives a function that takes how many more are done; `total` None is not known.
+    """
+    if not sys.stderr.isatty():
+        yield lambda more: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda more: bar.advance(task, more)

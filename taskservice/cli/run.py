@@ -1,0 +1,36 @@
+"""`taskservice run`: the flags of the service."""
+
+import os
+import sys
+from typing import Any
+
+import rich_click as click
+
+from taskservice.settings import Settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", help="Port to listen on; 0 for any free one.  [8000]")
+@click.option("--tasks-dir", help="Folder of task files.  [tasks.d]")
+@click.option("--functions", help="Patterns of functions that tasks may call, comma-separated.")
+@click.option("--import-path", help="Folders to import functions from, separated by colons.")
+@click.option("--timezone", help="Zone of times that name none.  [UTC]")
+@click.option("--prune-grace", help="From a task's retirement to its deletion.  [1d]")
+@click.option("--executor", help="For tasks that name none: local or process.  [local]")
+@click.option("--shutdown-grace", help="For running executions at a stop.  [30s]")
+@click.option("--log-retention", help="Age at which executions are deleted; empty: never.  [90d]")
+def run(**flags: Any) -> None:
+    """Serve the tasks and the API.
+
+    A flag goes before its environment variable, TASKSERVICE_PORT and the like. The database
+    and the tokens have variables only, TASKSERVICE_DATABASE_URL and TASKSERVICE_API_TOKENS:
+    everybody on a machine can read its command lines.
+    """
+    settings = Settings.from_environment(os.environ, **flags)
+    # A user's own modules go before any installed ones of the same name.
+    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
+    # The service takes a second to import: no other command waits for it.
+    from taskservice.cli.serve import run_service
+
+    run_service(settings)

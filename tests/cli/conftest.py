@@ -1,0 +1,89 @@
+"""One service for a module of tests, and the command that speaks to it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.acceptance.process import ServiceProcess
+
+TOP = Path(__file__).parents[2]
+LIMIT = 60.0
+
+
+class Result(NamedTuple):
+    """What a command left: its exit status, standard output and standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Cli:
+    """The command `taskservice`, as a user types it, with the service as its server."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+
+    def environ(self, **variables: str) -> Mapping[str, str]:
+        """The environment of a command, with these variables and no others of the project."""
+        return {
+            **{name: value for name, value in os.environ.items() if "TASKSERVICE" not in name},
+            "PYTHONPATH": str(TOP),
+            "TASKSERVICE_SERVER": self.server,
+            **variables,
+        }
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a command that the test ends, or that ends by itself."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "taskservice", *arguments],
+            env=self.environ(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **variables: str) -> Result:
+        """Run a command to its end."""
+        with self.start(*arguments, **variables) as process:
+            try:
+                out, err = process.communicate(timeout=LIMIT)
+            finally:
+                process.kill()
+        return Result(process.returncode, out, err)
+
+    def ok(self, *arguments: str, **variables: str) -> str:
+        """The output of a command that must succeed and complain of nothing."""
+        found = self.run(*arguments, **variables)
+        assert (found.status, found.err) == (0, ""), found
+        return found.out
+
+
+@pytest.fixture(scope="module")
+def environ() -> Mapping[str, str]:
+    """Settings of the module's service; a module may define its own."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def service(
+    tmp_path_factory: pytest.TempPathFactory, environ: Mapping[str, Any]
+) -> Iterator[ServiceProcess]:
+    """The module's service, on SQLite and an empty folder."""
+    place = tmp_path_factory.mktemp("service")
+    folder = place / "tasks.d"
+    folder.mkdir()
+    url = f"sqlite+aiosqlite:///{place / 'taskservice.db'}"
+    with ServiceProcess(url, folder, environ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cli(service: ServiceProcess) -> Cli:
+    """The command, with the module's service as its server."""
+    return Cli(f"http://127.0.0.1:{service.port}")
