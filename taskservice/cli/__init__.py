@@ -8,6 +8,7 @@ from typing import NoReturn
 import rich_click as click
 
 from taskservice import __version__
+from taskservice.cli.plan import plan
 from taskservice.cli.run import run
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
@@ -37,6 +38,7 @@ def main() -> NoReturn:
 # Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
 PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run],
+    "GitOps": [plan],
 }
 """The commands as help groups them."""
 
