@@ -220,6 +220,46 @@ def adopt(
     return tuple(o for o in compared if not same(o.field, o.value, o.declared_when_set))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the effective value of a field comes from.
+
+    `default`: nobody gave it; `file`; or `api`: by `override`, or by the API's own declaration
+    where that is None. Values are UNSET where the field (a key of `func_args`) is absent.
+    """
+
+    field: str
+    value: Any
+    source: Literal["default", "file", "api"]
+    declared: Any
+    override: Override | None = None
+
+
+def origins(declaration: Declaration, overrides: Iterable[Override]) -> list[Origin]:
+    """The origin of every field of a task: of those declared, overridden, or left to a default."""
+    flat = flatten(declaration.fields)
+    over = {override.field: override for override in overrides}
+    found = []
+    for field in dict.fromkeys((*flat, *over, *DEFAULTS)):
+        declared = declared_value(declaration, field)
+        override = over.get(field)
+        source: Literal["default", "file", "api"] = "default"
+        if override:
+            source = "api"
+        elif field in flat:
+            source = declaration.source
+        found.append(
+            Origin(
+                field=field,
+                value=override.value if override else declared,
+                source=source,
+                declared=declared,
+                override=override,
+            )
+        )
+    return found
+
+
 def drift_of(declaration: Declaration | None, overrides: Iterable[Override]) -> Drift:
     """`conflict` where the file has changed a field since it was overridden."""
     overrides = tuple(overrides)

@@ -1,7 +1,7 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
 from taskservice.engine.functions import FunctionInfo
-from taskservice.service.reading import OverrideView
+from taskservice.service.provenance import Provenance
 from taskservice.service.service import Service
 
-__all__ = ["FunctionInfo", "OverrideView", "Service"]
+__all__ = ["FunctionInfo", "Provenance", "Service"]

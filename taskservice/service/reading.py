@@ -1,15 +1,10 @@
 """The use cases that change nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from typing import Any
 
-from taskservice.domain import overlay
 from taskservice.domain.errors import NotFound
-from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import next_fires
-from taskservice.domain.task import UNSET
 from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
 from taskservice.service.moments import parse_moment
@@ -21,24 +16,6 @@ from taskservice.storage.executions import Execution
 from taskservice.storage.shown import Filter, Shown
 from taskservice.storage.tasks import Listed, StoredTask
 from taskservice.sync.dump import dump_task
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverrideView:
-    """An override as it is shown: with what the file says now, and said when it was set.
-
-    `absent` says that the override takes the field (a key of `func_args`) away.
-    """
-
-    field: str
-    declared: Any
-    value: Any
-    declared_when_set: Any
-    set_at: datetime
-    set_by: str
-    reason: str | None
-    until: datetime | None
-    absent: bool
 
 
 class Reading:
@@ -126,12 +103,6 @@ class Reading:
         """The next `count` fires of a task; none while it is paused or retired."""
         return list(next_fires((await self.get(task_id)).state, count, self._zone))
 
-    async def overrides(self, task_id: str) -> list[OverrideView]:
-        """What the API changed of a task; of a task that it deleted, too."""
-        async with self._database.read() as connection:
-            stored = await self._stored(connection, task_id)
-        return [_view(stored.declaration, override) for override in stored.overrides]
-
     async def yaml(self, task_id: str) -> str:
         """The effective task as the text of a task file."""
         listed = await self.get(task_id)
@@ -160,22 +131,3 @@ def now_utc() -> datetime:
 def no_task(task_id: str) -> NotFound:
     """The error where there is no such task."""
     return NotFound(f"no task {task_id[:100]!r}")
-
-
-def _view(declaration: Declaration, override: overlay.Override) -> OverrideView:
-    declared = overlay.declared_value(declaration, override.field)
-    return OverrideView(
-        field=override.field,
-        declared=_shown(declared),
-        value=_shown(override.value),
-        declared_when_set=_shown(override.declared_when_set),
-        set_at=override.set_at,
-        set_by=override.set_by,
-        reason=override.reason,
-        until=override.until,
-        absent=override.value is UNSET,
-    )
-
-
-def _shown(value: Any) -> Any:
-    return None if value is UNSET else value

@@ -18,6 +18,7 @@ from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
 from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.planning import plan_folder
+from taskservice.service.provenance import Provenance, provenance_of
 from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
@@ -183,6 +184,19 @@ class Service(Changing):
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""
         return await asyncio.to_thread(self._functions.catalogue)
+
+    async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
+        """Where each field of a task comes from, or only of those that are `overridden`.
+
+        Of a task that the API deleted, too. Raises `NotFound`.
+        """
+        async with self._database.read() as connection:
+            stored = await self._stored(connection, task_id)
+        if overridden and not stored.overrides:
+            return []
+        found = await asyncio.to_thread(provenance_of, task_id, stored, self.settings.tasks_dir)
+        by_field = {one.field: one for one in found}
+        return [by_field[one.field] for one in stored.overrides] if overridden else found
 
     async def plan(self, files: Mapping[str, object]) -> Preview:
         """What a sync would do if the folder had these files, their texts by path; see there."""

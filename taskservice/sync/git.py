@@ -24,12 +24,10 @@ def head_revision(root: Path) -> str | None:
     folder = Path(os.path.realpath(root))
     if not any(os.path.exists(above / ".git") for above in (folder, *folder.parents)):
         return None
-    environment = {name: value for name, value in os.environ.items() if name not in _LOCAL}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     command = ["git", "-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"]
     try:
         done = subprocess.run(
-            command, capture_output=True, check=False, text=True, env=environment,
+            command, capture_output=True, check=False, text=True, env=environment(),
             timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -38,6 +36,31 @@ def head_revision(root: Path) -> str | None:
     if done.stderr:
         _warn(str(folder), done.stderr.strip())
     return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def run_git(folder: Path, *arguments: str) -> bytes | None:
+    """What a git command prints; None where it fails, is missing or takes over 5 seconds.
+
+    For what may be wanting: a file that no commit has, a folder in no work tree. Blocks.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, check=True,
+            env=environment(), timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def environment() -> dict[str, str]:
+    """The variables to run git with: the process's own, but none that misleads or is a secret."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _LOCAL and not name.startswith("TASKSERVICE_")
+    }
+    return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
 @functools.lru_cache(maxsize=100)

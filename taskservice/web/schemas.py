@@ -9,7 +9,7 @@ import msgspec
 
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import ExecutionStatus, TaskStatus
-from taskservice.service import FunctionInfo, OverrideView
+from taskservice.service import FunctionInfo, Provenance
 from taskservice.settings import Executor
 from taskservice.storage.executions import Execution as Row
 from taskservice.storage.shown import Shown
@@ -170,22 +170,32 @@ def paging(total: int, page: int, size: int) -> dict[str, int]:
 
 
 class Override(msgspec.Struct, frozen=True, kw_only=True):
-    """One field that the API set; `absent` tells a key that is taken away from a null one."""
+    """A field, and where its value comes from.
+
+    `absent` tells a key that an override takes away from a null one. `path` to `date` are of
+    the line that declares the field, as git knows it.
+    """
 
     field: str
-    declared: Any
+    origin: Literal["default", "file", "api"]
     value: Any
+    declared: Any
     declared_when_set: Any
-    set_at: datetime
-    set_by: str
+    set_at: datetime | None
+    set_by: str | None
     reason: str | None
     until: datetime | None
     absent: bool
+    path: str | None
+    line: int | None
+    revision: str | None
+    author: str | None
+    date: datetime | None
 
     @classmethod
-    def of(cls, view: OverrideView) -> Self:
-        """The answer for an override."""
-        return msgspec.convert(view, cls, from_attributes=True)
+    def of(cls, found: Provenance) -> Self:
+        """The answer for a field."""
+        return msgspec.convert(found, cls, from_attributes=True)
 
 
 class SyncError(msgspec.Struct, frozen=True, kw_only=True):

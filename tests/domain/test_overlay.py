@@ -21,6 +21,7 @@ from taskservice.domain.overlay import (
     drift_of,
     flatten,
     merge,
+    origins,
     override_with,
     same,
     standing,
@@ -422,3 +423,19 @@ def test_a_sync_of_the_same_file_ends_no_override(fields: dict[str, Any]) -> Non
     declaration = declare(fields)
     overrides = put(declaration, (), {"description": "by hand"})
     assert standing(declaration, tuple(map(stored, overrides)), NOW) == overrides
+
+
+def test_every_field_has_an_origin() -> None:
+    declaration = declared(func_args={"a": 1, "b": 2}, timeout=None)
+    overrides = override_with(
+        declaration, (), {"max_instances": 2, "func_args.a": UNSET}, now=NOW, by="ann"
+    )
+    found = {origin.field: origin for origin in origins(declaration, overrides)}
+    assert found["name"].source == "file"
+    assert found["func_args.b"].value == 2
+    assert (found["timeout"].source, found["timeout"].value) == ("file", None)
+    assert (found["coalesce"].source, found["coalesce"].value) == ("default", True)
+    assert (found["max_instances"].source, found["max_instances"].value) == ("api", 2)
+    assert (found["max_instances"].declared, found["max_instances"].override) == (1, overrides[1])
+    assert (found["func_args.a"].source, found["func_args.a"].value) == ("api", UNSET)
+    assert found["func_args.a"].declared == 1

@@ -62,10 +62,12 @@ async def test_an_override_ends_at_its_time(service: Service, folder: Path) -> N
     await service.delete("t", by="ann", until="1s", reason="for a moment")
     with pytest.raises(NotFound, match="no task"):
         await service.get("t")
-    assert [view.reason for view in await service.overrides("t")] == ["for a moment"]
+    assert [view.reason for view in await service.provenance("t", overridden=True)] == [
+        "for a moment"
+    ]
 
     async def ended() -> bool:
-        return not await service.overrides("t")
+        return not await service.provenance("t", overridden=True)
 
     await until(ended)
     assert (await service.get("t")).state.next_run_time is not None

@@ -49,9 +49,13 @@ async def test_an_override_is_set_shown_and_reverted(declared: httpx.AsyncClient
     assert task["overridden"] == ["description", "func_args.data_id"]
     _, override = await get(declared, "/task-manage/report/overrides")
     assert override.pop("set_at") < override.pop("until")
+    where = {name: override.pop(name) for name in ("path", "line", "revision", "author", "date")}
+    assert where == {
+        "path": "report.yaml", "line": 6, "revision": None, "author": None, "date": None
+    }  # fmt: skip
     assert override == {
         "field": "func_args.data_id", "declared": "d", "value": "x", "declared_when_set": "d",
-        "set_by": "anonymous", "reason": "trial", "absent": False,
+        "set_by": "anonymous", "reason": "trial", "absent": False, "origin": "api",
     }  # fmt: skip
     answer = await declared.delete("/task-manage/report/overrides?field=description")
     assert answer.json()["overridden"] == ["func_args.data_id"]

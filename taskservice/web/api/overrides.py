@@ -1,6 +1,6 @@
 """The routes of a task's overrides."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Response, delete, get, post
 from litestar.params import FromPath, QueryParameter
@@ -23,9 +23,20 @@ from taskservice.web.openapi import ETAG
     tags=["Overrides"],
     responses=READ,
 )
-async def list_overrides(service: Door, task_id: FromPath[str]) -> list[schemas.Override]:
-    """The fields that the API set, each with what the file says of it, then and now."""
-    return [schemas.Override.of(view) for view in await service.overrides(task_id)]
+async def list_overrides(
+    service: Door,
+    task_id: FromPath[str],
+    fields: Annotated[
+        Literal["overridden", "all"], QueryParameter(description="Which fields to tell of")
+    ] = "overridden",
+) -> list[schemas.Override]:
+    """The fields that the API set, each with what the file says of it, then and now.
+
+    With `fields=all`, every field of the task with where it comes from: a default, a line of a file
+    with its commit, author and date, or somebody by API.
+    """
+    found = await service.provenance(task_id, overridden=fields == "overridden")
+    return [schemas.Override.of(one) for one in found]
 
 
 @delete(

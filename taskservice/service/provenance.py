@@ -1,0 +1,104 @@
+"""Where each value of a task comes from: a default, a line of a file, or somebody by API."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from taskservice.domain import overlay
+from taskservice.domain.overlay import Origin
+from taskservice.domain.task import UNSET
+from taskservice.storage.tasks import StoredTask
+from taskservice.sync.blame import Author, authored_in, authors_of
+from taskservice.sync.reader import AuthoredTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """One field, its effective value, and where that comes from.
+
+    `declared` is what the file says now (or the default), `declared_when_set` what it said when
+    an override was set; `absent` says that the override takes the field (a key of `func_args`)
+    away. `set_by`, `set_at`, `reason` and `until` are of who set it by API. `path`, `line`,
+    `revision`, `author` and `date` are of the line that declares it, also of an overridden
+    field, and `revision` is the commit that wrote the line as it is. What is not so, or is not
+    known, is None.
+    """
+
+    field: str
+    origin: Literal["default", "file", "api"]
+    value: Any
+    declared: Any
+    declared_when_set: Any
+    set_at: datetime | None
+    set_by: str | None
+    reason: str | None
+    until: datetime | None
+    absent: bool
+    path: str | None
+    line: int | None
+    revision: str | None
+    author: str | None
+    date: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """Where a field stands in a file."""
+
+    number: int | None
+    author: Author | None
+
+
+def provenance_of(task_id: str, stored: StoredTask, root: Path) -> list[Provenance]:
+    """The provenance of every field; `root` is the tasks folder. Blocks."""
+    declaration = stored.declaration
+    lines: dict[str, _Line] = {}
+    if declaration.source == "file" and declaration.path is not None:
+        authored = authored_in(root, declaration.path, task_id, declaration.fields)
+        numbers = {field: _number(authored, field) for field in overlay.flatten(declaration.fields)}
+        authors = authors_of(root, declaration.path, [one for one in numbers.values() if one])
+        lines = {
+            field: _Line(number=number or declaration.line, author=authors.get(number or 0))
+            for field, number in numbers.items()
+        }
+    return [
+        _told(origin, stored, lines.get(origin.field))
+        for origin in overlay.origins(declaration, stored.overrides)
+    ]
+
+
+def _number(authored: AuthoredTask | None, field: str) -> int | None:
+    """The line of a field; of a trigger that of its arguments, or of its type without any."""
+    if authored is None:
+        return None
+    if field == "trigger":
+        field = "trigger_args" if "trigger_args" in authored.fields else "trigger_type"
+    return authored.place(field)[0]
+
+
+def _told(origin: Origin, stored: StoredTask, line: _Line | None) -> Provenance:
+    declaration, override = stored.declaration, origin.override
+    created = origin.source == "api" and override is None
+    author = line.author if line else None
+    return Provenance(
+        field=origin.field,
+        origin=origin.source,
+        value=_shown(origin.value),
+        declared=_shown(origin.declared),
+        declared_when_set=_shown(override.declared_when_set) if override else None,
+        set_at=override.set_at if override else stored.declared_at if created else None,
+        set_by=override.set_by if override else stored.declared_by if created else None,
+        reason=override.reason if override else None,
+        until=override.until if override else None,
+        absent=override is not None and override.value is UNSET,
+        path=declaration.path if line else None,
+        line=line.number if line else None,
+        revision=(author.commit if author else declaration.revision) if line else None,
+        author=author.name if author else None,
+        date=author.date if author else None,
+    )
+
+
+def _shown(value: Any) -> Any:
+    return None if value is UNSET else value
