@@ -10,6 +10,7 @@ import rich_click as click
 from taskservice import __version__
 from taskservice.cli.plan import plan
 from taskservice.cli.run import run
+from taskservice.cli.schema import schema
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
 
@@ -38,7 +39,7 @@ def main() -> NoReturn:
 # Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
 PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run],
-    "GitOps": [plan],
+    "GitOps": [plan, schema],
 }
 """The commands as help groups them."""
 

@@ -1,9 +1,14 @@
-"""Checks of single values: each gives back what it was given, or says what is wrong with it."""
+"""Checks of single values: each gives back what it was given, or says what is wrong with it.
+
+Each also says as a JSON Schema what it takes. A schema may take more than its check, where JSON
+Schema has no words for a rule, but never less.
+"""
 
 import difflib
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from taskservice.domain.errors import Fault
@@ -11,6 +16,13 @@ from taskservice.domain.errors import Fault
 MAX_DEPTH = 20
 MOST_TOLD = 20
 """How many faults of one kind are told one by one: input that is all wrong costs no more."""
+
+JsonSchema = dict[str, Any]
+"""A part of a JSON Schema, draft 2020-12."""
+
+# JavaScript takes the byte order mark for a space, Python does not.
+NO_SPACE = r"(\S|\uFEFF)"
+"""A regular expression, for any language, of one character that is no space."""
 
 _MAX_INT = 2**63
 _LINE_BREAKS_AND_CONTROLS = ("Cc", "Zl", "Zp")
@@ -28,6 +40,17 @@ class Refused(Exception):
             Fault(field=f"{name}.{part}" if part else name, reason=reason)
             for part, reason in self.parts
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check of one value: `take` gives back the value or raises `Refused`."""
+
+    take: Callable[[object], Any]
+    schema: JsonSchema
+
+    def __call__(self, value: object) -> Any:
+        return self.take(value)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -59,7 +82,7 @@ def is_plain(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()
 
 
-def text(limit: int, *, lines: bool = False) -> Callable[[object], str]:
+def text(limit: int, *, lines: bool = False) -> Check:
     """A check of text in one line; with `lines` of any text, its limit in bytes."""
 
     def check(value: object) -> str:
@@ -76,7 +99,8 @@ def text(limit: int, *, lines: bool = False) -> Callable[[object], str]:
             raise Refused("must not hold line breaks or control characters")
         return value
 
-    return check
+    some = {} if lines else {"minLength": 1, "pattern": NO_SPACE}
+    return Check(check, {"type": "string", "maxLength": limit, **some})
 
 
 def has_controls(value: str) -> bool:
@@ -95,7 +119,7 @@ def refuse_surrogates(value: str) -> None:
         raise Refused("holds half of a surrogate pair, which is no character") from None
 
 
-def number(least: float, most: float, *, whole: bool = False) -> Callable[[object], float]:
+def number(least: float, most: float, *, whole: bool = False) -> Check:
     """A check of a number within limits; a whole one comes back as an int."""
     kind = "a whole number" if whole else "a number"
 
@@ -106,19 +130,26 @@ def number(least: float, most: float, *, whole: bool = False) -> Callable[[objec
             raise Refused(f"must be {kind} from {least} to {most}")
         return int(value) if value == int(value) else value
 
-    return check
+    limits = {"minimum": least, "maximum": most}
+    return Check(check, {"type": "integer" if whole else "number", **limits})
 
 
-def boolean(value: object) -> bool:
-    """A check of true or false."""
+def _boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise Refused(f"must be true or false, not {describe(value)}")
     return value
 
 
-def or_null(check: Callable[[object], Any], default: Any = None) -> Callable[[object], Any]:
+boolean = Check(_boolean, {"type": "boolean"})
+"""A check of true or false."""
+
+
+def or_null(check: Check, default: Any = None) -> Check:
     """A check that takes null too, for `default`."""
-    return lambda value: default if value is None else check(value)
+    schema = {**check.schema, "type": [check.schema["type"], "null"]}
+    if "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
+    return Check(lambda value: default if value is None else check(value), schema)
 
 
 def json_value(value: object, depth: int) -> None:

@@ -1,12 +1,14 @@
 """The task: its fields, their defaults, and the parsing that names every fault at once."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
 from taskservice.domain.check import (
     MOST_TOLD,
+    NO_SPACE,
+    Check,
     Refused,
     boolean,
     check_parts,
@@ -21,13 +23,14 @@ from taskservice.domain.check import (
 from taskservice.domain.check import describe as describe
 from taskservice.domain.check import nearest as nearest
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.domain.trigger import parse_trigger
+from taskservice.domain.trigger import TRIGGER_SCHEMAS, parse_trigger
 
 EXECUTORS = ("local", "process")
 DEFAULT_GRACE = 3600
 
 _MAX_SECONDS = 100 * 366 * 86400
 _MAX_KEY = 200  # with `func_args.` in front it is the name of an override's field
+_MAX_TAG = 50
 
 
 class _Unset:
@@ -100,8 +103,8 @@ def parse_task(fields: Mapping[str, object], *, zone: tzinfo, now: datetime) -> 
     the result does not depend on it. Raises `Invalid` with every fault.
     """
     faults = [
-        Fault(field=name, reason=f"is required, {_REQUIRED[name]}")
-        for name in _REQUIRED
+        Fault(field=name, reason=f"is required, {REQUIRED[name]}")
+        for name in REQUIRED
         if name not in fields
     ]
     faults += unknown_fields(fields)
@@ -169,12 +172,12 @@ def _tag(_index: str, tag: object) -> str:
     if not isinstance(tag, str):
         raise Refused(f"must be a word, not {describe(tag)}")
     refuse_surrogates(tag)
-    if not 0 < len(tag) <= 50 or has_controls(tag) or any(one.isspace() for one in tag):
-        raise Refused("must be a word of 1 to 50 characters, without spaces")
+    if not 0 < len(tag) <= _MAX_TAG or has_controls(tag) or any(one.isspace() for one in tag):
+        raise Refused(f"must be a word of 1 to {_MAX_TAG} characters, without spaces")
     return tag
 
 
-_RETRIES: dict[str, Callable[[object], Any]] = {
+_RETRIES: dict[str, Check] = {
     "max": number(0, 100, whole=True),
     "delay": number(0, _MAX_SECONDS),
     "backoff": number(1, 100),
@@ -205,35 +208,72 @@ def _executor(value: object) -> str:
     return str(value)
 
 
-def _anything(value: object) -> object:
+def _trigger_type(value: object) -> object:
     return value
+
+
+def _trigger_args(value: object) -> object:
+    return {} if value is None else value
 
 
 _EXECUTOR_NAMES = ", ".join(EXECUTORS)
 
-_REQUIRED = {
+REQUIRED: Mapping[str, str] = {
     "name": "text of at most 100 characters",
     "task_type": "text of at most 50 characters",
     "trigger_type": "one of date, interval, cron",
     "func_path": "package.module.function or package.module:function",
 }
+"""The fields without which there is no task, with what each should be."""
 
-FIELDS: dict[str, Callable[[object], Any]] = {
+_TRIGGER_TYPE = Check(_trigger_type, {"type": "string", "enum": list(TRIGGER_SCHEMAS)})
+_TRIGGER_ARGS = Check(
+    _trigger_args,
+    {"type": "object", "anyOf": [one for each in TRIGGER_SCHEMAS.values() for one in each]},
+)
+_ARGUMENTS = Check(
+    _arguments,
+    {"type": "object", "propertyNames": {"maxLength": _MAX_KEY, "pattern": "(^|[^ ])$"}},
+)
+_TAGS = Check(
+    _tags,
+    {
+        "type": "array",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": _MAX_TAG,
+            "pattern": f"^{NO_SPACE}+$",
+        },
+    },
+)
+_TRIES = Check(
+    _retries,
+    {
+        "type": "object",
+        "properties": {name: check.schema for name, check in _RETRIES.items()},
+        "additionalProperties": False,
+        "required": ["max"],
+    },
+)
+_EXECUTOR = Check(_executor, {"type": "string", "enum": list(EXECUTORS)})
+
+FIELDS: dict[str, Check] = {
     "name": text(100),
     "task_type": text(50),
     "description": or_null(text(65535, lines=True)),
     # The trigger's two fields make sense only together: parse_trigger checks them.
-    "trigger_type": _anything,
-    "trigger_args": or_null(_anything, {}),
+    "trigger_type": _TRIGGER_TYPE,
+    "trigger_args": _TRIGGER_ARGS,
     "func_path": text(255),
-    "func_args": or_null(_arguments, {}),
+    "func_args": or_null(_ARGUMENTS, {}),
     "max_instances": number(1, 10000, whole=True),
-    "tags": or_null(_tags, ()),
+    "tags": or_null(_TAGS, ()),
     "paused": boolean,
     "misfire_grace_time": or_null(number(0.001, _MAX_SECONDS)),
     "coalesce": boolean,
     "timeout": or_null(number(0.001, _MAX_SECONDS)),
-    "retries": or_null(_retries),
+    "retries": or_null(_TRIES),
     "recover": boolean,
-    "executor": or_null(_executor),
+    "executor": or_null(_EXECUTOR),
 }

@@ -1,8 +1,19 @@
 """What may be the id of a task: it is a table's key, a part of URLs and a file's name."""
 
+from taskservice.domain.check import JsonSchema
+
 MAX_LENGTH = 36
 
 _RESERVED = "/\\?#%,"
+_IN_BRACKETS = _RESERVED.replace("\\", r"\\")
+
+ID_SCHEMA: JsonSchema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_LENGTH,
+    "pattern": rf"^[^\s.{_IN_BRACKETS}][^\s{_IN_BRACKETS}]*$",
+}
+"""What JSON Schema can say of an id."""
 
 
 def id_fault(task_id: str) -> str | None:

@@ -19,8 +19,8 @@ from litestar.openapi.spec import (
 )
 
 from taskservice import __version__
+from taskservice.domain.check import JsonSchema
 from taskservice.settings import Settings
-from taskservice.web.body_schemas import JsonSchema
 from taskservice.web.schemas import Problem
 
 PROBLEM = "application/problem+json"

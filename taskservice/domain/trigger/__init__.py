@@ -14,8 +14,10 @@ from taskservice.domain.trigger.kinds import (
     upcoming,
 )
 from taskservice.domain.trigger.parse import canonical_trigger, parse_trigger
+from taskservice.domain.trigger.schema import TRIGGER_SCHEMAS
 
 __all__ = [
+    "TRIGGER_SCHEMAS",
     "WEEK",
     "ClockChange",
     "CronTrigger",

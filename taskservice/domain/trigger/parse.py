@@ -33,9 +33,13 @@ CRON_FIELDS = {
     "minute": "0 to 59",
     "second": "0 to 59",
 }
+MOST = {part: LONGEST // timedelta(seconds=seconds) for part, seconds in PARTS.items()}
+MOST_JITTER = LONGEST // timedelta(seconds=1)
+DATE_KEYS = ("run_date", "timezone")
 _WINDOW = ("start_date", "end_date", "timezone", "jitter")
-_INTERVAL_KEYS = (*PARTS, *_WINDOW)
-_CRON_KEYS = (*CRON_FIELDS, *_WINDOW, "crontab")
+INTERVAL_KEYS = (*PARTS, *_WINDOW)
+CRON_KEYS = (*CRON_FIELDS, *_WINDOW)
+CRONTAB_KEYS = ("crontab", "timezone", "jitter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,7 @@ def _bad_type(trigger_type: object) -> str:
 
 
 def _date(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
-    reader.only(("run_date", "timezone"), "a date")
+    reader.only(DATE_KEYS, "a date")
     if "run_date" not in reader.args:
         reader.fault("run_date", 'is required: an ISO 8601 time ("2030-01-31T09:00:00")')
     run_date = reader.moment("run_date", reader.zone(zone))
@@ -110,7 +114,7 @@ def _date(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
 
 
 def _interval(reader: Reader, zone: tzinfo, anchor: datetime) -> Trigger | None:
-    reader.only(_INTERVAL_KEYS, "an interval")
+    reader.only(INTERVAL_KEYS, "an interval")
     common = _common(reader, zone)
     every = _every(reader)
     if every is None:
@@ -128,7 +132,7 @@ def _every(reader: Reader) -> timedelta | None:
     before = len(reader.faults)
     total = timedelta()
     for part, seconds in PARTS.items():
-        given = reader.number(part, LONGEST // timedelta(seconds=seconds), part)
+        given = reader.number(part, MOST[part], part)
         total += timedelta(seconds=seconds) * (given or 0)
     if len(reader.faults) > before:
         return None
@@ -146,7 +150,7 @@ def _every(reader: Reader) -> timedelta | None:
 
 
 def _cron(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
-    reader.only(_CRON_KEYS, "a cron")
+    reader.only((*CRON_KEYS, "crontab"), "a cron")
     common = _common(reader, zone)
     pattern = _crontab(reader) if "crontab" in reader.args else _fields(reader)
     if pattern is None:
@@ -164,8 +168,8 @@ def _cron(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
 
 
 def _crontab(reader: Reader) -> Pattern | None:
-    for key in (*CRON_FIELDS, "start_date", "end_date"):
-        if key in reader.args:
+    for key in CRON_KEYS:
+        if key in reader.args and key not in CRONTAB_KEYS:
             reader.fault(key, "can't stand beside `crontab`; drop one of the two")
     text = reader.text("crontab", 'five fields ("0 9 * * 1-5") or @daily and the like')
     if text is None:
@@ -223,7 +227,7 @@ def _common(reader: Reader, zone: tzinfo) -> _Common:
     end = reader.moment("end_date", zone)
     if start is not None and end is not None and end < start:
         reader.fault("end_date", "lies before start_date: it would never fire")
-    jitter = reader.number("jitter", LONGEST // timedelta(seconds=1), "seconds")
+    jitter = reader.number("jitter", MOST_JITTER, "seconds")
     return _Common(zone=zone, start=start, end=end, jitter=float(jitter or 0))
 
 
