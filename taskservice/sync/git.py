@@ -38,15 +38,16 @@ def head_revision(root: Path) -> str | None:
     return done.stdout.strip() or None if done.returncode == 0 else None
 
 
-def run_git(folder: Path, *arguments: str) -> bytes | None:
+def run_git(folder: Path, *arguments: str, given: bytes = b"") -> bytes | None:
     """What a git command prints; None where it fails, is missing or takes over 5 seconds.
 
-    For what may be wanting: a file that no commit has, a folder in no work tree. Blocks.
+    For what may be wanting: a file that no commit has, a folder in no work tree. `given` is
+    what it reads. Blocks.
     """
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, check=True,
-            env=environment(), timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL,
+            env=environment(), timeout=TIMEOUT_SECONDS, input=given,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

@@ -8,7 +8,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Override
 from taskservice.domain.plan import SETTLE, Declared, Plan, Stored, make_plan
 from taskservice.domain.preview import Entry, Preview, entry_of, retirement_of
-from taskservice.domain.state import Resolution, is_due, trigger_of
+from taskservice.domain.state import Resolution, is_due, resolve, trigger_of
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.declaring import Check, place
 from taskservice.sync.resolving import resolve_all
@@ -59,6 +59,28 @@ def preview(
         held=plan.held,
         overrides=_in_force(overrides, resolutions, gone=[task_id for task_id, _ in gone]),
     )
+
+
+def compare(old: Declared, new: Declared, *, check: Check, zone: tzinfo, now: datetime) -> Preview:
+    """What a sync of one folder would do to the tasks of another, where nobody overrode any.
+
+    Blocks.
+    """
+    existing = {}
+    stored = {}
+    for task_id, candidate in old.tasks.items():
+        declaration = candidate.declaration
+        existing[task_id] = StoredTask(
+            state=resolve(task_id, declaration, (), None, now=now, zone=zone),
+            declaration=declaration,
+            declared_at=now,
+            declared_by=None,
+        )
+        stored[task_id] = Stored(
+            source="file", digest=candidate.digest, path=declaration.path, line=declaration.line
+        )
+    plan = plan_of(new, stored, now)
+    return preview(plan, new, existing, {}, check=check, zone=zone, now=now)
 
 
 def _update(
