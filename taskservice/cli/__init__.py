@@ -11,6 +11,7 @@ from taskservice import __version__
 from taskservice.cli.plan import plan
 from taskservice.cli.run import run
 from taskservice.cli.schema import schema
+from taskservice.cli.validate import validate
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
 
@@ -39,7 +40,7 @@ def main() -> NoReturn:
 # Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
 PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run],
-    "GitOps": [plan, schema],
+    "GitOps": [validate, plan, schema],
 }
 """The commands as help groups them."""
 

@@ -49,9 +49,10 @@ def texts_of(folder: Path) -> dict[str, str]:
     # Here and not above: `taskservice --help` needs none of it.
     from taskservice.sync.offline import read_folder
 
-    files, faults = read_folder(folder)
+    read = read_folder(folder)
+    faults = list(read.faults)
     texts = {}
-    for path, data in files.items():
+    for path, data in read.texts.items():
         try:
             texts[path] = data.decode()
         except UnicodeDecodeError:

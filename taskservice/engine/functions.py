@@ -90,6 +90,15 @@ class Functions:
             found.taken.add(names)
         return faults
 
+    def path_faults(self, func_path: str) -> list[Fault]:
+        """Return what is wrong with a path by its form and the patterns; nothing is imported."""
+        try:
+            module_name, name = _split(func_path)
+            self._check_allowed(f"{module_name}.{name}", f"{func_path!r} is")
+        except Invalid as invalid:
+            return list(invalid.faults)
+        return []
+
     def knows(self, func_path: str) -> bool:
         """Whether the function was found before, so that no module is imported for it."""
         try:

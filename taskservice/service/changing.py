@@ -21,6 +21,7 @@ from taskservice.domain.task import parse_task, unknown_fields
 from taskservice.domain.task_id import id_fault
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
+from taskservice.service.checking import task_faults
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.writing import Decide, Decided, Writer
@@ -53,17 +54,9 @@ class Changing(Reading):
 
     def check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
         """What is wrong with a task's fields; may import the user's module, so off the loop."""
-        faults: list[Fault] = []
-        try:
-            parse_task(fields, zone=self._zone, now=now_utc())
-        except Invalid as invalid:
-            faults += invalid.faults
-        func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}
-        if isinstance(func_path, str) and isinstance(func_args, Mapping):
-            known = {fault.field for fault in faults}
-            found = self._functions.faults(func_path, func_args)
-            faults += [fault for fault in found if fault.field not in known]
-        return faults
+        return task_faults(
+            fields, zone=self._zone, now=now_utc(), call_faults=self._functions.faults
+        )
 
     async def create(self, fields: Mapping[str, object], *, by: str) -> Shown:
         """Make a task of the API's own. Raises `Invalid` and `Conflict`."""

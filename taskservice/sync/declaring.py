@@ -56,17 +56,27 @@ def declare(
     )
 
 
-def declared_by(texts: Mapping[str, bytes], stored: Mapping[str, Stored], check: Check) -> Declared:
+def declared_by(
+    texts: Mapping[str, bytes],
+    stored: Mapping[str, Stored],
+    check: Check,
+    *,
+    step: Callable[[], object] = lambda: None,
+) -> Declared:
     """What a folder of these files, by their paths in it, would declare.
 
     `stored` is what the tables know: an id in two files stays with the one that had it. `check`
-    is asked about every task that is not stored as it stands; it may be slow.
+    is asked about every task that is not stored as it stands; it may be slow. `step` is called
+    whenever a file was read, which takes most of the time.
     """
 
     def faults_of(task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
         return [] if is_live(row, name) else check(task.task_id, task.fields)
 
-    taken = {path: taken_from(path, data) for path, data in sorted(texts.items())}
+    taken = {}
+    for path, data in sorted(texts.items()):
+        taken[path] = taken_from(path, data)
+        step()
     _, declared = declare(taken, stored, faults_of)
     return replace(declared, faults=tuple(sorted(declared.faults, key=place)))
 

@@ -1,28 +1,59 @@
-"""A folder of task files read once, as it stands, by a command that has no service at hand."""
+"""Task files read once, with no service and nothing remembered: to check what is to come."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.listing import list_files
-from taskservice.sync.taken import unfit
-from taskservice.sync.yaml_walk import MAX_BYTES
+from taskservice.sync.taken import read_bytes, signature_of, unfit
+
+_TRIES = 3
+"""How often a file that changes while it is read is read again."""
 
 
-def read_folder(root: Path) -> tuple[dict[str, bytes], list[Fault]]:
-    """The task files below a folder, by path from it, and why others can't be read. Blocks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFiles:
+    """What task files hold, by path, and the faults of files and folders that can't be read."""
+
+    texts: dict[str, bytes]
+    faults: tuple[Fault, ...]
+
+
+def read_folder(root: Path) -> TaskFiles:
+    """The task files below a folder, by their paths from it, as a service would list them."""
+    # A root that is a link may be swapped meanwhile: list and read the same tree.
     real = os.path.realpath(root)
     listing = list_files(real)
     texts: dict[str, bytes] = {}
     faults = list(listing.faults)
     for path, found in sorted(listing.files.items()):
-        wrong = found if isinstance(found, str) else unfit(found)
-        if wrong is None:
-            try:
-                with open(f"{real}/{path}", "rb") as file:
-                    texts[path] = file.read(MAX_BYTES + 1)
-            except OSError as error:
-                wrong = f"can't be read: {error.strerror}"
-        if wrong is not None:
-            faults.append(Fault(reason=wrong, path=path))
-    return texts, faults
+        data = found if isinstance(found, str) else _content(f"{real}/{path}")
+        if isinstance(data, str):
+            faults.append(Fault(reason=data, path=path))
+        else:
+            texts[path] = data
+    return TaskFiles(texts=texts, faults=tuple(faults))
+
+
+def read_file_alone(file: Path) -> TaskFiles:
+    """One task file, by its name; it is read whatever that is."""
+    data = _content(str(file))
+    if isinstance(data, str):
+        return TaskFiles(texts={}, faults=(Fault(reason=data, path=file.name),))
+    return TaskFiles(texts={file.name: data}, faults=())
+
+
+def _content(file: str) -> bytes | str:
+    """The bytes of a file, or the reason why there are none."""
+    for _ in range(_TRIES):
+        try:
+            found = os.stat(file)
+            if wrong := unfit(found):
+                return wrong
+            data = read_bytes(file, signature_of(found))
+        except OSError as error:
+            return f"can't be read: {error.strerror}"
+        if data is not None:
+            return data
+    return "changes while it is read; try again"

@@ -415,3 +415,13 @@ def test_modules_are_found_without_being_imported(folder: Folder) -> None:
     folder.write("unseen/__init__.py", "raise SystemExit")
     folder.write("unseen/work.py", "raise SystemExit")
     assert list(modules("unseen.*")) == ["unseen", "unseen.work"]
+
+
+def test_a_path_can_be_judged_without_an_import() -> None:
+    functions = Functions(["no_such_module.*"])
+    assert functions.path_faults("no_such_module.run") == []
+    assert functions.path_faults("no_such_module:run") == []
+    for path in ("other.run", "no_such_module", "no_such_module.__run", "no such.run"):
+        (fault,) = functions.path_faults(path)
+        assert fault.field == "func_path"
+    assert "can't be imported" in functions.faults("no_such_module.run", {})[0].reason

@@ -1,0 +1,161 @@
+"""`taskservice validate`: every fault of task files, with no service."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taskservice.cli.output import progress
+from taskservice.domain.errors import Fault
+from taskservice.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from taskservice.sync.declaring import Check
+
+_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+_MESSAGE = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """How many files and tasks there are, and the faults, their paths as somebody typed them."""
+
+    files: int
+    tasks: int
+    faults: list[Fault]
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "github", "json"]),
+    default="text",
+    help="A line for each fault, GitHub's annotations, or JSON.  [text]",
+)
+@click.option("--no-import", is_flag=True, help="Import no function: look at its path alone.")
+@click.option("--functions", help="Patterns of functions that tasks may call, comma-separated.")
+@click.option("--import-path", help="Folders to import functions from, separated by colons.")
+@click.option("--timezone", help="Zone of times that name none.  [UTC]")
+def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | None) -> int:
+    """Check task files by the rules of the service, and print every fault.
+
+    PATHS are folders of task files, or single files; without any it is the folder that
+    TASKSERVICE_TASKS_DIR names, else tasks.d. Faults go to standard output as
+    path:line:column: field: reason, and a summary to standard error. The exit status is 0,
+    or 1 if there are faults.
+
+    A task's function must be allowed by TASKSERVICE_FUNCTIONS, and is then imported to see
+    whether it takes the task's arguments. With --no-import it is not, so that a machine will do
+    on which your modules are not installed. A flag goes before its environment variable.
+
+    A file that is given by itself is checked alone: that no other declares the same task is
+    seen only where the folder is given.
+    """
+    variables = {PREFIX + name.upper() for name in flags}
+    settings = Settings.from_environment(
+        {name: value for name, value in os.environ.items() if name in variables}, **flags
+    )
+    if not paths:
+        default = os.environ.get(f"{PREFIX}TASKS_DIR", "tasks.d")
+        if not os.path.exists(default):
+            raise click.UsageError(f"There is no folder {default!r}: name one, or a file.")
+        paths = (default,)
+    # A user's own modules go before any installed ones of the same name.
+    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
+    check = _check(settings, no_import=no_import)
+    # What a user's module prints when it is imported is no part of the answer.
+    with redirect_stdout(sys.stderr):
+        found = [_found(Path(path), check) for path in paths]
+    together = Found(
+        files=sum(one.files for one in found),
+        tasks=sum(one.tasks for one in found),
+        faults=[fault for one in found for fault in one.faults],
+    )
+    for line in _FORMATS[form](together):
+        click.echo(line)
+    said = _count(len(together.faults), "fault") if together.faults else "no faults"
+    summary = f"{_count(together.tasks, 'task')} in {_count(together.files, 'file')}: {said}"
+    click.echo(summary, err=True)
+    return 1 if together.faults else 0
+
+
+def _check(settings: Settings, *, no_import: bool) -> "Check":
+    from taskservice.engine.functions import Functions
+    from taskservice.service.checking import task_faults
+
+    functions = Functions(settings.functions)
+    now = datetime.now(UTC)
+
+    def call_faults(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
+        if no_import:
+            return functions.path_faults(func_path)
+        return functions.faults(func_path, func_args)
+
+    def check(_task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+        return task_faults(fields, zone=settings.timezone, now=now, call_faults=call_faults)
+
+    return check
+
+
+def _found(typed: Path, check: "Check") -> Found:
+    """What stands in a folder, or in a file alone."""
+    from taskservice.sync.declaring import declared_by, place
+    from taskservice.sync.offline import read_file_alone, read_folder
+
+    is_folder = typed.is_dir()
+    read = read_folder(typed) if is_folder else read_file_alone(typed)
+    with progress(f"Checking {typed}", len(read.texts)) as done:
+        declared = declared_by(read.texts, {}, check, step=lambda: done(1))
+    base = typed if is_folder else typed.parent
+    return Found(
+        files=len(read.texts),
+        tasks=len(declared.tasks) + len(declared.faulty),
+        faults=[
+            replace(fault, path=_shown(base / (fault.path or "")))
+            for fault in sorted((*read.faults, *declared.faults), key=place)
+        ],
+    )
+
+
+def _shown(path: Path) -> str:
+    """A path with what is not UTF-8 in it replaced."""
+    return str(path).encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _as_text(found: Found) -> Iterator[str]:
+    return map(str, found.faults)
+
+
+def _as_annotations(found: Found) -> Iterator[str]:
+    """GitHub's workflow commands: an annotation at the place of each fault."""
+    for fault in found.faults:
+        places = {"file": fault.path, "line": fault.line, "col": fault.column}
+        properties = ",".join(
+            f"{name}={str(value).translate(_PROPERTY)}" for name, value in places.items() if value
+        )
+        message = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
+        yield f"::error {properties}::{message.translate(_MESSAGE)}"
+
+
+def _as_json(found: Found) -> Iterator[str]:
+    yield json.dumps(asdict(found), ensure_ascii=False, indent=2)
+
+
+_FORMATS: dict[str, Callable[[Found], Iterator[str]]] = {
+    "text": _as_text,
+    "github": _as_annotations,
+    "json": _as_json,
+}
