@@ -1,13 +1,23 @@
 """`taskservice plan`: what a sync of a folder would do, before it is one."""
 
+import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from taskservice.cli.checks import checks_offline, offline_check, offline_zone
 from taskservice.cli.client import Client, speaks_to_server
-from taskservice.cli.output import output_option, print_json
+from taskservice.cli.output import output_option, print_json, progress
 from taskservice.domain.errors import Fault, Invalid
+
+if TYPE_CHECKING:
+    from taskservice.domain.plan import Declared
+    from taskservice.sync.declaring import Check
+    from taskservice.sync.offline import TaskFiles
 
 CHANGES = 2
 FAULTS = 1
@@ -21,6 +31,11 @@ FAULTS = 1
     default="tasks.d",
 )
 @click.option(
+    "--against",
+    metavar="FOLDER|COMMIT",
+    help="Compare with another folder, or with a commit of this one, instead of the service.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["text", "markdown"]),
@@ -28,25 +43,50 @@ FAULTS = 1
     help="For a terminal, or for a comment on a pull request.  [text]",
 )
 @output_option
+@checks_offline
 @speaks_to_server
-def plan(client: Client, folder: Path, form: str, output: str) -> int:
+def plan(
+    client: Client, folder: Path, against: str | None, form: str, output: str, **checks: Any
+) -> int:
     """Show what a sync of FOLDER (tasks.d) would do to the tasks of the service.
 
     Nothing is changed. Of each task that would be created, changed, retired or refused it shows
     the fields and the next fires, before and after; changes that have no effect since an
     override outweighs them; and all overrides that are in force.
 
+    With --against no service is asked: the two declarations are compared, as if nobody had
+    changed anything by API. Only then do the options count which say how tasks are checked.
+
     The exit status is 0 where nothing would change, 2 where something would, and 1 where a file
     is at fault.
 
-    Examples: `taskservice plan`, `taskservice plan --format markdown > comment.md`.
+    Examples: `taskservice plan`, `taskservice plan --against origin/main --format markdown`.
     """
-    return show(client.post("/plan", {"files": texts_of(folder)}), form=form, output=output)
+    if against is None:
+        found = client.post("/plan", {"files": _texts(folder)})
+    else:
+        found = _compared(folder, against, offline_check(**checks), checks["timezone"])
+    return _show(found, form=form, output=output)
 
 
-def texts_of(folder: Path) -> dict[str, str]:
+def _show(plan: Any, *, form: str, output: str) -> int:
+    """Print a plan, as `POST /plan` answers it; the exit status that it has."""
+    from taskservice.cli.plan_text import as_markdown, print_plan
+
+    if output == "json":
+        print_json(plan)
+    elif form == "markdown":
+        click.echo(as_markdown(plan))
+    else:
+        print_plan(plan)
+    if plan["refuse"]:
+        return FAULTS
+    return CHANGES if any(plan[part] for part in ("create", "update", "retire", "held")) else 0
+
+
+def _texts(folder: Path) -> dict[str, str]:
     """The texts of a folder's task files, by path; raises `Invalid` where one can't be read."""
-    # Here and not above: `taskservice --help` needs none of it.
+    # Here and not above, as all that is slow to import: help needs none of it.
     from taskservice.sync.offline import read_folder
 
     read = read_folder(folder)
@@ -63,16 +103,41 @@ def texts_of(folder: Path) -> dict[str, str]:
     return texts
 
 
-def show(plan: Any, *, form: str, output: str) -> int:
-    """Print a plan, as `POST /plan` answers it; the exit status that it has."""
-    from taskservice.cli.plan_text import as_markdown, print_plan
+def _compared(folder: Path, against: str, check: "Check", timezone: str | None) -> Any:
+    """The plan from what `against` declares to what the folder does, as the API would tell it."""
+    import msgspec
 
-    if output == "json":
-        print_json(plan)
-    elif form == "markdown":
-        click.echo(as_markdown(plan))
+    from taskservice.sync.offline import TaskFiles, read_folder
+    from taskservice.sync.planning import compare
+    from taskservice.sync.revisions import files_at
+    from taskservice.web.plan_schemas import Plan
+
+    if Path(against).is_dir():
+        before = read_folder(Path(against))
+    elif (found := files_at(folder, against)) is not None:
+        before = TaskFiles(texts=found, faults=())
     else:
-        print_plan(plan)
-    if plan["refuse"]:
-        return FAULTS
-    return CHANGES if any(plan[part] for part in ("create", "update", "retire", "held")) else 0
+        raise click.UsageError(
+            f"--against {against!r} is neither a folder nor a commit of the repository that "
+            f"{str(folder)!r} stands in."
+        )
+    # What a user's module prints when it is imported is no part of the answer.
+    with redirect_stdout(sys.stderr):
+        old = _declared("Reading what was", before, check)
+        new = _declared("Reading what is to come", read_folder(folder), check)
+        preview = compare(old, new, check=check, zone=offline_zone(timezone), now=datetime.now(UTC))
+    return msgspec.to_builtins(Plan.of(preview))
+
+
+def _declared(what: str, read: "TaskFiles", check: "Check") -> "Declared":
+    from taskservice.sync.declaring import declared_by
+
+    with progress(what, len(read.texts)) as done:
+        declared = declared_by(read.texts, {}, check, step=lambda: done(1))
+    # A file that can't be read is not gone.
+    unreadable = {fault.path for fault in read.faults if fault.path}
+    return replace(
+        declared,
+        faults=(*read.faults, *declared.faults),
+        unreadable=declared.unreadable | unreadable,
+    )

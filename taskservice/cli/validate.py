@@ -3,18 +3,18 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from taskservice.cli.checks import checks_offline, offline_check
 from taskservice.cli.output import progress
 from taskservice.domain.errors import Fault
-from taskservice.settings import PREFIX, Settings
+from taskservice.settings import PREFIX
 
 if TYPE_CHECKING:
     from taskservice.sync.declaring import Check
@@ -41,10 +41,7 @@ class Found:
     default="text",
     help="A line for each fault, GitHub's annotations, or JSON.  [text]",
 )
-@click.option("--no-import", is_flag=True, help="Import no function: look at its path alone.")
-@click.option("--functions", help="Patterns of functions that tasks may call, comma-separated.")
-@click.option("--import-path", help="Folders to import functions from, separated by colons.")
-@click.option("--timezone", help="Zone of times that name none.  [UTC]")
+@checks_offline
 def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | None) -> int:
     """Check task files by the rules of the service, and print every fault.
 
@@ -60,18 +57,12 @@ def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | 
     A file that is given by itself is checked alone: that no other declares the same task is
     seen only where the folder is given.
     """
-    variables = {PREFIX + name.upper() for name in flags}
-    settings = Settings.from_environment(
-        {name: value for name, value in os.environ.items() if name in variables}, **flags
-    )
+    check = offline_check(no_import=no_import, **flags)
     if not paths:
         default = os.environ.get(f"{PREFIX}TASKS_DIR", "tasks.d")
         if not os.path.exists(default):
             raise click.UsageError(f"There is no folder {default!r}: name one, or a file.")
         paths = (default,)
-    # A user's own modules go before any installed ones of the same name.
-    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
-    check = _check(settings, no_import=no_import)
     # What a user's module prints when it is imported is no part of the answer.
     with redirect_stdout(sys.stderr):
         found = [_found(Path(path), check) for path in paths]
@@ -86,24 +77,6 @@ def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | 
     summary = f"{_count(together.tasks, 'task')} in {_count(together.files, 'file')}: {said}"
     click.echo(summary, err=True)
     return 1 if together.faults else 0
-
-
-def _check(settings: Settings, *, no_import: bool) -> "Check":
-    from taskservice.engine.functions import Functions
-    from taskservice.service.checking import task_faults
-
-    functions = Functions(settings.functions)
-    now = datetime.now(UTC)
-
-    def call_faults(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
-        if no_import:
-            return functions.path_faults(func_path)
-        return functions.faults(func_path, func_args)
-
-    def check(_task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-        return task_faults(fields, zone=settings.timezone, now=now, call_faults=call_faults)
-
-    return check
 
 
 def _found(typed: Path, check: "Check") -> Found:

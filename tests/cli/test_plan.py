@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.process import ServiceProcess
 from tests.cli.conftest import Cli
+from tests.sync.test_blame import commit, git
 
 REPORT = """\
 name: {name}
@@ -140,3 +141,64 @@ def test_no_service(cli: Cli, tmp_path: Path) -> None:
     status, out, err = cli.run("plan", str(tmp_path), "--server", "http://127.0.0.1:1")
     assert (status, out) == (1, "")
     assert "no service answers at http://127.0.0.1:1" in err
+
+
+@pytest.fixture
+def alone() -> Cli:
+    """The command, with no service to speak to."""
+    return Cli("http://127.0.0.1:1")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A folder of twenty tasks in a repository, committed."""
+    folder = tmp_path / "repository" / "tasks.d"
+    folder.mkdir(parents=True)
+    for number in range(20):
+        (folder / f"r{number}.yaml").write_text(report(f"Report {number}"))
+    git(folder.parent, "init", "-q")
+    commit(folder)
+    return folder
+
+
+def test_against_a_commit_with_no_service(alone: Cli, repository: Path) -> None:
+    status, out, err = alone.run("plan", str(repository), "--against", "HEAD")
+    assert (status, out, err) == (0, "Plan: no changes.\n", "")
+    change(repository)
+    status, out, err = alone.run("plan", str(repository), "--against", "HEAD")
+    assert (status, err) == (2, "")
+    assert "- → 30\n" in out
+    assert out.endswith("Plan: 1 to create, 2 to change, 1 to retire.\n")
+
+
+def test_against_another_folder(alone: Cli, repository: Path, tmp_path: Path) -> None:
+    before = Path(shutil.copytree(repository, tmp_path / "before"))
+    for number in range(14):
+        (repository / f"r{number}.yaml").unlink()
+    (repository / "r19.yaml").unlink()
+    (repository / "r19.yaml").symlink_to("nowhere")
+    status, out, err = alone.run("plan", str(repository), "--against", str(before))
+    assert (status, err) == (1, "")
+    assert "! r19.yaml: is a link that points at nothing" in out
+    assert "held: 14 of 20 declared tasks would be retired" in out
+    assert "r19" not in out.partition("held")[2]
+
+
+def test_tasks_are_checked_as_the_service_would(alone: Cli, repository: Path) -> None:
+    (repository / "mine.yaml").write_text(
+        report("Mine").replace("taskservice.examples.simple_task", "mine.tasks.run")
+    )
+    asked = ("plan", str(repository), "--against", "HEAD", "--output", "json")
+    status, out, _ = alone.run(*asked)
+    assert (status, json.loads(out)["refuse"][0]["field"]) == (1, "func_path")
+    status, out, _ = alone.run(*asked, "--no-import", TASKSERVICE_FUNCTIONS="mine.*")
+    assert status == 1  # the others are not allowed any more
+    allowed = "mine.*,taskservice.examples.*"
+    status, out, _ = alone.run(*asked, "--no-import", TASKSERVICE_FUNCTIONS=allowed)
+    assert (status, json.loads(out)["refuse"]) == (2, [])
+
+
+def test_against_what_there_is_not(alone: Cli, repository: Path) -> None:
+    status, _, err = alone.run("plan", str(repository), "--against", "nowhere")
+    assert status == 64
+    assert "neither a folder nor a commit" in " ".join(err.split())

@@ -1,0 +1,71 @@
+"""How commands check tasks that have no service at hand: by its rules and settings."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from taskservice.domain.errors import Fault
+from taskservice.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from taskservice.sync.declaring import Check
+
+
+def checks_offline(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that `offline_check` takes."""
+    for option in (
+        click.option("--timezone", help="Zone of times that name none.  [UTC]"),
+        click.option(
+            "--import-path", help="Folders to import functions from, separated by colons."
+        ),
+        click.option(
+            "--functions", help="Patterns of functions that tasks may call, comma-separated."
+        ),
+        click.option(
+            "--no-import", is_flag=True, help="Import no function: look at its path alone."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def offline_zone(flag: str | None) -> tzinfo:
+    """The zone of times that name none, as the flag or the environment says."""
+    return _settings(timezone=flag).timezone
+
+
+def offline_check(
+    *, no_import: bool, functions: str | None, import_path: str | None, timezone: str | None
+) -> "Check":
+    """The check of a service with these flags, which go before their environment variables.
+
+    Raises SettingsError. With `no_import` a function's path is looked at, and no more.
+    """
+    from taskservice.engine.functions import Functions
+    from taskservice.service.checking import task_faults
+
+    settings = _settings(functions=functions, import_path=import_path, timezone=timezone)
+    # A user's own modules go before any installed ones of the same name.
+    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
+    allowed = Functions(settings.functions)
+    now = datetime.now(UTC)
+
+    def call_faults(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
+        return allowed.path_faults(func_path) if no_import else allowed.faults(func_path, func_args)
+
+    def check(_task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+        return task_faults(fields, zone=settings.timezone, now=now, call_faults=call_faults)
+
+    return check
+
+
+def _settings(**flags: str | None) -> Settings:
+    """These settings alone: a wrong value of another is no matter here."""
+    variables = {PREFIX + name.upper() for name in flags}
+    return Settings.from_environment(
+        {name: value for name, value in os.environ.items() if name in variables}, **flags
+    )
