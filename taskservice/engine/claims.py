@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
@@ -36,6 +36,10 @@ class Entry:
     @property
     def task(self) -> Task:
         return self.state.task
+
+
+Known = Mapping[str, Entry | None]
+"""What was scheduled of tasks at a moment: it is so still where the very same entry is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +110,10 @@ class Batch:
 
 @dataclass(slots=True, kw_only=True)
 class Recorded:
-    """What a committed batch came to."""
+    """What a committed batch came to; `known` is what was scheduled when the rows were locked."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
+    known: Known = field(default_factory=dict)
     rows: dict[str, TaskRow] = field(default_factory=dict)
     next_fires: dict[str, datetime | None] = field(default_factory=dict)
     added: list[Execution] = field(default_factory=list)

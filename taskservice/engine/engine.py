@@ -15,6 +15,7 @@ from taskservice.engine import output, owner
 from taskservice.engine.claims import (
     Batch,
     Entry,
+    Known,
     Manual,
     Recorded,
     make_entry,
@@ -119,14 +120,32 @@ class Engine:
         """Make what is scheduled of these tasks agree with the table."""
         if not (self.leads and self._recorder.claiming):
             return
-        # One reads and adopts at a time, or what was read first could be adopted last.
         async with self._reading:
-            async with self._database.read() as connection:
-                states = await store.states_of(connection, task_ids)
-            self._adopt(states.values())
-            for task_id in set(task_ids) - states.keys():
-                self._runner.drop(task_id)
-                self._forget(task_id)
+            await self._read(task_ids)
+
+    def known(self, task_ids: Iterable[str]) -> Known:
+        """What is scheduled of tasks now."""
+        return {task_id: self._entries.get(task_id) for task_id in task_ids}
+
+    async def adopt(self, states: Sequence[TaskState], known: Known) -> None:
+        """Make what is scheduled agree with states that were written and are committed.
+
+        `known` is what was scheduled of these tasks when their rows were locked for it.
+        """
+        if not (self.leads and self._recorder.claiming):
+            return
+        async with self._reading:
+            # Rows are changed one after the other, but who changed them may hear of it in
+            # another order. As long as nothing was scheduled of a task since its row was locked,
+            # what was written is the newest that is heard of here; whoever locks the row later
+            # hears later, or finds in turn that this came between. Otherwise the table is asked.
+            # A task that fires no more has no entry to compare: if one such came between, the
+            # worst is a fire that is looked for and that the row, once it is locked, doesn't have.
+            newest = [one for one in states if self._is_known(one.id, known)]
+            overtaken = [one.id for one in states if not self._is_known(one.id, known)]
+            self._adopt(newest)
+            if overtaken:
+                await self._read(overtaken)
 
     async def claim(self, task_ids: Iterable[str]) -> None:
         """Claim what is due of these tasks before they are changed; raises `Unavailable`."""
@@ -225,6 +244,11 @@ class Engine:
         if not self.leads:
             return
         for task_id in batch.due | recorded.next_fires.keys():
+            if not self._is_known(task_id, recorded.known):
+                # A change came between, before this commit or after it: the row, once it is
+                # locked again, says how they add up.
+                self._recorder.due(task_id)
+                continue
             row = recorded.rows.get(task_id)
             if row is None or row.paused or row.retired:
                 self._forget(task_id)
@@ -243,12 +267,27 @@ class Engine:
         if retry:
             self._recorder.retry(retry)
 
+    def _is_known(self, task_id: str, known: Known) -> bool:
+        return self._entries.get(task_id) is known.get(task_id)
+
+    async def _read(self, task_ids: Sequence[str]) -> None:
+        """Adopt what the table says of tasks.
+
+        One reads and adopts at a time, or what was read first could be adopted last: to be
+        called with `_reading` held.
+        """
+        async with self._database.read() as connection:
+            states = await store.states_of(connection, task_ids)
+        self._adopt(states.values())
+        for task_id in set(task_ids) - states.keys():
+            self._runner.drop(task_id)
+            self._forget(task_id)
+
     def _adopt(self, states: Iterable[TaskState]) -> None:
         with self._scheduler.quiet():
             for state in states:
                 entry = self._entries.get(state.id)
-                known = entry and (entry.state.etag, entry.state.anchor)
-                if entry is None or known != (state.etag, state.anchor):
+                if entry is None or _trigger_of(entry.state) != _trigger_of(state):
                     entry = make_entry(state, self._zone)
                 self._schedule(replace(entry, state=state))
 
@@ -340,3 +379,8 @@ class Engine:
         await self._ownership.renew()
         if self.leads:
             await self._ownership.close_dead()
+
+
+def _trigger_of(state: TaskState) -> tuple[object, ...]:
+    """What of a task its trigger is made of."""
+    return state.anchor, state.task.trigger_type, state.task.trigger_args

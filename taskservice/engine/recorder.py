@@ -259,6 +259,7 @@ class Recorder:
     ) -> Recorded:
         now = datetime.now(UTC)
         done, held = await connection.run_sync(self._look, batch)
+        done.known = {task_id: self._entries.get(task_id) for task_id in batch.task_ids()}
         done.entries = await self._entries_for(connection, done.rows)
         ended = decide_ends(batch, held, owner, now, done)
         claims = Claims(done, held.values(), owner=self._owner, now=now)

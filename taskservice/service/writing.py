@@ -7,20 +7,21 @@ from datetime import datetime
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.state import Resolution
+from taskservice.engine.claims import Known
 from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
-from taskservice.service.reading import no_task, now_utc
+from taskservice.service.reading import now_utc
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Connection, Database
-from taskservice.storage.shown import Shown, shown
+from taskservice.storage.shown import Shown, as_written
 from taskservice.storage.tasks import StoredTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What becomes of a task; `declare` says whether its declaration is written too."""
+    """What becomes of a task, which goes on; `declare`: whether its declaration is written too."""
 
     resolution: Resolution
     declare: bool
@@ -57,7 +58,7 @@ class Writer:
     async def _write(self, batch: Sequence[Change]) -> None:
         alone = len(batch) == 1
         try:
-            made = await self._database.write(
+            written, known = await self._database.write(
                 lambda connection: self._apply(connection, batch),
                 tries=None if alone else 1,
             )
@@ -67,19 +68,13 @@ class Writer:
             # What is wrong with one of them is to be no harm to the others.
             await asyncio.gather(*map(self._alone, batch))
             return
-        if not made:
+        if not written:
             return
-        ids = [change.key for change in made]
-        _, found = await asyncio.gather(self._engine.reconcile(ids), self._shown(ids))
-        for change in made:
-            if task := found.get(change.key):
-                change.fulfil(task)
-            else:
-                change.refuse(no_task(change.key))
-
-    async def _shown(self, ids: list[str]) -> dict[str, Shown]:
-        async with self._database.read() as connection:
-            return await connection.run_sync(shown, ids)
+        # What was written is what there is to schedule and to show: it need not be read back.
+        await self._engine.adopt([made.state for _, made in written if made.state], known)
+        for change, made in written:
+            if made.state:
+                change.fulfil(as_written(made.state, made.declaration))
 
     async def _alone(self, change: Change) -> None:
         try:
@@ -87,11 +82,15 @@ class Writer:
         except Exception as error:
             change.refuse(error)
 
-    async def _apply(self, connection: Connection, batch: Sequence[Change]) -> list[Change]:
-        """Write what can be made of these changes; which of them were."""
+    async def _apply(
+        self, connection: Connection, batch: Sequence[Change]
+    ) -> tuple[list[tuple[Change, Resolution]], Known]:
+        """Write what can be made of these changes; what was, and what was scheduled before."""
         now = now_utc()
         stored = await store.load(connection, [change.key for change in batch], lock=True)
-        made = []
+        known = self._engine.known(change.key for change in batch)
+        written = []
+        overrides = {task_id: one.overrides for task_id, one in stored.items()}
         groups: dict[tuple[str, bool], list[Resolution]] = {}
         for change in batch:
             try:
@@ -99,11 +98,14 @@ class Writer:
             except Exception as error:
                 change.refuse(error)
                 continue
-            made.append(change)
+            written.append((change, decided.resolution))
             groups.setdefault((change.by, decided.declare), []).append(decided.resolution)
         for (by, declare), resolutions in groups.items():
-            await apply(connection, resolutions, now=now, declared_by=by, declare=declare)
-        if made and not self._engine.leads:
-            ids = [change.key for change in made]
+            await apply(
+                connection, resolutions, now=now, declared_by=by, declare=declare,
+                overrides=overrides,
+            )  # fmt: skip
+        if written and not self._engine.leads:
+            ids = [change.key for change, _ in written]
             await owners.tell(connection, "changed", ids, by=self._engine.owner)
-        return made
+        return written, known

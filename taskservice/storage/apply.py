@@ -1,10 +1,11 @@
 """Writing what was resolved of tasks, in the caller's transaction."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.overlay import Override
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage import executions, tasks
 from taskservice.storage.database import Connection, Database
@@ -40,11 +41,13 @@ async def apply(
     now: datetime,
     declared_by: str | None = None,
     declare: bool = True,
+    overrides: Mapping[str, Collection[Override]] | None = None,
 ) -> list[str]:
     """Write resolutions; the ids of the tasks whose row changed.
 
     `declare` says whether the declarations are written too, as `declared_by` made them (None:
-    a file). A state that is as it was is not written.
+    a file). A state that is as it was is not written. `overrides` are the tasks' overrides as
+    they were read with their rows locked: those that stay as they were are not written either.
     """
     changed = [r for r in resolutions if r.state != r.previous]
     await tasks.remove(connection, [r.id for r in changed if r.state is None])
@@ -54,7 +57,7 @@ async def apply(
     if declare:
         declarations = {r.id: r.declaration for r in resolutions}
         await tasks.save_declarations(connection, declarations, now=now, by=declared_by)
-    await tasks.save_overrides(connection, {r.id: r.overrides for r in resolutions})
+    await tasks.save_overrides(connection, {r.id: r.overrides for r in resolutions}, overrides)
     await _record_missed(connection, resolutions, now)
     return [r.id for r in changed]
 

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from taskservice.domain.errors import StartError, Unavailable
+from taskservice.storage.rows import to_json
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 10
@@ -240,10 +241,6 @@ def _short(error: BaseException) -> str:
     return (str(cause) or type(cause).__name__).splitlines()[0][:200]
 
 
-def _dumps(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
 def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -251,7 +248,7 @@ def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
         skip_autocommit_rollback=True,
         # Whoever uses a connection ends its transaction; a rollback more changes nothing.
         pool_reset_on_return=None,
-        json_serializer=_dumps,
+        json_serializer=to_json,
         json_deserializer=msgspec.json.decode,
         pool_size=POOL_SIZE,
         max_overflow=0,
@@ -284,7 +281,7 @@ def _sqlite(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
         pool_reset_on_return=None,
-        json_serializer=_dumps,
+        json_serializer=to_json,
         json_deserializer=msgspec.json.decode,
         pool_size=POOL_SIZE,
         max_overflow=0,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import Table
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,6 +22,11 @@ def new_id() -> str:
     chance = os.urandom(10).hex()
     variant = "89ab"[int(chance[3], 16) & 3]
     return f"{moment[:8]}-{moment[8:]}-7{chance[:3]}-{variant}{chance[4:7]}-{chance[7:19]}"
+
+
+def to_json(value: object) -> str:
+    """A JSON value as it stands in a column."""
+    return msgspec.json.encode(value).decode()
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

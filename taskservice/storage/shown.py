@@ -10,9 +10,10 @@ import msgspec
 from sqlalchemy import JSON, Connection, String, Text, bindparam, func, literal, or_, select
 from sqlalchemy import type_coerce as as_type
 
-from taskservice.domain.overlay import Drift
+from taskservice.domain.overlay import Declaration, Drift
 from taskservice.domain.run import TaskStatus
-from taskservice.storage.rows import chunks
+from taskservice.domain.state import TaskState
+from taskservice.storage.rows import chunks, to_json
 from taskservice.storage.tables import task_declaration, task_manage
 
 _T, _D = task_manage.c, task_declaration.c
@@ -93,6 +94,42 @@ def shown(connection: Connection, ids: Collection[str]) -> dict[str, Shown]:
         for row in connection.execute(_SHOWN, {"ids": piece}):
             found[row[0]] = Shown._make(row)
     return found
+
+
+def as_written(state: TaskState, declaration: Declaration) -> Shown:
+    """A task as `shown` would read it back after these were written."""
+    task = state.task
+    return Shown(
+        id=state.id,
+        name=task.name,
+        task_type=task.task_type,
+        status=state.status,
+        trigger_type=task.trigger_type,
+        trigger_args=to_json(task.trigger_args),
+        func_path=task.func_path,
+        func_args=to_json(task.func_args),
+        next_run_time=state.next_run_time,
+        max_instances=task.max_instances,
+        description=task.description,
+        create_time=state.create_time,
+        update_time=state.update_time,
+        tags=to_json(task.tags),
+        paused=task.paused,
+        misfire_grace_time=task.misfire_grace_time,
+        coalesce=task.coalesce,
+        timeout=task.timeout,
+        retries=to_json(task.retries.as_json()) if task.retries else None,
+        recover=task.recover,
+        executor=task.executor,
+        source=state.source,
+        drift=state.drift,
+        overridden=to_json(state.overridden),
+        etag=state.etag,
+        retired_at=state.retired_at,
+        path=declaration.path,
+        line=declaration.line,
+        revision=declaration.revision,
+    )
 
 
 def find(

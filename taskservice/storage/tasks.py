@@ -171,10 +171,28 @@ async def save_revision(
 
 
 async def save_overrides(
-    connection: AsyncConnection, overrides: Mapping[str, Iterable[Override]]
+    connection: AsyncConnection,
+    overrides: Mapping[str, Collection[Override]],
+    before: Mapping[str, Collection[Override]] | None = None,
 ) -> None:
-    """Make these the overrides of each task; those it had before and that are not here end."""
-    for piece in chunks(list(overrides)):
+    """Make these the overrides of each task; those it had before and that are not here end.
+
+    `before` are the overrides as they were read in this transaction, with the tasks' rows locked:
+    where the caller gives them, only what changed is sent.
+    """
+    ended = set(overrides)
+    unchanged: set[int] = set()
+    if before is not None:
+        ended = {
+            task_id
+            for task_id, kept in overrides.items()
+            if _fields(before.get(task_id, ())) - _fields(kept)
+        }
+        # The very objects that were read: to Python, an override by 1 equals one by true.
+        unchanged = {
+            id(one) for task_id, read in before.items() if task_id not in ended for one in read
+        }
+    for piece in chunks(sorted(ended)):
         await connection.execute(_END_OVERRIDES, {"ids": piece})
     rows = [
         {
@@ -189,6 +207,7 @@ async def save_overrides(
         }
         for task_id, several in overrides.items()
         for override in several
+        if id(override) not in unchanged
     ]
     await upsert(connection, task_override, rows)
 
@@ -359,6 +378,10 @@ def _override(row: Row[Any]) -> Override:
         reason=row.override_reason,
         until=row.override_until_time,
     )
+
+
+def _fields(overrides: Iterable[Override]) -> set[str]:
+    return {override.field for override in overrides}
 
 
 def _boxed(value: object) -> dict[str, object]:

@@ -5,13 +5,17 @@ from typing import Any
 import pytest
 
 from taskservice.domain.errors import Conflict, NotFound, Unavailable
+from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
-from taskservice.engine.claims import Batch, Recorded, make_entry
+from taskservice.engine.claims import Batch, Known, Recorded, make_entry
 from taskservice.engine.engine import Engine
 from taskservice.engine.recorder import Recorder
+from taskservice.storage import tasks as store
+from taskservice.storage.apply import apply
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import Execution
 from tests.engine.harness import (
+    FAR,
     TASKS,
     ZONE,
     Bench,
@@ -25,6 +29,7 @@ from tests.engine.harness import (
     resolution,
     until,
 )
+from tests.storage.samples import statements
 
 
 class Holding:
@@ -214,6 +219,112 @@ async def test_a_change_that_came_just_before_a_claim_counts(
     assert [task_id for task_id in ids if bench.evidence(task_id)] == ["kept"]
     assert engine._scheduler.next_fire("deleted") is None
     assert engine._scheduler.next_fire("later") == (await bench.state("later")).next_run_time
+
+
+async def written(
+    bench: Bench, engine: Engine, task_id: str, **fields: Any
+) -> tuple[list[TaskState], Known]:
+    """Change a task as the service does: what `adopt` takes."""
+    previous = await bench.state(task_id)
+    changed = resolution(task_id, "say", previous=previous, **fields)
+
+    async def work(connection: Connection) -> Known:
+        await store.load(connection, [task_id], lock=True)
+        known = engine.known([task_id])
+        await apply(connection, [changed], now=datetime.now(UTC))
+        return known
+
+    known = await bench.database.write(work)
+    assert changed.state
+    return [changed.state], known
+
+
+def agrees(engine: Engine, state: TaskState) -> bool:
+    """Whether a task is scheduled as its row says."""
+    entry = engine._entries.get(state.id)
+    if state.next_run_time is None:
+        return entry is None and engine._scheduler.next_fire(state.id) is None
+    return (
+        entry is not None
+        and (entry.state.etag, entry.state.anchor) == (state.etag, state.anchor)
+        and entry.trigger == make_entry(state, ZONE).trigger
+        and engine._scheduler.next_fire(state.id) == state.next_run_time
+    )
+
+
+async def test_what_was_written_is_scheduled_without_being_read(bench: Bench) -> None:
+    await bench.put(resolution("a", "say"))
+    engine = await bench.start()
+    for fields in ({"name": "other"}, every(120), {"paused": True}, every(60), every(60)):
+        states, known = await written(bench, engine, "a", **fields)
+        with statements(bench.database, reads=True) as sent:
+            await engine.adopt(states, known)
+        assert sent == []
+        assert agrees(engine, await bench.state("a"))
+
+
+async def test_changes_that_are_heard_of_in_another_order(bench: Bench) -> None:
+    await bench.put(resolution("a", "say"))
+    engine = await bench.start()
+    first = await written(bench, engine, "a", **every(120))
+    second = await written(bench, engine, "a", **every(180))
+    await engine.adopt(*second)
+    await engine.adopt(*first)
+    assert agrees(engine, await bench.state("a"))
+    # One that another process made, and of which a notice came before the answer to ours.
+    third = await written(bench, engine, "a", **every(240))
+    await bench.change("a", "say", **every(300))
+    await engine.reconcile(["a"])
+    await engine.adopt(*third)
+    assert agrees(engine, await bench.state("a"))
+
+
+async def test_a_follower_schedules_nothing_that_was_written(bench: Bench) -> None:
+    await bench.put(resolution("a", "say", paused=True))
+    engine = await bench.start()
+    engine.follow()
+    await engine.adopt(*await written(bench, engine, "a"))
+    assert engine._scheduler.next_fire("a") is None
+
+
+@pytest.mark.parametrize("claimed", ["before the change", "after the change"])
+async def test_a_fire_that_is_claimed_while_its_task_changes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, claimed: str
+) -> None:
+    fire = ago(-0.5)
+    await bench.put(resolution("a", "say", **every(FAR, start_date=fire.isoformat())))
+    engine = await bench.start()
+    record, changes = Recorder.record, 0
+
+    async def change_meanwhile(
+        recorder: Recorder, batch: Batch, owner: str | None = None
+    ) -> Recorded:
+        """The engine hears of the change before it hears of the claim."""
+        nonlocal changes
+        if changes or "a" not in batch.due:
+            return await record(recorder, batch, owner)
+        changes += 1
+        if claimed == "before the change":
+            recorded = await record(recorder, batch, owner)
+            await engine.adopt(*await written(bench, engine, "a", **every(120)))
+            return recorded
+        # It keeps its next fire, which is due, and is claimed before this is heard of.
+        start = every(FAR, start_date=fire.isoformat())
+        states, known = await written(bench, engine, "a", name="other", **start)
+        recorded = await record(recorder, batch, owner)
+        await engine.adopt(states, known)
+        return recorded
+
+    monkeypatch.setattr(Recorder, "record", change_meanwhile)
+    await bench.ended("a")
+
+    async def settled() -> bool:
+        return agrees(engine, await bench.state("a"))
+
+    await until(settled)
+    state = await bench.state("a")
+    assert state.next_run_time is not None and state.next_run_time > fire
+    assert [row.scheduled_time for row in await bench.rows("a")] == [fire]
 
 
 async def test_pausing_reaches_an_engine_that_is_told(bench: Bench) -> None:

@@ -1,6 +1,8 @@
 """Changes of tasks that share a transaction don't touch one another."""
 
 import asyncio
+import json
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +15,6 @@ from taskservice.domain.errors import Conflict, Invalid, NotFound, PreconditionF
 from taskservice.service import Service, writing
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Collision, CommitUnknown, Connection
-from taskservice.storage.shown import shown
 from tests.storage.samples import statements
 
 TASK = {
@@ -51,6 +52,43 @@ async def test_changes_that_come_together_are_one_transaction(service: Service) 
         await change(service, *"abc")
     assert len([one for one in sent if "INTO task_manage" in one]) == 1
     assert await descriptions(service, *"abc") == ["a changed", "b changed", "c changed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "statements_sent"),
+    [
+        # Each: lock and load the tasks, load what is declared, write the tasks; and
+        ("create", 4),  # what is declared
+        ("change", 4),  # the same
+        ("override", 4),  # the overrides
+    ],
+)
+async def test_a_batch_is_a_few_statements_and_nothing_is_read_back(
+    service: Service, folder: Path, kind: str, statements_sent: int
+) -> None:
+    # Its function's module is known from then on: those that come next come together.
+    await create(service, "first")
+    if kind == "change":
+        await create(service, *"abc")
+    elif kind == "override":
+        for key in "abc":
+            (folder / f"{key}.yaml").write_text(json.dumps(TASK))
+        await service.sync_now(prune=False, by="me")
+    with (
+        statements(service._database) as sent,
+        statements(service._database, reads=True) as read,
+    ):
+        answers = await (create if kind == "create" else change)(service, *"abc")
+    # The service looks by itself now and then, but never for tasks by their ids.
+    tables = "task_manage", "task_declaration", "task_override"
+    sent = [one for one in sent if re.search(f"(FROM|INTO) ({'|'.join(tables)})", one)]
+    assert len([one for one in sent if "IN (" in one or "INTO" in one]) == statements_sent
+    if not service._database.is_sqlite:  # where reads go by the same connections
+        assert [one for one in read if "task_manage.id IN (" in one] == []
+    # What is answered is what is stored, and what is scheduled.
+    assert answers == [await service.show(key) for key in "abc"]
+    for answer in answers:
+        assert service._engine._scheduler.next_fire(answer.id) == answer.next_run_time
 
 
 async def test_tasks_that_are_asked_for_together_are_one_query(service: Service) -> None:
@@ -125,15 +163,6 @@ async def test_an_outage_is_told_to_all_and_nothing_is_tried_again(
     monkeypatch.setattr(service._database, "write", fail)
     assert [type(one) for one in await change(service, *"ab")] == [error, error]
     assert calls == 1
-
-
-async def test_one_deleted_right_after_is_not_found(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await create(service, "a")
-    monkeypatch.setattr(writing, "shown", lambda connection, ids: shown(connection, ["gone"]))
-    [answer] = await change(service, "a")
-    assert isinstance(answer, NotFound)
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """What was resolved of tasks is written as it is, and nothing else is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.state import Resolution, TaskState, resolution, retire
@@ -109,6 +111,42 @@ async def test_overrides_that_ended_are_gone(database: Database) -> None:
     found = await stored(database)
     assert found and found.overrides == ()
     assert found.state and found.state.task.name == FIELDS["name"]
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "sent_of_them"),
+    [
+        (lambda a, b, c: (a, b, c), []),
+        (lambda a, b, c: (a, replace(b, value="new"), c), ["INSERT"]),
+        # To Python it is equal to what was; to whoever reads JSON it is not.
+        (lambda a, b, c: (a, replace(b, value=True), c), ["INSERT"]),
+        (lambda a, b, c: (a, c), ["DELETE", "INSERT"]),
+        (lambda a, b, c: (), ["DELETE"]),
+    ],
+)
+async def test_of_overrides_only_what_changed_is_sent(
+    database: Database,
+    rewrite: Callable[[Override, Override, Override], tuple[Override, ...]],
+    sent_of_them: list[str],
+) -> None:
+    three = [replace(RENAMED, field=f"func_args.{name}", value=1) for name in "abc"]
+    await applied(database, resolved(FILE, *three))
+    known = await stored(database)
+    assert known
+    a, b, c = known.overrides
+    wanted = rewrite(a, b, c)
+    change = resolved(FILE, *wanted, previous=known.state)
+    with statements(database) as sent:
+        await applied(database, change, declare=False, overrides={"notice": known.overrides})
+    assert [one.split()[0] for one in sent if "task_override" in one] == sent_of_them
+    found = await stored(database)
+    assert found and repr(found.overrides) == repr(wanted)
+
+
+async def test_a_new_task_has_no_overrides_to_delete(database: Database) -> None:
+    with statements(database) as sent:
+        await applied(database, resolved(), overrides={})
+    assert [one for one in sent if "task_override" in one] == []
 
 
 async def test_a_declaration_is_written_only_where_it_was_made(database: Database) -> None:

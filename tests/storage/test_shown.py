@@ -10,7 +10,7 @@ from taskservice.domain.overlay import Declaration
 from taskservice.domain.task import Retries
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.shown import SORTABLE, Filter, Shown, count, find, shown
+from taskservice.storage.shown import SORTABLE, Filter, Shown, as_written, count, find, shown
 from tests.storage.samples import FULL, MANY, NOW, UGLY, later, make_state, save
 
 OTHER = replace(FULL, id="other", retired_at=None)
@@ -51,6 +51,30 @@ async def test_tasks_are_shown_as_they_are_stored(database: Database) -> None:
         retired_at=later(1), path="报表/reports.yaml", line=3, revision="abc",
     )  # fmt: skip
     assert (found["b"].path, found["b"].line, found["b"].revision) == (None, None, None)
+
+
+async def test_what_was_written_is_shown_as_it_would_be_read(database: Database) -> None:
+    place = Declaration(source="file", fields={}, path="报表/reports.yaml", line=3, revision="abc")
+    nowhere = Declaration(source="api", fields={})
+    written = {
+        FULL.id: (FULL, place),
+        "plain": (make_state("plain", source="api"), nowhere),
+        "date": (
+            make_state(
+                "date", trigger_type="date", trigger_args={"run_date": "2027-01-01 00:00:00"},
+                retries=Retries(max=1), next_run_time=None, status="failed",
+            ),
+            place,
+        ),
+    }  # fmt: skip
+    await save(database, *(state for state, _ in written.values()))
+    declarations = {task_id: declaration for task_id, (_, declaration) in written.items()}
+    await database.write(
+        lambda connection: store.save_declarations(connection, declarations, now=NOW, by=None)
+    )
+    async with database.read() as connection:
+        found = await connection.run_sync(shown, written)
+    assert found == {task_id: as_written(*both) for task_id, both in written.items()}
 
 
 async def test_what_was_never_given_is_none(database: Database) -> None:
