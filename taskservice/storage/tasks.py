@@ -50,6 +50,16 @@ _DECLARED = (
     .outerjoin(task_override, _O.task_id == _D.task_id)
     .where(_D.task_id.in_(_IDS))
 )
+_STORED: Any = (
+    select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _T.retired_at, _O.field)
+    .outerjoin(task_manage, _T.id == _D.task_id)
+    .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
+)
+_STORED_AFTER: Any = (
+    _STORED.where(_D.task_id > bindparam("after"), _D.source == "file")
+    .order_by(_D.task_id)
+    .limit(bindparam("count"))
+)
 _END_OVERRIDES = delete(task_override).where(_O.task_id.in_(_IDS))
 
 
@@ -229,20 +239,16 @@ async def declared(
     connection: AsyncConnection, ids: Sequence[str] | None = None
 ) -> dict[str, Stored]:
     """By id, what planning needs of the tasks, or of these, that a file or the API declared."""
-    query = (
-        select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _T.retired_at, _O.field)
-        .outerjoin(task_manage, _T.id == _D.task_id)
-        .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
-    )
-    if ids is not None:
-        query = query.where(_D.task_id.in_(ids))
-    return {
-        row.task_id: Stored(
-            source=row.source, digest=row.digest, path=row.path, line=row.line,
-            retired_at=row.retired_at, deleted=row.field is not None,
-        )
-        for row in await connection.execute(query)
-    }  # fmt: skip
+    query = _STORED if ids is None else _STORED.where(_D.task_id.in_(ids))
+    return {row.task_id: _stored(row) for row in await connection.execute(query)}
+
+
+async def declared_after(
+    connection: AsyncConnection, task_id: str, count: int
+) -> dict[str, Stored]:
+    """The same of the first `count` tasks that files declared with ids after this one."""
+    query = {"after": task_id, "count": count}
+    return {row.task_id: _stored(row) for row in await connection.execute(_STORED_AFTER, query)}
 
 
 async def overrides(connection: AsyncConnection) -> dict[str, list[Override]]:
@@ -300,6 +306,13 @@ async def recall(connection: AsyncConnection, name: str) -> Any:
     """The value kept under a name, or None."""
     query = select(service_state.c.value).where(service_state.c.name == name)
     return (await connection.execute(query)).scalar()
+
+
+def _stored(row: Row[Any]) -> Stored:
+    return Stored(
+        source=row.source, digest=row.digest, path=row.path, line=row.line,
+        retired_at=row.retired_at, deleted=row.field is not None,
+    )  # fmt: skip
 
 
 def _listed() -> Any:

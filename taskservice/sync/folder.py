@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Declared, Stored, differs
+from taskservice.domain.plan import Candidate, Declared, Stored, differs
 from taskservice.sync.declaring import Check, declare, is_live, place
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask
@@ -31,6 +31,7 @@ from taskservice.sync.taken import (
     signature_of,
     taken_from,
     unfit,
+    unreadable,
 )
 
 SETTLED_SECONDS = 0.05
@@ -69,6 +70,40 @@ class Folder:
         self._owners: dict[str, str] = {}
         self._at_fault: frozenset[str | None] = frozenset()
         self._linked = True
+
+    @property
+    def taken(self) -> Mapping[str, Taken]:
+        """What each file was found to say, by its path."""
+        return self._taken
+
+    @property
+    def at_fault(self) -> frozenset[str | None]:
+        """The files that were at fault at the last scan."""
+        return self._at_fault
+
+    @property
+    def linked(self) -> bool:
+        """Whether a file or folder may be changed by another name, as far as is known."""
+        return self._linked
+
+    def expected(self) -> dict[str, Candidate]:
+        """The tasks of the files that are not at fault: so they should be stored."""
+        return {
+            task_id: one
+            for path, taken in list(self._taken.items()) if path not in self._at_fault
+            for task_id, one in zip(taken.ids, taken.candidates, strict=False)
+        }  # fmt: skip
+
+    def is_surplus(self, row: Stored) -> bool:
+        """Whether a task that is not expected should not be stored like this."""
+        declared = row.source == "file" and row.retired_at is None
+        return declared and row.path not in self._at_fault
+
+    def distrust(self, paths: Iterable[str]) -> None:
+        """Read these files again when they are looked at next, whatever their status says."""
+        for path in paths:
+            if known := self._taken.get(path):
+                self._taken[path] = replace(known, signature=())
 
     def scan(
         self,
@@ -185,6 +220,11 @@ class Folder:
             self._owners.update(dict.fromkeys(taken.ids, path))
         return True
 
+    def keep(self, glance: Glance) -> None:
+        """Keep less of what a glance saw: all of it is stored now."""
+        for path, taken in glance.files.items():
+            self._taken[path] = shed(taken)
+
     def _may_matter(self, root: str, name: str) -> bool:
         """Whether a change of what no task file is called may change what is declared."""
         if self._linked:
@@ -236,7 +276,7 @@ class Folder:
         except VANISHED:
             return None
         except OSError as error:
-            return refused(path, f"can't be read: {error.strerror}")
+            return refused(path, unreadable(error))
         if data is None:
             return None
         if age < UNFINISHED_SECONDS and not unchanged and not data.endswith(b"\n"):

@@ -19,11 +19,12 @@ from taskservice.storage.database import Connection, Database
 from taskservice.sync.declaring import Check
 from taskservice.sync.folder import Folder
 from taskservice.sync.git import head_revision
+from taskservice.sync.rescan import Rescan
 from taskservice.sync.resolving import resolve_all
 from taskservice.sync.taken import Glance
 from taskservice.sync.watch import Hint, watch
 
-RESCAN = timedelta(seconds=30)
+RESCAN_SECONDS = 30.0
 """How often files are compared by content: events and times of change can be lost or wrong."""
 
 PATIENCE_SECONDS = 2.0
@@ -61,10 +62,10 @@ class Syncer:
         self._turn = asyncio.Lock()
         self._poke = asyncio.Event()
         self._stop = asyncio.Event()
+        self._rescan = Rescan(database, root, self._folder, turn=self._turn, stop=self._stop)
         self._missing: Mapping[str, datetime] = {}
         self._confirmed: set[str] = set()
         self._since: dict[str, datetime] = {}
-        self._scanned = datetime.min.replace(tzinfo=UTC)
         self._wake_at: datetime | None = None
         self._unsettled = _SOON
         self._noted: str | None = None
@@ -91,7 +92,7 @@ class Syncer:
 
     async def run(self) -> None:
         """Sync whenever something may have changed, until `stop`; an outage is waited out."""
-        watching = asyncio.create_task(self._watch())
+        watching = asyncio.gather(self._watch(), self._rescan_often())
         try:
             while not self._stop.is_set():
                 await self._wait()
@@ -99,10 +100,7 @@ class Syncer:
                     return
                 self._poke.clear()
                 try:
-                    if datetime.now(UTC) - self._scanned >= RESCAN:
-                        await self.sync(by_content=True)
-                    else:
-                        await self.sync_hinted()
+                    await self.sync_hinted()
                 except Unavailable as outage:
                     log.warning("sync_waits", reason=str(outage))
                     self._wake_at = datetime.now(UTC) + timedelta(seconds=1)
@@ -164,8 +162,6 @@ class Syncer:
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
             self._held = plan.held
-            if by_content:
-                self._scanned = now
             self._wake_at = next_settlement(plan, now)
             # A file that never comes to rest is looked at less and less often.
             self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
@@ -202,6 +198,7 @@ class Syncer:
                 plan = make_plan(Declared(tasks=tasks), stored, missing={}, now=now)
                 if not plan.empty and await self._carry_out(plan, tasks):
                     return False
+                self._folder.keep(glance)
                 await self._report(revision, now)
             self._wake_at = None
             self._unsettled = min(2 * self._unsettled, 1.0) if glance.unsettled else _SOON
@@ -225,15 +222,60 @@ class Syncer:
         return faults
 
     async def _wait(self) -> None:
-        until = self._scanned + RESCAN
+        seconds = None
         if self._wake_at:
-            until = min(until, self._wake_at)
-        seconds = max((until - datetime.now(UTC)).total_seconds(), 0.01)
+            # The clock may be stepped: do not rely on it for long.
+            seconds = (self._wake_at - datetime.now(UTC)).total_seconds()
+            seconds = min(max(seconds, 0.01), RESCAN_SECONDS)
         try:
-            # The clock may be stepped: look at it again now and then.
-            await asyncio.wait_for(self._poke.wait(), min(seconds, RESCAN.total_seconds()))
+            await asyncio.wait_for(self._poke.wait(), seconds)
         except TimeoutError:
             pass
+
+    async def _rescan_often(self) -> None:
+        """Have synced, every 30 seconds, what is not as the last syncs left it."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + RESCAN_SECONDS
+        while not await self._stops_within(due - loop.time()):
+            due = loop.time() + RESCAN_SECONDS
+            try:
+                await self.rescan()
+            except Unavailable as outage:
+                log.warning("rescan_waits", reason=str(outage))
+            except Exception:
+                log.exception("rescan_failed")
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stop.wait(), max(seconds, 0.0))
+        except TimeoutError:
+            return False
+        return True
+
+    async def rescan(self) -> None:
+        """Look at everything by content; note that all is in sync, or hint at what is not."""
+        now = datetime.now(UTC)
+        hint = await self._rescan.files()
+        if hint:
+            async with self._turn:
+                self._folder.distrust(hint)
+        elif hint is not None and not await self._is_settled():
+            hint = None
+        if self._stop.is_set():
+            return
+        if hint is None or hint:
+            self._note(hint)
+            self._poke.set()
+            return
+        async with self._turn:
+            await self._report(self._noted, now)
+
+    async def _is_settled(self) -> bool:
+        """Whether the last syncs left nothing to do, and both commit and table are as they were."""
+        revision = await asyncio.to_thread(head_revision, self._root)
+        async with self._turn:
+            settled = not self._owing and revision == self._noted
+        return settled and await self._rescan.is_stored()
 
     async def _watch(self) -> None:
         async for hint in watch(self._root, self._stop):

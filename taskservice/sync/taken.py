@@ -166,6 +166,11 @@ def unfit(found: os.stat_result) -> str | None:
     return None
 
 
+def unreadable(error: OSError) -> str:
+    """Why a file can't be read."""
+    return f"can't be read: {error.strerror}"
+
+
 def signature_of(found: os.stat_result) -> Signature:
     """What is another one once a file has changed, as far as its status tells."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

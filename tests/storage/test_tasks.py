@@ -218,6 +218,20 @@ async def test_what_planning_needs_of_declared_tasks(database: Database) -> None
     }  # fmt: skip
 
 
+async def test_declared_tasks_are_read_a_few_at_a_time(database: Database) -> None:
+    async def work(connection: Connection) -> None:
+        declared = dict.fromkeys(("B", "C", "a", "c"), DECLARED)
+        declared["b"] = Declaration(source="api", fields={})
+        await store.save_declarations(connection, declared, now=NOW, by=None)
+
+    await database.write(work)
+    async with database.read() as connection:
+        whole = await store.declared(connection)
+        for after, ids in (("", ["B", "C"]), ("C", ["a", "c"]), ("c", [])):
+            found = await store.declared_after(connection, after, 2)
+            assert found == {task_id: whole[task_id] for task_id in ids}
+
+
 async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) -> None:
     async def work(connection: Connection) -> None:
         await store.save_overrides(

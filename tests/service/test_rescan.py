@@ -1,0 +1,270 @@
+"""Every 30 seconds it is found whether folder, commit and table are as the last syncs left them."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskservice.domain.errors import Unavailable
+from taskservice.service import Service
+from taskservice.storage import tasks as store
+from taskservice.sync import folder as folder_module
+from taskservice.sync import rescan as rescan_module
+from taskservice.sync import syncer as syncer_module
+from taskservice.sync import taken as taken_module
+from tests.service.conftest import until
+
+TASK = (
+    "task_type: t\ntrigger_type: interval\ntrigger_args: {hours: 1}\n"
+    "func_path: taskservice.examples.notification_task\n"
+    "func_args: {user_id: u, message: m, channel: c}\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody watches the folder, and rows are read two at a time."""
+
+    async def nothing(_root: Path, stop: Any) -> Any:
+        await stop.wait()
+        if not stop.is_set():
+            yield None
+
+    monkeypatch.setattr(syncer_module, "watch", nothing)
+    monkeypatch.setattr(rescan_module, "PIECE", 2)
+
+
+def save(folder: Path, task_id: str, name: str, more: str = TASK) -> None:
+    path = folder / f"{task_id}.yaml"
+    path.write_text(f"name: {name}\n{more}")
+    os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+async def name_of(service: Service, task_id: str) -> str:
+    return (await service.get(task_id)).state.task.name
+
+
+async def synced_at(service: Service) -> datetime:
+    return datetime.fromisoformat((await service.sync_report())["synced_at"])
+
+
+async def execute(service: Service, statements: str) -> None:
+    async with service._database.engine.begin() as connection:
+        for statement in statements.split("; "):
+            await connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+async def running(folder: Path, service: Service) -> Service:
+    """One with five tasks of files and one of the API's, all in sync."""
+    for task_id in ("a", "b", "c", "d", "e"):
+        save(folder, task_id, "one")
+    await service.sync_now(prune=False, by="me")
+    await service.sync_now(prune=False, by="me")
+    fields = {
+        "id": "f", "name": "mine", "task_type": "t", "trigger_type": "interval",
+        "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
+        "func_args": {"message": "m"},
+    }  # fmt: skip
+    await service.create(fields, by="me")
+    return service
+
+
+@pytest.fixture
+def syncs(running: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Is added to by every whole sync."""
+    made: list[str] = []
+    sync = running._syncer.sync
+
+    async def noted(**how: bool) -> bool:
+        made.append("sync")
+        return await sync(**how)
+
+    monkeypatch.setattr(running._syncer, "sync", noted)
+    return made
+
+
+async def test_where_all_is_in_sync_only_that_is_noted(running: Service, syncs: list[str]) -> None:
+    before = await synced_at(running)
+    await running._syncer.rescan()
+    assert await synced_at(running) > before
+    assert syncs == []
+    assert not running._syncer._poke.is_set()
+
+
+async def test_a_change_that_the_status_hides_is_synced_alone(
+    running: Service, folder: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (folder_module, taken_module):
+        monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
+    await running.sync_now(prune=False, by="me")
+    syncs.clear()
+    save(folder, "a", "two")
+
+    async def changed() -> bool:
+        return await name_of(running, "a") == "two"
+
+    await running._syncer.sync_hinted(frozenset({"a.yaml"}))
+    assert not await changed()
+    await running._syncer.rescan()
+    await until(changed)
+    assert syncs == []
+
+
+async def test_files_that_came_and_went_are_synced(running: Service, folder: Path) -> None:
+    save(folder, "new", "two")
+    await running._syncer.rescan()
+
+    async def there() -> bool:
+        return bool((await running.sync_report())["declared"] == 6)
+
+    await until(there)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM task_manage WHERE id = 'e'; DELETE FROM task_declaration WHERE task_id = 'e'",
+        "UPDATE task_declaration SET digest = 'x' WHERE task_id = 'c'",
+        "UPDATE task_declaration SET source = 'api' WHERE task_id = 'a'",
+        "UPDATE task_manage SET retired_at = '2026-01-05 10:00:00' WHERE id = 'b'",
+    ],
+)
+async def test_a_row_that_was_changed_by_hand_is_put_right(
+    running: Service, statement: str, syncs: list[str]
+) -> None:
+    async def rows() -> list[Any]:
+        async with running._database.read() as connection:
+            query = (
+                "SELECT d.task_id, d.source, d.digest, t.retired_at FROM task_declaration d"
+                " JOIN task_manage t ON t.id = d.task_id ORDER BY 1"
+            )
+            return [tuple(row) for row in await connection.exec_driver_sql(query)]
+
+    before = await rows()
+    await execute(running, statement)
+    await running._syncer.rescan()
+
+    async def as_before() -> bool:
+        return await rows() == before
+
+    await until(as_before)
+    assert syncs == ["sync"]
+
+
+async def test_a_row_that_no_file_declares_is_retired(running: Service, syncs: list[str]) -> None:
+    await execute(running, "UPDATE task_declaration SET source = 'file' WHERE task_id = 'f'")
+    await running._syncer.rescan()
+
+    async def retired() -> bool:
+        return [one["task_id"] for one in (await running.sync_report())["retired"]] == ["f"]
+
+    await until(retired)
+
+
+async def test_a_task_at_fault_keeps_its_row(
+    running: Service, folder: Path, syncs: list[str]
+) -> None:
+    save(folder, "a", "two", "task_type: [\n")
+    await running.sync_now(prune=False, by="me")
+    syncs.clear()
+    await running._syncer.rescan()
+    assert syncs == []
+    assert await name_of(running, "a") == "one"
+
+
+async def test_what_is_saved_meanwhile_is_no_reason_to_sync_all(
+    running: Service, folder: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, saved = store.declared_after, [False]
+
+    async def saving(*asked: Any) -> Any:
+        if not saved[0]:
+            saved[0] = True
+            save(folder, "d", "two, and another task", TASK)
+            await running._syncer.sync_hinted(frozenset({"d.yaml"}))
+        return await read(*asked)
+
+    monkeypatch.setattr(store, "declared_after", saving)
+    before = await synced_at(running)
+    await running._syncer.rescan()
+    assert await name_of(running, "d") == "two, and another task"
+    assert syncs == []
+    assert not running._syncer._poke.is_set()
+    assert await synced_at(running) != before
+
+
+async def test_when_very_much_differs_all_is_synced(
+    running: Service, syncs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescan_module, "CHUNK", 1)
+    await execute(running, "UPDATE task_declaration SET digest = 'x'")
+    await running._syncer.rescan()
+
+    async def synced() -> bool:
+        return syncs == ["sync"]
+
+    await until(synced)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+async def test_a_commit_is_noted(running: Service, folder: Path) -> None:
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "one")
+    await running._syncer.rescan()
+    commit = git(folder, "rev-parse", "HEAD")
+
+    async def noted() -> bool:
+        return (await running.get("a")).revision == commit
+
+    await until(noted)
+
+
+async def test_what_a_sync_left_behind_is_tried_again(running: Service, syncs: list[str]) -> None:
+    running._syncer._owing = True
+    await running._syncer.rescan()
+
+    async def synced() -> bool:
+        return syncs == ["sync"]
+
+    await until(synced)
+
+
+async def test_it_is_done_again_and_again_whatever_happens(
+    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncer_module, "RESCAN_SECONDS", 0.01)
+    made = make_service()
+    outcomes: list[Exception] = [Unavailable("the database is gone"), ValueError("a mistake")]
+    enough = asyncio.Event()
+
+    async def fails() -> None:
+        if not outcomes:
+            enough.set()
+            return
+        raise outcomes.pop()
+
+    monkeypatch.setattr(made._syncer, "rescan", fails)
+    await made.start()
+    async with asyncio.timeout(10):
+        await enough.wait()
+
+
+async def test_a_stop_ends_it(running: Service, folder: Path) -> None:
+    before = await synced_at(running)
+    running._syncer.stop()
+    save(folder, "a", "two")
+    await running._syncer.rescan()
+    assert not running._syncer._hinted
+    assert await synced_at(running) == before
