@@ -120,6 +120,8 @@ CREATE TABLE `task_declaration` (
   `revision` varchar(64) DEFAULT NULL,
   `set_at` datetime(6) NOT NULL,
   `set_by` varchar(100) DEFAULT NULL,
+  -- Names its file's bytes and all that they declare: as long as both are so, it is not parsed.
+  `seal` varchar(32) DEFAULT NULL,
   PRIMARY KEY (`task_id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What a file, or the API at its creation, says of a task';
 
@@ -171,4 +173,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0003');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0004');

@@ -53,13 +53,17 @@ class Override:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What a file, or the API's own creation of a task, says: the fields as they were written."""
+    """What a file, or the API's own creation of a task, says: the fields as they were written.
+
+    `seal` names the whole file, its bytes and all that it declares; None where not all is sound.
+    """
 
     source: Literal["file", "api"]
     fields: Mapping[str, Any]
     path: str | None = None
     line: int | None = None
     revision: str | None = None
+    seal: str | None = None
 
 
 def digest(value: object) -> str:

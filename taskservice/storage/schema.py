@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from taskservice.domain.errors import StartError
 from taskservice.storage.database import CONNECT_SECONDS, Database
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of the newest migration."""
 
 LOCK = "taskservice.schema"

@@ -51,7 +51,7 @@ _DECLARED = (
     .where(_D.task_id.in_(_IDS))
 )
 _STORED: Any = (
-    select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _T.retired_at, _O.field)
+    select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _D.seal, _T.retired_at, _O.field)
     .outerjoin(task_manage, _T.id == _D.task_id)
     .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
 )
@@ -102,7 +102,7 @@ async def load(
                 state=states.get(row.task_id),
                 declaration=Declaration(
                     source=row.source, fields=row.fields,
-                    path=row.path, line=row.line, revision=row.revision,
+                    path=row.path, line=row.line, revision=row.revision, seal=row.seal,
                 ),
                 declared_at=row.set_at,
                 declared_by=row.set_by,
@@ -163,6 +163,7 @@ async def save_declarations(
             "path": declaration.path,
             "line": declaration.line,
             "revision": declaration.revision,
+            "seal": declaration.seal,
             "set_at": now,
             "set_by": by,
         }
@@ -311,7 +312,7 @@ async def recall(connection: AsyncConnection, name: str) -> Any:
 def _stored(row: Row[Any]) -> Stored:
     return Stored(
         source=row.source, digest=row.digest, path=row.path, line=row.line,
-        retired_at=row.retired_at, deleted=row.field is not None,
+        retired_at=row.retired_at, deleted=row.field is not None, seal=row.seal,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from taskservice.domain.plan import Candidate, Declared, Stored, differs
 from taskservice.sync.declaring import Check, declare, is_live, place
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask
+from taskservice.sync.seal import Rows, by_path, is_sealed
 from taskservice.sync.taken import (
     Glance,
     Signature,
@@ -29,6 +30,7 @@ from taskservice.sync.taken import (
     refused,
     shed,
     signature_of,
+    taken_as_stored,
     taken_from,
     unfit,
     unreadable,
@@ -66,6 +68,8 @@ class Folder:
         self._taken: dict[str, Taken] = {}
         self._waiting: dict[str, tuple[Signature, float]] = {}
         self._sound: dict[str, str] = {}
+        # Only in the first scan: what is stored of files that were not read since the start.
+        self._unread: dict[str, Rows] = {}
         # Of the last scan: whose ids are, which files are at fault, and whether there are links.
         self._owners: dict[str, str] = {}
         self._at_fault: frozenset[str | None] = frozenset()
@@ -122,6 +126,7 @@ class Folder:
         # A root that is a link may be swapped meanwhile: list and read the same tree.
         root = os.path.realpath(self._root)
         listing = list_files(root)
+        self._unread = {} if self._taken else by_path(stored)
         taken: dict[str, Taken] = {}
         unsettled: set[str] = set()
         for path, found in sorted(listing.files.items()):
@@ -138,6 +143,7 @@ class Folder:
             if now.content is not None and is_sound(now) and is_stored(now, stored):
                 now = shed(now)
             taken[path] = at_revision(now, revision)
+        self._unread = {}
         readable = not listing.faults
         self._linked = listing.linked or not readable
         self._waiting = {path: self._waiting[path] for path in unsettled}
@@ -284,7 +290,10 @@ class Folder:
         content_hash = hashlib.sha256(data).digest()
         if known and known.hash == content_hash and not anew:
             return replace(known, signature=signature)
-        return replace(taken_from(path, data), signature=signature, hash=content_hash)
+        rows = self._unread.get(path)
+        if rows and not anew and is_sealed(content_hash, rows):
+            return replace(taken_as_stored(path, content_hash, rows), signature=signature)
+        return replace(taken_from(path, data), signature=signature)
 
     def _declared(self, taken: Mapping[str, Taken], stored: Mapping[str, Stored]) -> Declared:
         self._owners, declared = declare(taken, stored, self._faults)

@@ -1,5 +1,6 @@
 """What single files were found to say, and to which of them each task belongs."""
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Stored, differs
 from taskservice.sync.reader import AuthoredTask, FileContent, read_file
+from taskservice.sync.seal import Rows, seal_of
 from taskservice.sync.yaml_walk import MAX_BYTES
 
 Signature = tuple[int, ...]
@@ -71,16 +73,42 @@ class Glance:
 def taken_from(path: str, data: bytes) -> Taken:
     """What these bytes of a file say."""
     content = read_file(path, data)
+    tasks, content_hash = content.tasks, hashlib.sha256(data).digest()
+    digests = [digest(task.fields) for task in tasks]
+    seal = None
+    if _is_sound(content):
+        said = zip(tasks, digests, strict=True)
+        seal = seal_of(content_hash, ((task.task_id, name, task.line) for task, name in said))
     return Taken(
         content=content,
-        ids=(*(task.task_id for task in content.tasks), *content.faulty),
-        candidates=tuple(_candidate(task, path) for task in content.tasks),
+        ids=(*(task.task_id for task in tasks), *content.faulty),
+        candidates=tuple(
+            Candidate(
+                declaration=Declaration(
+                    source="file", fields=task.fields, path=path, line=task.line, seal=seal
+                ),
+                digest=name,
+            )
+            for task, name in zip(tasks, digests, strict=True)
+        ),
+        hash=content_hash,
     )
 
 
-def _candidate(task: AuthoredTask, path: str) -> Candidate:
-    declaration = Declaration(source="file", fields=task.fields, path=path, line=task.line)
-    return Candidate(declaration=declaration, digest=digest(task.fields))
+def taken_as_stored(path: str, content_hash: bytes, rows: Rows) -> Taken:
+    """The same of a file that says what is stored of it."""
+    return Taken(
+        content=None,
+        ids=tuple(task_id for task_id, _ in rows),
+        candidates=tuple(
+            Candidate(
+                declaration=Declaration(source="file", fields=SHED, path=path, line=row.line),
+                digest=row.digest,
+            )
+            for _, row in rows
+        ),
+        hash=content_hash,
+    )
 
 
 def authored(taken: Taken) -> Iterator[tuple[AuthoredTask, Candidate]]:
@@ -97,14 +125,18 @@ def is_stored(taken: Taken, stored: Mapping[str, Stored]) -> bool:
 
 def is_sound(taken: Taken) -> bool:
     """Whether the file's form has no fault."""
-    content = taken.content
-    return content is None or (content.readable and not content.faults and not content.faulty)
+    return taken.content is None or _is_sound(taken.content)
+
+
+def _is_sound(content: FileContent) -> bool:
+    return content.readable and not content.faults and not content.faulty
 
 
 def shed(taken: Taken) -> Taken:
     """The same without what takes much memory: what it needs to be known again."""
     candidates = tuple(
-        replace(one, declaration=replace(one.declaration, fields=SHED)) for one in taken.candidates
+        replace(one, declaration=replace(one.declaration, fields=SHED, seal=None))
+        for one in taken.candidates
     )
     return replace(taken, content=None, candidates=candidates)
 
