@@ -14,8 +14,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import rich_click as click
 
 import taskservice
+from taskservice.cli import PANELS
 from taskservice.domain.task import Task, parse_task
 from taskservice.engine.functions import Functions
 from taskservice.settings import PREFIX, Settings
@@ -103,6 +105,18 @@ def test_the_settings_table_is_that_of_the_settings(
         PREFIX + field.name.upper() for field in fields(Settings)
     ]
     assert Settings.from_environment(dict(table)) == Settings()
+
+
+@each_readme
+def test_the_commands_table_is_that_of_the_commands(readme: str) -> None:
+    table = read(readme).partition("<!-- commands -->\n")[2].partition("\n\n")[0]
+    told = re.findall(r"^\| `([\w-]+)(.*?)` \|", table, re.MULTILINE)
+    members = [command for panel in PANELS.values() for command in panel]
+    assert [name for name, _ in told] == [command.name for command in members]
+    for (name, arguments), command in zip(told, members, strict=True):
+        context = click.Context(command, info_name=name)
+        taken = [p.make_metavar(context) for p in command.params if isinstance(p, click.Argument)]
+        assert arguments.split() == taken, name
 
 
 def task_of(authored: Mapping[str, object]) -> Task:

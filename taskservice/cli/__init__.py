@@ -8,9 +8,16 @@ from typing import NoReturn
 import rich_click as click
 
 from taskservice import __version__
+from taskservice.cli.changes import delete, pause, restore, resume, revert
+from taskservice.cli.completion import completion
+from taskservice.cli.executions import cancel, logs, trigger
+from taskservice.cli.export import export
+from taskservice.cli.listing import functions, list_tasks
 from taskservice.cli.plan import plan
 from taskservice.cli.run import run
 from taskservice.cli.schema import schema
+from taskservice.cli.showing import fires, overrides, show
+from taskservice.cli.syncing import status, sync
 from taskservice.cli.validate import validate
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
@@ -25,22 +32,28 @@ def main() -> NoReturn:
     That is 0 for None; a command's fault is 1 and wrong usage 64.
     """
     try:
-        status = commands.main(prog_name="taskservice", standalone_mode=False)
+        code = commands.main(prog_name="taskservice", standalone_mode=False)
     except click.UsageError as error:
         error.show()
-        status = WRONG_USAGE
+        code = WRONG_USAGE
     except (SettingsError, TaskserviceError) as error:
         click.echo(f"taskservice: {error}", err=True)
-        status = FAULT
+        code = FAULT
     except (click.Abort, KeyboardInterrupt):
-        status = FAULT
-    sys.exit(status)
+        code = FAULT
+    sys.exit(code)
 
 
 # Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
 PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run],
-    "GitOps": [validate, plan, schema],
+    "Tasks": [
+        *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
+    ],
+    "GitOps": [
+        *(validate, plan, sync, status, overrides, revert, restore, export, schema),
+    ],
+    "Other": [completion],
 }
 """The commands as help groups them."""
 
@@ -50,6 +63,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
 @click.rich_config(
     {
         "commands_before_options": True,
+        "text_paragraph_linebreaks": "\n\n",
         "command_groups": {
             "taskservice": [
                 {"name": panel, "commands": [str(member.name) for member in members]}

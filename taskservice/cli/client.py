@@ -52,14 +52,12 @@ def task_path(task_id: str, *rest: str) -> str:
 
     Raises ClientError for what can be the id of no task: its address would be another's.
     """
-    for reason in (id_fault(task_id), *map(_part_fault, rest)):
-        if reason:
-            raise ClientError(f"there is no such thing: {reason}", status=HTTPStatus.NOT_FOUND)
+    if reason := id_fault(task_id):
+        raise ClientError(f"no task {task_id!r}: {reason}", status=HTTPStatus.NOT_FOUND)
+    if unusable := {"", ".", ".."} & set(rest):
+        found = f"task {task_id!r} has no {unusable.pop()!r}"
+        raise ClientError(found, status=HTTPStatus.NOT_FOUND)
     return "/".join(["/task-manage", *(quote(part, safe="") for part in (task_id, *rest))])
-
-
-def _part_fault(part: str) -> str | None:
-    return f"{part!r} can't be part of an address" if part in ("", ".", "..") else None
 
 
 class Client:
@@ -76,6 +74,8 @@ class Client:
 
         import httpx
 
+        if reason := url_fault(server):
+            raise ClientError(reason)
         self.server = server.rstrip("/")
         headers = {"Accept": "application/json", "User-Agent": f"taskservice/{__version__}"}
         if token and (token := token.strip()):
@@ -201,22 +201,25 @@ def _because(error: Exception) -> str:
     return "" if not text or "refused" in text.lower() else f" ({text})"
 
 
-def server_url(context: click.Context, option: click.Parameter, text: str) -> str:
-    """A click callback that checks the address of a service; raises BadParameter."""
+def url_fault(text: str) -> str | None:
+    """Why this can't be the address of a service, told to a person; None: it can."""
     try:
         parts = urlsplit(text)
         sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
         extra = parts.query or parts.fragment or parts.username is not None
     except ValueError:
         sound = extra = False
-    if not sound or extra:
-        # A password in it is not repeated on the screen.
-        shown = "it" if "@" in text else repr(text)
-        raise click.BadParameter(
-            f"{shown} must be a URL like {DEFAULT_SERVER}, without user, query or fragment",
-            ctx=context,
-            param=option,
-        )
+    if sound and not extra:
+        return None
+    # A password in it is not repeated on the screen.
+    shown = "it" if "@" in text else repr(text)
+    return f"{shown} must be a URL like {DEFAULT_SERVER}, without user, query or fragment"
+
+
+def server_url(context: click.Context, option: click.Parameter, text: str) -> str:
+    """A click callback that checks the address of a service; raises BadParameter."""
+    if reason := url_fault(text):
+        raise click.BadParameter(reason, ctx=context, param=option)
     return text
 
 

@@ -67,7 +67,14 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     made = table(*headings)
     for row in rows:
         made.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
-    console().print(made)
+    shown = console()
+    if shown.is_terminal:
+        shown.print(made)
+        return
+    with shown.capture() as captured:
+        shown.print(made)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def cell(value: object) -> str:
@@ -86,13 +93,14 @@ def local_time(text: str | None) -> str:
 
 
 def relative_time(text: str | None, now: datetime | None = None) -> str:
-    """How far a time of the API is from now: `in 5 min`, `2 d ago`."""
+    """How far a time of the API is from now: `in 5 min`, `36 h ago`."""
     if text is None:
         return NONE
     seconds = (datetime.fromisoformat(text) - (now or datetime.now(UTC))).total_seconds()
     size = abs(seconds)
-    unit, name = next((span for span in _SPANS if size >= span[0]), (1, "s"))
-    amount = f"{int(size // unit)} {name}"
+    # Not below two of a unit: 119 min tell more than 1 h.
+    unit, name = next((span for span in _SPANS if size >= 2 * span[0]), (1, "s"))
+    amount = f"{round(size / unit)} {name}"
     return f"in {amount}" if seconds >= 0 else f"{amount} ago"
 
 

@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 
 from taskservice import __version__
-from taskservice.cli.logs import set_up_logging
+from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
 from taskservice.service import Service
 from taskservice.settings import Settings

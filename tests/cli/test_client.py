@@ -234,6 +234,8 @@ def test_a_server_that_is_no_url_is_wrong_usage(url: str) -> None:
         ask.main(["x", "--server", url], standalone_mode=False)
     assert "must be a URL like http://127.0.0.1:8000" in caught.value.message
     assert "secret" not in caught.value.message
+    with pytest.raises(ClientError, match="must be a URL like"):
+        Client(url, None)
 
 
 def test_sound_urls_are_taken() -> None:

@@ -1,0 +1,126 @@
+"""The commands that change tasks: pause, resume, revert, restore, delete."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rich_click as click
+
+from taskservice.cli.arguments import override_options, task_argument, tasks_argument
+from taskservice.cli.client import Client, ClientError, speaks_to_server, task_path
+from taskservice.cli.describe import task_line
+from taskservice.cli.output import output_option, print_json
+
+FAULT = 1
+_OF_ONE_TASK = (404, 409)
+"""Refusals that concern one task, while the next may be taken."""
+
+
+@click.command()
+@tasks_argument
+@override_options
+@output_option
+@speaks_to_server
+def pause(client: Client, task_ids: Sequence[str], output: str, **why: str | None) -> int:
+    """Let tasks fire no more, until resumed or a given time.
+
+    The pause of a task that a file declares is an override: no commit ends it.
+
+    \b
+    Examples:
+      taskservice pause daily-report --reason INC-42 --until 2h
+      taskservice pause daily-report weekly-report
+    """
+    return _each(client, task_ids, output, lambda path: client.post(f"{path}/pause", **why))
+
+
+@click.command()
+@tasks_argument
+@override_options
+@output_option
+@speaks_to_server
+def resume(client: Client, task_ids: Sequence[str], output: str, **why: str | None) -> int:
+    """Let paused tasks fire again.
+
+    \b
+    Example:
+      taskservice resume daily-report
+    """
+    return _each(client, task_ids, output, lambda path: client.post(f"{path}/resume", **why))
+
+
+def _each(
+    client: Client, task_ids: Sequence[str], output: str, change: Callable[[str], Any]
+) -> int:
+    """Change task after task, and tell of each; the exit status."""
+    changed, status = [], 0
+    for task_id in task_ids:
+        try:
+            changed.append(change(task_path(task_id)))
+        except ClientError as error:
+            if error.status not in _OF_ONE_TASK or len(task_ids) == 1:
+                raise
+            click.echo(f"taskservice: {task_id}: {error}", err=True)
+            status = FAULT
+        else:
+            if output == "table":
+                click.echo(task_line(changed[-1]))
+    if output == "json":
+        print_json(changed[0] if len(task_ids) == 1 else changed)
+    return status
+
+
+@click.command()
+@task_argument
+@click.option("--field", metavar="NAME", help="Only this one, as `overrides` names it.")
+@output_option
+@speaks_to_server
+def revert(client: Client, task_id: str, field: str | None, output: str) -> None:
+    """End a task's overrides: its fields follow the file again.
+
+    \b
+    Examples:
+      taskservice revert daily-report
+      taskservice revert daily-report --field func_args.message
+    """
+    _tell(client.delete(task_path(task_id, "overrides"), field=field), output)
+
+
+@click.command()
+@task_argument
+@output_option
+@speaks_to_server
+def restore(client: Client, task_id: str, output: str) -> None:
+    """Take back the deletion of a task that a file declares.
+
+    \b
+    Example:
+      taskservice restore daily-report
+    """
+    _tell(client.post(task_path(task_id, "restore")), output)
+
+
+@click.command()
+@task_argument
+@override_options
+@output_option
+@speaks_to_server
+def delete(client: Client, task_id: str, output: str, **why: str | None) -> None:
+    """Delete a task with its log.
+
+    A task that a file declares stays deleted, whatever is committed, until `restore`, or
+    until its file is gone.
+
+    \b
+    Example:
+      taskservice delete daily-report --reason "replaced by weekly-report"
+    """
+    client.delete(task_path(task_id), **why)
+    if output == "table":
+        click.echo(f"{task_id}: deleted")
+
+
+def _tell(task: dict[str, Any], output: str) -> None:
+    if output == "json":
+        print_json(task)
+    else:
+        click.echo(task_line(task))

@@ -1,0 +1,149 @@
+"""Executions as they go: when they begin, what they print, how they end."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import rich_click as click
+
+from taskservice.cli.client import Client, task_path
+from taskservice.cli.describe import STYLES, outcome, took
+from taskservice.cli.output import local_time
+
+POLL_SECONDS = 1.0
+FIRST_POLL_SECONDS = 0.05
+"""A short execution is not waited for as long as a long one."""
+
+WITHOUT_OUTPUT = ("skipped", "missed")
+NEWEST = 100
+"""Executions that are looked at each time; of a task that begins more, some are not told."""
+
+
+class Voice:
+    """Tells of executions, their output between the lines that tell how they begin and end.
+
+    Where several speak in turn, a line `==> ID <==` says who does, as with `tail`.
+    """
+
+    def __init__(self, speaking: str = "") -> None:
+        self._printed: dict[str, str] = {}
+        self._speaking = speaking
+        self._mid_line = False
+
+    def begins(self, row: Mapping[str, Any]) -> None:
+        """Say that an execution runs."""
+        self._line(row["id"], f"{_head(row, 'start_time')} by {row['triggered_by']}")
+
+    def ends(self, row: Mapping[str, Any]) -> None:
+        """Say how an execution ended."""
+        known = row["end_time"] is not None
+        after = f" after {took(row)}" if known else ""
+        told = _head(row, "end_time" if known else "start_time")
+        self._line(row["id"], f"{told}{after}: {outcome(row)}")
+        self._printed.pop(row["id"], None)
+
+    def says(self, execution: Mapping[str, Any]) -> None:
+        """Print what an execution has printed since the last time."""
+        log_id, text = execution["id"], execution["output"] or ""
+        more = text[len(self._printed.get(log_id, "")) :]
+        if not more:
+            return
+        self._printed[log_id] = text
+        if log_id != self._speaking:
+            self._line(log_id, f"==> {log_id} <==")
+        click.echo(more, nl=False)
+        self._mid_line = not more.endswith("\n")
+
+    def close(self) -> None:
+        """End a line that has no end."""
+        if self._mid_line:
+            click.echo()
+        self._mid_line = False
+
+    def _line(self, log_id: str, text: str) -> None:
+        self.close()
+        click.echo(text)
+        self._speaking = log_id
+
+
+def _head(row: Mapping[str, Any], moment: str) -> str:
+    status = click.style(row["status"], fg=STYLES.get(row["status"]))
+    return f"{local_time(row[moment])} {row['id']} {status}"
+
+
+def follow_one(
+    client: Client, task_id: str, log_id: str, tell: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    """Ask for an execution until it has ended, and tell of it each time; how it ended."""
+    seconds = FIRST_POLL_SECONDS
+    while True:
+        execution: dict[str, Any] = client.get(task_path(task_id, "logs", log_id))
+        tell(execution)
+        if execution["status"] != "running":
+            return execution
+        time.sleep(seconds)
+        seconds = min(seconds * 2, POLL_SECONDS)
+
+
+class Following:
+    """A task's executions from now on, each told once when it begins and once when it ends."""
+
+    def __init__(self, client: Client, task_id: str, filters: Mapping[str, Any]) -> None:
+        self._client = client
+        self._task_id = task_id
+        self._filters = filters
+        self._known: dict[str, str] = {}
+        self._voice = Voice()
+
+    def begin(self, latest: int) -> None:
+        """Tell of the latest ones, oldest first, and of no earlier one later on."""
+        rows = self._newest()
+        self._known = {row["id"]: row["status"] for row in rows[latest:]}
+        for row in reversed(rows[:latest]):
+            self._look_at(row, said=row["status"] != "running")
+
+    def look(self) -> None:
+        """Tell what happened since the last time."""
+        rows = self._newest()
+        listed = {row["id"] for row in rows}
+        for log_id in [i for i, status in self._known.items() if status == "running"]:
+            if log_id not in listed:
+                # Either it left the newest, or its new status is none that is asked for.
+                self._look_at(self._detail(log_id))
+        for row in reversed(rows):
+            self._look_at(row)
+        self._known = {
+            log_id: status
+            for log_id, status in self._known.items()
+            if log_id in listed or status == "running"
+        }
+
+    def close(self) -> None:
+        """Leave the cursor at the begin of a line."""
+        self._voice.close()
+
+    def _newest(self) -> list[dict[str, Any]]:
+        path = task_path(self._task_id, "logs")
+        rows: list[dict[str, Any]] = self._client.get(path, size=NEWEST, **self._filters)["items"]
+        return rows
+
+    def _detail(self, log_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.get(task_path(self._task_id, "logs", log_id))
+        return found
+
+    def _look_at(self, row: Mapping[str, Any], *, said: bool = False) -> None:
+        """Tell of one execution what is new; `said`: its output is not wanted any more."""
+        before = self._known.get(row["id"])
+        if before is not None and before != "running":
+            return
+        if row["status"] in WITHOUT_OUTPUT or said:
+            execution = row
+        else:
+            execution = self._detail(row["id"])
+        if before is None and execution["status"] == "running":
+            self._voice.begins(execution)
+        if "output" in execution:
+            self._voice.says(execution)
+        if execution["status"] != "running":
+            self._voice.ends(execution)
+        self._known[row["id"]] = execution["status"]

@@ -1,0 +1,30 @@
+"""Lists that the API gives page by page, as one."""
+
+from math import ceil
+from typing import Any
+
+from taskservice.cli.client import Client
+from taskservice.cli.output import progress
+
+LARGEST_PAGE = 1000
+
+
+def all_pages(
+    client: Client, path: str, what: str, *, limit: int | None = None, **filters: Any
+) -> dict[str, Any]:
+    """All items of a list, or the first `limit`, as one page; `what` names them on a bar."""
+    size = min(LARGEST_PAGE, limit or LARGEST_PAGE)
+    page: dict[str, Any] = client.get(path, size=size, **filters)
+    wanted = min(page["total"], limit or page["total"])
+    if wanted <= size:
+        return page
+    items = page["items"]
+    with progress(what, wanted) as advance:
+        advance(size)
+        for number in range(2, ceil(wanted / size) + 1):
+            more = client.get(path, size=size, page=number, **filters)["items"]
+            items += more
+            advance(len(more))
+    found = items[:wanted]
+    pages = ceil(page["total"] / len(found)) if limit else 1
+    return {**page, "items": found, "size": len(found), "pages": pages}

@@ -1,0 +1,82 @@
+"""`taskservice sync` and `taskservice status`: what a sync did, and what the last one found."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import rich_click as click
+
+from taskservice.cli.client import Client, speaks_to_server
+from taskservice.cli.describe import when
+from taskservice.cli.output import cell, output_option, print_json, print_table, progress
+from taskservice.domain.errors import Fault
+
+FAULT = 1
+
+
+@click.command()
+@click.option("--prune", is_flag=True, help="Let a held sync go on and retire its tasks.")
+@output_option
+@speaks_to_server
+def sync(client: Client, prune: bool, output: str) -> int:
+    """Have the service read its folder now, and tell what it found.
+
+    The exit status is 1 when a file has a fault, or when the sync is held because it would
+    retire most tasks.
+
+    \b
+    Examples:
+      taskservice sync
+      taskservice sync --prune
+    """
+    with progress("Syncing"):
+        report = client.post("/sync", prune=prune or None)
+    _show(report, output)
+    return FAULT if report["errors"] or report["held"] else 0
+
+
+@click.command()
+@output_option
+@speaks_to_server
+def status(client: Client, output: str) -> None:
+    """Show what the last sync found: faults, drift, retired tasks.
+
+    \b
+    Example:
+      taskservice status
+    """
+    _show(client.get("/sync"), output)
+
+
+def _show(report: Mapping[str, Any], output: str) -> None:
+    if output == "json":
+        print_json(report)
+        return
+    drift = report["drift"]
+    click.echo(f"synced:    {when(report['synced_at'])}")
+    if report["revision"]:
+        click.echo(f"revision:  {report['revision']}")
+    click.echo(f"scheduler: {cell(report['scheduler'])}")
+    click.echo(
+        f"declared:  {report['declared']} ({drift['in_sync']} in sync, "
+        f"{drift['overridden']} overridden, {drift['conflict']} in conflict)"
+    )
+    click.echo(f"errors:    {len(report['errors'])}")
+    for error in report["errors"]:
+        click.echo(_fault(error))
+    if held := report["held"]:
+        click.echo(f"held:      {held['reason']}; to let it go on: taskservice sync --prune")
+        click.echo(f"           {', '.join(held['task_ids'])}")
+    if report["retired"]:
+        click.echo(f"retired:   {len(report['retired'])}")
+        print_table(
+            ("TASK", "FILE", "RETIRED", "WILL BE DELETED"),
+            (
+                (each["task_id"], each["path"], when(each["retired_at"]), when(each["delete_at"]))
+                for each in report["retired"]
+            ),
+        )
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    place = {name: error[name] for name in ("path", "line", "column", "field")}
+    return str(Fault(reason=error["reason"], **place))

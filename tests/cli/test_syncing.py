@@ -1,0 +1,74 @@
+"""`sync` and `status` against a real service."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from tests.acceptance.process import ServiceProcess
+from tests.cli.conftest import Cli
+
+FILE = """\
+name: Notice
+task_type: notification
+trigger_type: interval
+trigger_args: {hours: 1}
+func_path: taskservice.examples.simple_task
+func_args: {message: hello}
+"""
+
+
+@pytest.fixture(autouse=True)
+def files(service: ServiceProcess) -> Iterator[None]:
+    """Six sound files."""
+    for name in "abcdef":
+        service.write(f"{name}.yaml", FILE)
+    yield
+    (service.folder / "broken.yaml").unlink(missing_ok=True)
+
+
+def test_a_sound_folder(cli: Cli, service: ServiceProcess) -> None:
+    out = cli.ok("sync", TZ="Asia/Kolkata")
+    assert out.startswith("synced:    2") and "+05:30 (" in out.splitlines()[0]
+    assert "declared:  6 (6 in sync, 0 overridden, 0 in conflict)\nerrors:    0\n" in out
+    report = json.loads(cli.ok("status", "--output", "json"))
+    assert report == service.get("/sync")
+    cli.ok("status")
+    assert service.get("/sync")["synced_at"] == report["synced_at"], "status does not sync"
+    again = json.loads(cli.ok("sync", "--output", "json"))
+    assert datetime.fromisoformat(again["synced_at"]) > datetime.fromisoformat(report["synced_at"])
+
+
+def test_a_fault_is_told_with_its_place_and_is_the_exit_status(
+    cli: Cli, service: ServiceProcess
+) -> None:
+    service.write("broken.yaml", FILE.replace("hours: 1", "hours: soon"))
+    status, out, err = cli.run("sync")
+    assert (status, err) == (1, "")
+    assert "\nerrors:    1\nbroken.yaml:4:" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("broken.yaml")]
+    place, field, _ = line.split(": ", 2)
+    assert (place.count(":"), field) == (2, "trigger_args.hours")
+    assert cli.run("sync", "--output", "json").status == 1
+    assert "broken.yaml:4:" in cli.ok("status")
+
+
+def test_a_held_sync_goes_on_with_prune(cli: Cli, service: ServiceProcess) -> None:
+    cli.ok("sync")
+    for name in "bcdef":
+        (service.folder / f"{name}.yaml").unlink()
+    out, limit = "", 200
+    while "held:" not in out:
+        limit -= 1
+        assert limit, out
+        status, out, err = cli.run("sync")
+        assert (status, err) == (1 if "held:" in out else 0, "")
+    assert "to let it go on: taskservice sync --prune\n           b, c, d, e, f\n" in out
+    assert "held:" in cli.ok("status")
+    out = cli.ok("sync", "--prune")
+    assert "held:" not in out
+    assert "\nretired:   5\nTASK  FILE    RETIRED" in out
+    assert [line.split()[:2] for line in out.splitlines()[-5:]] == [
+        [name, f"{name}.yaml"] for name in "bcdef"
+    ]
