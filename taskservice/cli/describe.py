@@ -1,10 +1,13 @@
 """Tasks and executions in words, as the tables of several commands have them."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import rich_click as click
 
 from taskservice.cli.output import NONE, cell, local_time, relative_time
 from taskservice.sync.scalars import plain_kind
@@ -34,6 +37,11 @@ def state(word: str) -> "Text":
     from rich.text import Text
 
     return Text(word, style=STYLES.get(word, ""))
+
+
+def coloured(word: str) -> str:
+    """The same for a line that click prints; it leaves colours out where there is no terminal."""
+    return word if "NO_COLOR" in os.environ else click.style(word, fg=STYLES.get(word))
 
 
 def trigger(task: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import rich_click as click
 
 from taskservice.cli.client import Client, task_path
-from taskservice.cli.describe import STYLES, outcome, took
+from taskservice.cli.describe import coloured, outcome, took
 from taskservice.cli.output import local_time
 
 POLL_SECONDS = 1.0
@@ -67,8 +67,7 @@ class Voice:
 
 
 def _head(row: Mapping[str, Any], moment: str) -> str:
-    status = click.style(row["status"], fg=STYLES.get(row["status"]))
-    return f"{local_time(row[moment])} {row['id']} {status}"
+    return f"{local_time(row[moment])} {row['id']} {coloured(row['status'])}"
 
 
 def follow_one(

@@ -89,7 +89,11 @@ def local_time(text: str | None) -> str:
     """A time of the API in this machine's zone, to the second and with its offset."""
     if text is None:
         return NONE
-    return datetime.fromisoformat(text).astimezone().isoformat(" ", "seconds")
+    moment = datetime.fromisoformat(text)
+    try:
+        return moment.astimezone().isoformat(" ", "seconds")
+    except OverflowError:  # at the end of the year 9999, east of here
+        return text
 
 
 def relative_time(text: str | None, now: datetime | None = None) -> str:

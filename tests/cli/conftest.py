@@ -1,8 +1,12 @@
 """One service for a module of tests, and the command that speaks to it."""
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +25,25 @@ class Result(NamedTuple):
     status: int
     out: str
     err: str
+
+
+def terminal(command: list[str], environ: Mapping[str, str]) -> tuple[int, str]:
+    """Exit status of a command, and what it prints on a terminal that is 80 columns wide."""
+    inherited = {name: value for name, value in environ.items() if name != "COLUMNS"}
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen(
+        command, env={**inherited, "TERM": "xterm"}, stdin=child, stdout=child, stderr=child
+    ) as process:
+        os.close(child)
+        shown = b""
+        try:
+            while more := os.read(parent, 4096):
+                shown += more
+        except OSError:  # Linux's way to say that the other end is closed
+            pass
+        os.close(parent)
+    return process.returncode, shown.decode()
 
 
 class Cli:
@@ -56,6 +79,11 @@ class Cli:
             finally:
                 process.kill()
         return Result(process.returncode, out, err)
+
+    def on_terminal(self, *arguments: str, **variables: str) -> tuple[int, str]:
+        """Run a command to its end on a terminal; its status, and all that it shows."""
+        command = [sys.executable, "-m", "taskservice", *arguments]
+        return terminal(command, self.environ(**variables))
 
     def ok(self, *arguments: str, **variables: str) -> str:
         """The output of a command that must succeed and complain of nothing."""

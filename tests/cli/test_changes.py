@@ -128,6 +128,16 @@ def test_show_tells_of_an_argument_that_is_taken_away(cli: Cli, service: Service
     assert '" x"' in rows["func_args.process_type"]
 
 
+def test_show_tells_how_many_executions_there_are_beside_the_last_ones(
+    cli: Cli, service: ServiceProcess
+) -> None:
+    for _ in range(6):
+        cli.ok("trigger", "own", "--wait")
+    total = service.get("/task-manage/own/logs")["total"]
+    assert cli.ok("show", "own").endswith(f"\nand {total - 5} more: taskservice logs own\n")
+    service.send("DELETE", "/task-manage/own", 204)
+
+
 def test_a_conflict_tells_what_the_file_said_before(cli: Cli, service: ServiceProcess) -> None:
     service.send("PUT", "/task-manage/notice", json={"func_args": {"message": "late"}})
     service.write("notice.yaml", FILE.replace("hello", "good evening"))

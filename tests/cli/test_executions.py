@@ -238,6 +238,16 @@ def test_logs_list_the_newest_first(
     assert "R" * 100 in cli.ok("logs", failing), "what is piped is whole"
 
 
+def test_on_a_terminal_a_long_result_is_shortened(cli: Cli, failing: str) -> None:
+    status, shown = cli.on_terminal("trigger", failing, "--wait")
+    assert status == 1
+    assert "\x1b[31mfailed" in shown and "RRR…" in shown
+    status, shown = cli.on_terminal("trigger", failing, "--wait", NO_COLOR="1")
+    assert (status, "\x1b[31m" in shown) == (1, False)
+    status, shown = cli.on_terminal("logs", failing)
+    assert (status, shown.count("…")) == (0, 2)
+
+
 def test_one_execution_with_its_output(cli: Cli, service: ServiceProcess, failing: str) -> None:
     log_id = cli.run("trigger", failing, "--wait").out.splitlines()[0]
     head, output = cli.ok("logs", failing, log_id).split("\n\n")

@@ -54,6 +54,11 @@ def test_a_directory_gets_a_file_a_task(cli: Cli, tmp_path: Path) -> None:
     assert "own" in read("own.yaml", (target / "own.yaml").read_text())
 
 
+def test_on_a_terminal_a_bar_goes_with_it(cli: Cli, tmp_path: Path) -> None:
+    status, shown = cli.on_terminal("export", "--directory", str(tmp_path))
+    assert (status, "Exporting" in shown) == (0, True)
+
+
 def test_a_directory_that_can_not_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     status, out, err = cli.run("export", "own", "--directory", str(tmp_path / "file" / "below"))

@@ -7,6 +7,8 @@ from typing import get_args
 import pytest
 
 from taskservice.cli import arguments
+from taskservice.cli.client import Client
+from taskservice.cli.paging import all_pages
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import EXECUTION_STATUSES, TASK_STATUSES
 from taskservice.web.schemas import Source, TriggerType
@@ -114,6 +116,27 @@ def test_all_pages_are_listed(cli: Cli, many: int) -> None:
     assert {key: page[key] for key in page if key != "items"} == {
         "total": many, "page": 1, "size": many, "pages": 1,
     }  # fmt: skip
+
+
+def test_the_first_of_many_pages(cli: Cli, many: int) -> None:
+    with Client(cli.server, None) as client:
+        page = all_pages(client, "/task-manage/", "Tasks", limit=1001, tag="many")
+        assert (len(page["items"]), page["size"], page["pages"]) == (1001, 1001, 1)
+        page = all_pages(client, "/task-manage/", "Tasks", limit=7, tag="many")
+        assert (len(page["items"]), page["size"], page["pages"]) == (7, 7, 143)
+
+
+def test_on_a_terminal_states_are_coloured_and_nothing_is_cut(cli: Cli) -> None:
+    status, shown = cli.on_terminal("list")
+    assert status == 0
+    assert "\x1b[33mpaused" in shown and "…" not in shown
+    status, shown = cli.on_terminal("list", NO_COLOR="1")
+    assert (status, "\x1b[33m" in shown) == (0, False)
+
+
+def test_on_a_terminal_a_bar_shows_how_many_pages_there_are(cli: Cli, many: int) -> None:
+    status, shown = cli.on_terminal("list", "--tag", "many", "-o", "json")
+    assert (status, "Tasks" in shown) == (0, True)
 
 
 def test_what_the_service_refuses_is_a_fault(cli: Cli) -> None:

@@ -1,7 +1,6 @@
 """How values are shown to people and to programs."""
 
 import os
-import pty
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from taskservice.cli import output
-from tests.cli.conftest import TOP
+from tests.cli.conftest import TOP, terminal
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
@@ -57,24 +56,11 @@ def python(code: str, **variables: str) -> str:
 
 
 def on_terminal(code: str, **variables: str) -> str:
-    """What a program prints on a terminal, 80 columns wide."""
-    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    terminal = {"PYTHONPATH": str(TOP), "TERM": "xterm", "COLUMNS": "80"}
-    environ = {**inherited, **terminal, **variables}
-    parent, child = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-c", code], env=environ, stdin=child, stdout=child, stderr=child
-    ) as process:
-        os.close(child)
-        shown = b""
-        try:
-            while more := os.read(parent, 4096):
-                shown += more
-        except OSError:  # Linux's way to say that the other end is closed
-            pass
-        os.close(parent)
-    assert process.returncode == 0, shown
-    return shown.decode()
+    """What a program prints on a terminal."""
+    environ = {**os.environ, "PYTHONPATH": str(TOP), **variables}
+    status, shown = terminal([sys.executable, "-c", code], environ)
+    assert status == 0, shown
+    return shown
 
 
 TIMES = """
@@ -87,6 +73,10 @@ def test_times_are_local_with_their_offset() -> None:
     assert python(TIMES, TZ="Europe/Berlin") == (
         "- 2026-11-24 10:00:10+01:00 2026-07-01 02:00:00+02:00\n"
     )
+    late = (
+        "from taskservice.cli.output import local_time\nprint(local_time('9999-12-31T23:59:59Z'))"
+    )
+    assert python(late, TZ="Europe/Berlin") == "9999-12-31T23:59:59Z\n"
 
 
 TABLE = """

@@ -69,6 +69,7 @@ def test_a_held_sync_goes_on_with_prune(cli: Cli, service: ServiceProcess) -> No
     out = cli.ok("sync", "--prune")
     assert "held:" not in out
     assert "\nretired:   5\nTASK  FILE    RETIRED" in out
+    assert "\nretired   2" in cli.ok("show", "b")
     assert [line.split()[:2] for line in out.splitlines()[-5:]] == [
         [name, f"{name}.yaml"] for name in "bcdef"
     ]
