@@ -19,6 +19,7 @@ RELATIVE = "."
 MAY_IMPORT = {
     ROOT: set[str](),
     "examples": {ROOT},
+    "examples_shell": {ROOT},
     "settings": set[str](),
     "domain": set[str](),
     "storage": {ROOT, "domain"},

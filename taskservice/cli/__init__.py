@@ -10,6 +10,7 @@ import rich_click as click
 from taskservice import __version__
 from taskservice.cli.changes import delete, pause, restore, resume, revert
 from taskservice.cli.completion import completion
+from taskservice.cli.crontab import import_crontab
 from taskservice.cli.executions import cancel, logs, trigger
 from taskservice.cli.export import export
 from taskservice.cli.listing import functions, list_tasks
@@ -53,7 +54,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
     "GitOps": [
         *(validate, plan, sync, status, overrides, revert, restore, export, schema),
     ],
-    "Other": [completion],
+    "Other": [import_crontab, completion],
 }
 """The commands as help groups them."""
 

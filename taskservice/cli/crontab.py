@@ -1,0 +1,94 @@
+"""`taskservice import-crontab`: a crontab becomes task files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from taskservice.domain.errors import Fault
+
+if TYPE_CHECKING:
+    from taskservice.sync.crontab import Imported
+
+
+@click.command("import-crontab")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("tasks.d"),
+    help="Folder of the task files.  [tasks.d]",
+)
+@click.option("--user-column", is_flag=True, help="A crontab of the system: it names users.")
+@click.option("--write", is_flag=True, help="Write the files, none over another.")
+def import_crontab(file: str, directory: Path, user_column: bool, write: bool) -> int:
+    """Make a task file of each command of a crontab.
+
+    FILE is a crontab as crontab(5) has it; - is standard input: crontab -l | taskservice
+    import-crontab -. The files are printed, or with --write written. If there is any fault, none
+    is: faults are told as path:line:column: reason, and the exit status is 1. Notes, of what will
+    not be as it was under cron, go to standard error.
+
+    The commands run by taskservice.examples_shell.run_command, which a service must allow:
+    TASKSERVICE_FUNCTIONS='taskservice.examples_shell.*'. Whoever may then write a task may run
+    anything as the service's user. Times of a crontab that sets neither CRON_TZ nor TZ are of
+    TASKSERVICE_TIMEZONE.
+    """
+    from taskservice.sync.crontab import read_crontab
+    from taskservice.sync.dump import dump_task
+
+    with click.open_file(file, "rb") as opened:
+        crontab = read_crontab(file, opened.read(), user_column=user_column)
+    texts = {
+        directory / f"{task.task_id}.yaml": dump_task(task.task_id, task.fields)
+        for task in crontab.tasks
+    }
+    for note in crontab.notes:
+        click.echo(f"{note} (note)", err=True)
+    faults = [*crontab.faults]
+    if write:
+        faults += _taken(file, crontab.tasks, directory)
+    if write and not faults:
+        faults += _written(texts)
+    elif not faults:
+        click.echo("\n".join(f"# {path}\n{text}" for path, text in texts.items()), nl=False)
+    for fault in sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)):
+        click.echo(str(fault))
+    return 1 if faults else 0
+
+
+def _taken(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Fault]:
+    """A fault for each task whose id, or file, the folder has already."""
+    from taskservice.sync.declaring import declared_by
+    from taskservice.sync.offline import read_folder
+
+    if not directory.exists():
+        return []
+    declared = declared_by(read_folder(directory).texts, {}, lambda _id, _fields: [])
+    paths = {task_id: one.declaration.path for task_id, one in declared.tasks.items()}
+    faults = []
+    for task in tasks:
+        path = f"{task.task_id}.yaml"
+        if (directory / path).exists() or task.task_id in declared.faulty:
+            reason = f"there is a file for {task.task_id!r} in {directory} already"
+        elif task.task_id in paths:
+            where = directory / str(paths[task.task_id])
+            reason = f"task {task.task_id!r} is declared in {where} already"
+        else:
+            continue
+        faults.append(Fault(path=file, line=task.line, column=task.column, reason=reason))
+    return faults
+
+
+def _written(texts: dict[Path, str]) -> list[Fault]:
+    """Write the files and say so; a fault for the first that can't be."""
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as opened:
+                opened.write(text)
+        except OSError as error:
+            return [Fault(path=str(path), reason=f"can't be written: {error.strerror}")]
+        click.echo(str(path))
+    return []
