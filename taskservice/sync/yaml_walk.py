@@ -231,6 +231,12 @@ class Walk:
             event = self._next()
 
 
+def nodes_of(text: str) -> yaml.Node | None:
+    """The same parser's nodes, with their places; raises YAMLError."""
+    node: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
+    return node
+
+
 def text_of(data: bytes) -> str:
     """The characters of the file; raises Stop if they can't be a task file's."""
     if len(data) > MAX_BYTES:

@@ -1,0 +1,182 @@
+"""A value changed in the text of a task file: only the lines that must change do.
+
+A library that reads and writes YAML would write the whole file anew, and with it spaces, line
+ends and flow style that nobody meant to change. So the text itself is edited, at the places
+where the values stand.
+"""
+
+import json
+from typing import Any
+
+import yaml
+
+from taskservice.sync.dump import block_lines, inline
+from taskservice.sync.entries import added_item, added_key, dash_of, removed, whole
+from taskservice.sync.spans import (
+    CannotEdit,
+    Change,
+    Source,
+    column,
+    in_flow,
+    is_block,
+    is_block_text,
+    is_empty,
+    quotes,
+    start,
+)
+from taskservice.sync.yaml_walk import Path
+
+_MOST_STEPS = 1000
+
+
+def edit(text: str, path: Path, wanted: dict[str, Any]) -> str:
+    """The text, with the mapping at `path` saying `wanted`. Raises `CannotEdit`."""
+    for _ in range(_MOST_STEPS):
+        source = Source(text)
+        node = source.at(path)
+        changes = _mapping(source, node, source.value(node), wanted)
+        if not changes:
+            return text
+        text = source.changed(*changes)
+    raise CannotEdit("the text does not come to say what it should")
+
+
+def rewrite(text: str, path: Path, wanted: dict[str, Any]) -> str:
+    """The same with the whole mapping at `path` written anew. Raises `CannotEdit`."""
+    source = Source(text)
+    return source.changed(whole(source, source.at(path), wanted))
+
+
+def remove(text: str, path: Path) -> str:
+    """The text without the entry at `path`. Raises `CannotEdit`."""
+    source = Source(text)
+    node = source.at(path[:-1])
+    source.at(path)
+    place = [key.value for key, _ in node.value].index(path[-1])
+    return source.changed(*removed(source, node, place))
+
+
+def _same(one: object, other: object) -> bool:
+    """Equal, and of the same types."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _mapping(source: Source, node: yaml.Node, have: Any, want: Any) -> list[Change]:
+    """One step, of several changes at most, from what a mapping says to what it should."""
+    if not isinstance(node, yaml.MappingNode):
+        raise CannotEdit("not a mapping")
+    for place, (key, value) in enumerate(node.value):
+        name = key.value
+        if name in want and not _same(have[name], want[name]):
+            colon = source.colon(key)
+            after = key.end_mark.index if colon is None else colon + 1
+            lead = " " if colon is not None else ": "
+            indent = column(node.value[0][0])
+            slot = _Slot(source, value, after, lead, indent, in_flow(node))
+            return slot.change(have[name], want[name])
+        if name not in want:
+            return removed(source, node, place)
+    for name in want:
+        if name not in have:
+            return added_key(source, node, name, want[name])
+    return []
+
+
+def _list(source: Source, node: yaml.Node, have: list[Any], want: list[Any]) -> list[Change]:
+    """The same for a list."""
+    head = tail = 0
+    shorter = min(len(have), len(want))
+    while head < shorter and _same(have[head], want[head]):
+        head += 1
+    while tail < shorter - head and _same(have[-1 - tail], want[-1 - tail]):
+        tail += 1
+    if head + tail == len(want):
+        return removed(source, node, head)
+    if head + tail == len(have):
+        return added_item(source, node, head, want[head])
+    item = node.value[head]
+    after = start(item) if in_flow(node) else dash_of(source, node, item) + 1
+    slot = _Slot(source, item, after, " ", column(node), in_flow(node))
+    return slot.change(have[head], want[head])
+
+
+class _Slot:
+    """A place for a value: `after` is where its key's colon, or its dash, ends.
+
+    `lead` goes in front of a value where none stood; `indent` is the column of the collection.
+    """
+
+    def __init__(
+        self, source: Source, node: yaml.Node, after: int, lead: str, indent: int, in_flow: bool
+    ) -> None:
+        self._source = source
+        self._node = node
+        self._after = after
+        self._lead = lead
+        self._indent = indent
+        self._in_flow = in_flow
+
+    def change(self, have: Any, want: Any) -> list[Change]:
+        """The changes after which, or some steps later, the value is what it should be."""
+        source, node = self._source, self._node
+        try:
+            if isinstance(have, dict) and isinstance(want, dict) and have.keys() & want.keys():
+                return _mapping(source, node, have, want)
+            if isinstance(have, list) and isinstance(want, list) and have and want:
+                return _list(source, node, have, want)
+        except CannotEdit:
+            pass  # then as a whole
+        if is_block(node) and want and isinstance(want, dict | list) and type(want) is type(have):
+            return [whole(source, node, want)]
+        head, body = self._written(want)
+        return self._put(head, body)
+
+    def _written(self, want: Any) -> tuple[str, list[str]]:
+        """What stands behind the colon, and the lines below it: of a text of several lines."""
+        source, node = self._source, self._node
+        style = None if is_block_text(node) else quotes(node)
+        if isinstance(want, str) and "\n" in want and not self._in_flow and style != '"':
+            head, *body = block_lines({"k": want}, quote=source.quote)
+            if body:
+                return head.removeprefix("k: "), self._indented(head, body)
+        return inline(want, in_flow=self._in_flow, quote=source.quote, style=style), []
+
+    def _indented(self, head: str, lines: list[str]) -> list[str]:
+        """The lines of a block text, as deep as those that stood there, else by two."""
+        source, node = self._source, self._node
+        margin = " " * (self._indent + 2)
+        if is_block_text(node) and not any(one.isdigit() for one in head):
+            found = source.header(node)
+            old = source.text[source.next_line(found.end()) : source.end(node)].lstrip("\r\n")
+            deep = len(old) - len(old.lstrip(" "))
+            if deep > self._indent and not any(one.isdigit() for one in found[0]):
+                margin = " " * deep
+        return [f"{margin}{line[2:]}" if line else "" for line in lines]
+
+    def _put(self, head: str, body: list[str]) -> list[Change]:
+        source, node = self._source, self._node
+        below = "".join(f"{source.newline}{line}" for line in body)
+        if is_empty(node):
+            first, rest = Change(self._after, self._after, self._lead + head), self._after
+            last = rest
+        elif is_block_text(node):
+            found = source.header(node)
+            first, rest, last = Change(*found.span(), head), found.end(), source.end(node)
+        elif not is_block(node):
+            first, rest = Change(start(node), source.end(node), head), source.end(node)
+            last = rest
+        elif source.line_start(start(node)) == source.line_start(self._after):
+            # An item that begins behind its dash.
+            first = Change(start(node), source.end(node), head)
+            rest = last = source.end(node)
+        else:
+            first = Change(self._after, self._after, self._lead + head)
+            rest, last = self._after, source.end(node)
+        line_end = source.line_end(rest)
+        if last <= line_end:
+            last = line_end
+        if not below and last == line_end:
+            return [first]
+        if head == "|" and last == len(source.text):
+            below += source.newline  # without it the text would have none at its end either
+        return [first, Change(line_end, last, below)]
