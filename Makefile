@@ -29,6 +29,7 @@ if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/nul
 	missing="mariadb-server-core mariadb-client-core"
 fi
 command -v faketime >/dev/null || missing="$$missing faketime"
+command -v patch >/dev/null || missing="$$missing patch"
 if [ -n "$$missing" ]; then
 	$(call apt_install,$$missing)
 fi

@@ -1,7 +1,8 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
 from taskservice.engine.functions import FunctionInfo
+from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance
 from taskservice.service.service import Service
 
-__all__ = ["FunctionInfo", "Provenance", "Service"]
+__all__ = ["FunctionInfo", "Promotion", "Provenance", "Service"]

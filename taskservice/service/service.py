@@ -1,7 +1,7 @@
 """The service's life: what it is made of, how it starts, what it does by itself, how it stops."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
 from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.planning import plan_folder
+from taskservice.service.promoting import Promotion, promotion_of
 from taskservice.service.provenance import Provenance, provenance_of
 from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
@@ -201,6 +202,16 @@ class Service(Changing):
     async def plan(self, files: Mapping[str, object]) -> Preview:
         """What a sync would do if the folder had these files, their texts by path; see there."""
         return await plan_folder(self._database, files, check=self.check, zone=self._zone)
+
+    async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
+        """What to commit for the file to say what the API changed of a task, or these fields of it.
+
+        Takes a deleted task too. Raises `NotFound` and `Conflict`.
+        """
+        async with self._database.read() as connection:
+            stored = await self._stored(connection, task_id)
+        folder = self.settings.tasks_dir
+        return await asyncio.to_thread(promotion_of, folder, task_id, stored, fields, now_utc())
 
     async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
         """Sync by content, now; with `prune` a held sync goes on. The report."""

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import structlog
 from litestar import Litestar, Request, Response, get
@@ -140,7 +140,7 @@ def _refuse_unknown_parameters(request: AnyRequest) -> None:
     for name, values in request.query_params.dict().items():
         if name not in known:
             reason = f"is no parameter here{nearest(name, known)}"
-        elif len(values) > 1:
+        elif len(values) > 1 and not _is_list(known[name]):
             reason = "is given more than once"
         elif values[0].lower() == "null" and (must := _must_be(known[name])):
             reason = must  # msgspec would take it for None: for a filter that was not given
@@ -149,6 +149,10 @@ def _refuse_unknown_parameters(request: AnyRequest) -> None:
         faults.append(Fault(field=name, reason=reason))
     if faults:
         raise Invalid(faults)
+
+
+def _is_list(field: FieldDefinition) -> bool:
+    return any(get_origin(part) is list for part in (field.annotation, *get_args(field.annotation)))
 
 
 def _on_error(_: AnyRequest, error: TaskserviceError) -> Response[schemas.Problem]:

@@ -12,6 +12,8 @@ from litestar.openapi.spec import (
     Components,
     Example,
     OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
     Operation,
     RequestBody,
     Schema,
@@ -80,6 +82,21 @@ def with_body(
             )
 
     return WithBody
+
+
+def with_text(media_type: str, description: str) -> type[Operation]:
+    """The operation class of a handler that answers with such a text, unless asked for JSON."""
+
+    @dataclass
+    class WithText(Operation):
+        def __post_init__(self) -> None:
+            answer = (self.responses or {}).get("200")
+            if isinstance(answer, OpenAPIResponse):
+                text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+                answer.content = {media_type: text, **(answer.content or {})}
+                answer.description = description
+
+    return WithText
 
 
 def openapi_config(settings: Settings) -> OpenAPIConfig:

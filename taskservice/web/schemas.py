@@ -10,6 +10,7 @@ import msgspec
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import ExecutionStatus, TaskStatus
 from taskservice.service import FunctionInfo, Provenance
+from taskservice.service import Promotion as ServicePromotion
 from taskservice.settings import Executor
 from taskservice.storage.executions import Execution as Row
 from taskservice.storage.shown import Shown
@@ -196,6 +197,32 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, found: Provenance) -> Self:
         """The answer for a field."""
         return msgspec.convert(found, cls, from_attributes=True)
+
+
+class Author(msgspec.Struct, frozen=True, kw_only=True):
+    """Who set some of the promoted fields, when (the last of them), why and until when."""
+
+    name: str
+    fields: list[str]
+    reason: str | None
+    until: datetime | None
+    set_at: datetime
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """The change of a file that promotes overrides; its text is null where there is no file."""
+
+    task_id: str
+    path: str
+    diff: str
+    before: str | None
+    after: str | None
+    authors: list[Author]
+
+    @classmethod
+    def of(cls, promotion: ServicePromotion) -> Self:
+        """The answer for a promotion."""
+        return msgspec.convert(promotion, cls, from_attributes=True)
 
 
 class SyncError(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,6 +82,7 @@ TASK_OPERATIONS = (
     ("GET", "/fires"),
     ("GET", "/overrides"),
     ("DELETE", "/overrides"),
+    ("GET", "/promotion"),
     ("GET", "/yaml"),
     ("POST", "/restore"),
 )

@@ -25,6 +25,7 @@ ROUTES = {
     "/task-manage/{task_id}/logs/{log_id}/cancel": {"post"},
     "/task-manage/{task_id}/fires": {"get"},
     "/task-manage/{task_id}/overrides": {"get", "delete"},
+    "/task-manage/{task_id}/promotion": {"get"},
     "/task-manage/{task_id}/yaml": {"get"},
     "/task-manage/{task_id}/restore": {"post"},
     "/sync": {"get", "post"},

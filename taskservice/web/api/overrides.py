@@ -1,19 +1,23 @@
 """The routes of a task's overrides."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import Response, delete, get, post
+from litestar import MediaType, Response, delete, get, post
+from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
 from taskservice.web import schemas
 from taskservice.web.api.parts import (
     READ,
     WRITE,
+    AnyRequest,
     Caller,
     Door,
     task_answer,
 )
-from taskservice.web.openapi import ETAG
+from taskservice.web.openapi import ETAG, documented_header, with_text
+
+DIFF = "text/x-diff"
 
 
 @get(
@@ -61,6 +65,35 @@ async def revert_overrides(
     return task_answer(service, await service.revert(task_id, field, by=caller))
 
 
+@get(
+    "/task-manage/{task_id:str}/promotion",
+    operation_id="promoteOverrides",
+    summary="Get a task's overrides as a change of its file",
+    tags=["Overrides"],
+    responses={
+        **WRITE,
+        200: ResponseSpec(schemas.Promotion, description="The change", generate_examples=False),
+    },
+    operation_class=with_text(DIFF, "A unified diff, empty where there is nothing to promote"),
+    response_headers=[documented_header("Vary", "The answer's form depends on `Accept`")],
+)
+async def get_promotion(
+    request: AnyRequest,
+    service: Door,
+    task_id: FromPath[str],
+    field: Annotated[
+        list[str] | None,
+        QueryParameter(description="Of `overridden`, as often as needed; without it, all of them"),
+    ] = None,
+) -> Response[Any]:
+    """What to commit for the file to say it: for `patch -p1` or `git apply` in the tasks folder."""
+    promotion = await service.promotion(task_id, field or ())
+    headers = {"Vary": "Accept"}
+    if request.accept.best_match([DIFF, MediaType.JSON], default=DIFF) == DIFF:
+        return Response(promotion.diff.encode(), media_type=DIFF, headers=headers)
+    return Response(schemas.Promotion.of(promotion), media_type=MediaType.JSON, headers=headers)
+
+
 @post(
     "/task-manage/{task_id:str}/restore",
     operation_id="restoreTask",
@@ -80,5 +113,6 @@ async def restore_task(
 HANDLERS = (
     list_overrides,
     revert_overrides,
+    get_promotion,
     restore_task,
 )
