@@ -79,8 +79,9 @@ def _columns() -> list[Any]:
     return [as_type(one, Text) if isinstance(one.type, JSON) else one for one in columns]
 
 
+_COLUMNS = _columns()
 _SHOWN = (
-    select(*_columns())
+    select(*_COLUMNS)
     .select_from(task_manage)
     .outerjoin(task_declaration, _D.task_id == _T.id)
     .where(_T.id.in_(bindparam("ids", expanding=True)))
@@ -139,11 +140,8 @@ def find(
 
     `sort` is a name of `SORTABLE`, with `-` in front for descending.
     """
-    # In one query the database would sort and pass over whole rows.
     place = {"offset": offset, "limit": limit}
-    ids = list(connection.execute(_finding(wanted, sort), place).scalars())
-    found = shown(connection, ids)
-    return [found[task_id] for task_id in ids if task_id in found]
+    return [Shown._make(row) for row in connection.execute(_finding(wanted, sort), place)]
 
 
 def count(connection: Connection, wanted: Filter) -> int:
@@ -154,10 +152,22 @@ def count(connection: Connection, wanted: Filter) -> int:
 
 @lru_cache(maxsize=50)
 def _finding(wanted: Filter, sort: str) -> Any:
-    column = _T[sort.removeprefix("-")]
-    order = column.desc() if sort.startswith("-") else column.asc()
-    query = select(_T.id).where(*_conditions(wanted)).order_by(order, _T.id)
-    return query.offset(bindparam("offset")).limit(bindparam("limit"))
+    name = sort.removeprefix("-")
+
+    def order(columns: Any) -> tuple[Any, Any]:
+        return (columns[name].desc() if sort.startswith("-") else columns[name].asc(), columns.id)
+
+    # The piece is cut by little: the database would sort and pass over whole rows.
+    wide = select(_T.id) if name == "id" else select(_T.id, _T[name])
+    cut = wide.where(*_conditions(wanted)).order_by(*order(_T))
+    piece = cut.offset(bindparam("offset")).limit(bindparam("limit")).subquery("piece")
+    return (
+        select(*_COLUMNS)
+        .select_from(piece)
+        .join(task_manage, _T.id == piece.c.id)
+        .outerjoin(task_declaration, _D.task_id == _T.id)
+        .order_by(*order(piece.c))
+    )
 
 
 @lru_cache(maxsize=50)
