@@ -2,7 +2,7 @@
 
 from taskservice.engine.functions import FunctionInfo
 from taskservice.service.promoting import Promotion
-from taskservice.service.provenance import Provenance
+from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
 
-__all__ = ["FunctionInfo", "Promotion", "Provenance", "Service"]
+__all__ = ["FunctionInfo", "Promotion", "Provenance", "Service", "TaskOverride"]

@@ -1,5 +1,6 @@
 """Where each value of a task comes from: a default, a line of a file, or somebody by API."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,6 +44,15 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOverride:
+    """An override, and of which task; `source` is `file`, or `api` where no file declares it."""
+
+    task_id: str
+    source: Literal["file", "api"]
+    override: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """Where a field stands in a file."""
 
@@ -50,8 +60,10 @@ class _Line:
     author: Author | None
 
 
-def provenance_of(task_id: str, stored: StoredTask, root: Path) -> list[Provenance]:
-    """The provenance of every field; `root` is the tasks folder. Blocks."""
+def provenance_of(
+    task_id: str, stored: StoredTask, root: Path, *, overridden: bool
+) -> list[Provenance]:
+    """The provenance of every field, or of those overridden; `root` is the tasks folder. Blocks."""
     declaration = stored.declaration
     lines: dict[str, _Line] = {}
     if declaration.source == "file" and declaration.path is not None:
@@ -65,6 +77,27 @@ def provenance_of(task_id: str, stored: StoredTask, root: Path) -> list[Provenan
     return [
         _told(origin, stored, lines.get(origin.field))
         for origin in overlay.origins(declaration, stored.overrides)
+        if origin.override or not overridden
+    ]
+
+
+def overrides_of(tasks: Mapping[str, StoredTask]) -> list[TaskOverride]:
+    """The overrides of tasks, deleted ones too but no retired ones, by id and field.
+
+    Of lines they tell no more than where the task begins: no file is read for it.
+    """
+    return [
+        TaskOverride(
+            task_id=task_id,
+            source=stored.declaration.source,
+            override=_told(origin, stored, None),
+        )
+        for task_id, stored in sorted(tasks.items())
+        if stored.state is None or stored.state.retired_at is None
+        for origin in sorted(
+            overlay.origins(stored.declaration, stored.overrides), key=lambda one: one.field
+        )
+        if origin.override
     ]
 
 

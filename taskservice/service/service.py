@@ -19,7 +19,12 @@ from taskservice.service.changing import Changing
 from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
-from taskservice.service.provenance import Provenance, provenance_of
+from taskservice.service.provenance import (
+    Provenance,
+    TaskOverride,
+    overrides_of,
+    provenance_of,
+)
 from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
@@ -195,9 +200,16 @@ class Service(Changing):
             stored = await self._stored(connection, task_id)
         if overridden and not stored.overrides:
             return []
-        found = await asyncio.to_thread(provenance_of, task_id, stored, self.settings.tasks_dir)
-        by_field = {one.field: one for one in found}
-        return [by_field[one.field] for one in stored.overrides] if overridden else found
+        found = await asyncio.to_thread(
+            provenance_of, task_id, stored, self.settings.tasks_dir, overridden=overridden
+        )
+        return sorted(found, key=lambda one: one.field) if overridden else found
+
+    async def all_overrides(self) -> list[TaskOverride]:
+        """What the API changed of any task, deleted ones too but no retired ones."""
+        async with self._database.read() as connection:
+            ids = list(await store.overrides(connection))
+            return overrides_of(await store.load(connection, ids))
 
     async def plan(self, files: Mapping[str, object]) -> Preview:
         """What a sync would do if the folder had these files, their texts by path; see there."""

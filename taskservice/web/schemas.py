@@ -11,6 +11,7 @@ from taskservice.domain.overlay import Drift
 from taskservice.domain.run import ExecutionStatus, TaskStatus
 from taskservice.service import FunctionInfo, Provenance
 from taskservice.service import Promotion as ServicePromotion
+from taskservice.service import TaskOverride as ServiceTaskOverride
 from taskservice.settings import Executor
 from taskservice.storage.executions import Execution as Row
 from taskservice.storage.shown import Shown
@@ -197,6 +198,19 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, found: Provenance) -> Self:
         """The answer for a field."""
         return msgspec.convert(found, cls, from_attributes=True)
+
+
+class TaskOverride(Override, frozen=True, kw_only=True):
+    """One field of one task that the API set."""
+
+    task_id: str
+    source: Source
+
+    @classmethod
+    def of_task(cls, found: ServiceTaskOverride) -> Self:
+        """The answer for an override of any task."""
+        shown = msgspec.structs.asdict(Override.of(found.override))
+        return msgspec.convert({**shown, "task_id": found.task_id, "source": found.source}, cls)
 
 
 class Author(msgspec.Struct, frozen=True, kw_only=True):

@@ -253,6 +253,7 @@ async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) 
     async with database.read() as connection:
         assert await store.expired(connection, NOW) == ["a"]
         assert sorted(await store.expired(connection, later(1))) == ["a", "b"]
+        assert list(await store.overrides(connection)) == ["a", "b", "c"]
         assert await store.retired_before(connection, NOW) == ["w"]
         assert [item.state.id for item in await store.retired(connection)] == ["w", "x"]
 

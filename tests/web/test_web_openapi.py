@@ -28,6 +28,7 @@ ROUTES = {
     "/task-manage/{task_id}/promotion": {"get"},
     "/task-manage/{task_id}/yaml": {"get"},
     "/task-manage/{task_id}/restore": {"post"},
+    "/overrides": {"get"},
     "/sync": {"get", "post"},
     "/plan": {"post"},
     "/functions": {"get"},

@@ -103,6 +103,23 @@ async def test_for_programs_it_is_json(declared: httpx.AsyncClient) -> None:
     assert by_until == {"name": "anonymous", "fields": ["paused"], "reason": None}
 
 
+async def test_the_overrides_of_all_tasks(declared: httpx.AsyncClient, tasks_dir: Path) -> None:
+    assert (await declared.get("/overrides")).json() == []
+    await declared.put("/task-manage/report", json={"name": "A", "timeout": 5})
+    await declared.post("/task-manage", json=hourly(id="own"))
+    await declared.post("/task-manage/own/pause?until=2h")
+    (tasks_dir / "away.yaml").write_text(REPORT)
+    await declared.post("/sync")
+    await declared.delete("/task-manage/away?reason=done")
+    found = (await declared.get("/overrides")).json()
+    assert [(one["task_id"], one["source"], one["field"], one["value"]) for one in found] == [
+        ("away", "file", "deleted", True), ("own", "api", "paused", True),
+        ("report", "file", "name", "A"), ("report", "file", "timeout", 5),
+    ]  # fmt: skip
+    [deleted] = (await declared.get("/task-manage/away/overrides")).json()
+    assert found[0] == {**deleted, "task_id": "away", "source": "file"}
+
+
 async def test_some_fields_only(declared: httpx.AsyncClient) -> None:
     changes = {"name": "A", "timeout": 5, "func_args": {"data_id": "d", "process_type": "x"}}
     await declared.put("/task-manage/report", json=changes)

@@ -15,7 +15,7 @@ from taskservice.web.api.parts import (
     Door,
     task_answer,
 )
-from taskservice.web.openapi import ETAG, documented_header, with_text
+from taskservice.web.openapi import ETAG, documented_header, problems, with_text
 
 DIFF = "text/x-diff"
 
@@ -41,6 +41,18 @@ async def list_overrides(
     """
     found = await service.provenance(task_id, overridden=fields == "overridden")
     return [schemas.Override.of(one) for one in found]
+
+
+@get(
+    "/overrides",
+    operation_id="listAllOverrides",
+    summary="List the overrides of all tasks",
+    tags=["Overrides"],
+    responses=problems(),
+)
+async def list_all_overrides(service: Door) -> list[schemas.TaskOverride]:
+    """The same of every task, by id: of those that the API deleted too."""
+    return [schemas.TaskOverride.of_task(found) for found in await service.all_overrides()]
 
 
 @delete(
@@ -112,6 +124,7 @@ async def restore_task(
 
 HANDLERS = (
     list_overrides,
+    list_all_overrides,
     revert_overrides,
     get_promotion,
     restore_task,
