@@ -1,4 +1,4 @@
-"""Which commit the tasks folder stands at."""
+"""Which commit the tasks folder stands at, and in what environment git is run."""
 
 import functools
 import os
@@ -10,7 +10,10 @@ import structlog
 TIMEOUT_SECONDS = 5
 
 # Set by git for its hooks: they would name another repository than the folder's.
-_LOCAL = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
+_LOCAL = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_NAMESPACE", "GIT_PREFIX"),
+)
 
 log = structlog.get_logger()
 
