@@ -36,6 +36,17 @@ _PATTERN = re.compile(r"[\w.:*?]+")
 _NAME = re.compile(r"[\w.@-]{1,64}")
 _TOKEN = re.compile(r"[!-~]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_GIT_HOST = r"(?:[A-Za-z0-9][\w.-]*|\[[0-9A-Fa-f:.]+\])"
+_GIT_URL = re.compile(
+    rf"(?P<shown>(?P<scheme>https?|ssh|git)://)(?:(?P<user>[^@/?#\s]*)@)?"
+    rf"(?P<place>{_GIT_HOST}(?::\d{{1,5}})?/[^@?#\s]+)",
+    re.ASCII,
+)
+_GIT_SCP = re.compile(rf"(?:[\w.][\w.-]*@)?(?P<place>{_GIT_HOST}:(?!:|//)[^@?#\s]+)", re.ASCII)
+_NO_BRANCH = re.compile(
+    r"-.*|@|.*(\.\.|@\{|//|/\.|\.lock/).*|[./].*|.*(\.lock|[./])|.*[\x00-\x20\x7f~^:?*[\\].*|",
+    re.DOTALL,
+)
 
 
 class SettingsError(ValueError):
@@ -55,8 +66,9 @@ class ApiToken:
 class Settings:
     """All settings of the service, each named as its variable without `TASKSERVICE_`.
 
-    `port` 0 means any free one. `prune_grace` and `shutdown_grace` are seconds;
-    `log_retention` None keeps executions for ever.
+    `port` 0 means any free one. `prune_grace`, `shutdown_grace` and `git_interval` are seconds;
+    `log_retention` None keeps executions for ever. With `git_url` a repository is followed, and
+    `tasks_dir` is where it is kept; the URL and the webhook's secret are never to be shown.
     """
 
     database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
@@ -71,6 +83,11 @@ class Settings:
     executor: Executor = "local"
     shutdown_grace: float = 30.0
     log_retention: timedelta | None = timedelta(days=90)
+    git_url: str = field(default="", repr=False)
+    git_branch: str = "main"
+    git_path: str = ""
+    git_interval: float = 30.0
+    git_webhook_secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not self.api_tokens and not _is_loopback(self.host):
@@ -87,8 +104,11 @@ class Settings:
         """
         if unknown := flags.keys() - _READERS.keys():
             raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+        readers = dict(_READERS)
+        if environ.get(f"{PREFIX}GIT_URL"):
+            readers["tasks_dir"] = _folder_to_make
         values: dict[str, Any] = {}
-        for name, reader in _READERS.items():
+        for name, reader in readers.items():
             variable = PREFIX + name.upper()
             flag = flags.get(name)
             if flag is not None:
@@ -102,6 +122,14 @@ class Settings:
     def shown_database_url(self) -> str:
         """The database URL as it may be logged: without user, password and parameters."""
         return _without_secrets(self.database_url)
+
+    @property
+    def shown_git_url(self) -> str:
+        """The repository's URL as it may be shown: without user and password."""
+        match = _GIT_URL.fullmatch(self.git_url) or _GIT_SCP.fullmatch(self.git_url)
+        if not match:
+            return self.git_url
+        return match.groupdict().get("shown", "") + match["place"]
 
     def principal_of(self, token: str) -> ApiToken | None:
         """Whose token this is, or None; takes as long for a wrong one as for a right one."""
@@ -167,6 +195,13 @@ def _without_secrets(url: str) -> str:
 def _tasks_dir(text: str) -> Path:
     if not _is_folder(text):
         raise _Refused("it must be a folder that exists")
+    return Path(text)
+
+
+def _folder_to_make(text: str) -> Path:
+    """The folder of a repository's copy, which is made where there is none."""
+    if not text or "\0" in text or (os.path.lexists(text) and not Path(text).is_dir()):
+        raise _Refused("it must be a folder; it is made if there is none")
     return Path(text)
 
 
@@ -294,6 +329,56 @@ def _executor(text: str) -> Executor:
     raise _Refused(f"{why}it must be {' or '.join(EXECUTORS)}")
 
 
+def _git_url(text: str) -> str:
+    """A URL that git can fetch from; a local path is made absolute."""
+    if not text:
+        return text
+    printable = text.isprintable()
+    if printable and (match := _GIT_URL.fullmatch(text)):
+        user = match["user"] or ""
+        if ":" in user and not match["scheme"].startswith("http"):
+            raise _Refused(
+                f"{match['scheme']} takes no password; set up a key", shown=_without_secrets(text)
+            )
+        return text
+    if printable and (_GIT_SCP.fullmatch(text) or re.fullmatch(r"file:///[^?#]+", text)):
+        return text
+    if not printable or re.match(r"-|[^/]*:", text) or text != text.strip():
+        raise _Refused(
+            "it must be a URL of https, http, ssh, git or file, user@host:path, or a local path; "
+            "in a user and a password, / @ : # are percent-encoded",
+            shown=_without_secrets(text),
+        )
+    return os.path.abspath(text)
+
+
+def _git_branch(text: str) -> str:
+    if _NO_BRANCH.fullmatch(text) or not text.isprintable():
+        raise _Refused("it must be the name of a branch, such as main or release/1")
+    return text
+
+
+def _git_path(text: str) -> str:
+    parts = text.rstrip("/").split("/")
+    sound = not text or not any(part.lower() in ("", ".", "..", ".git") for part in parts)
+    if not sound or not text.isprintable():
+        raise _Refused("it must be a folder's path from the top of the repository, such as tasks.d")
+    return text.rstrip("/")
+
+
+def _git_interval(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise _Refused("it must be longer than nothing")
+    return seconds
+
+
+def _git_webhook_secret(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise _Refused("it must be one line of text, without space around it", shown="***")
+    return text
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "database_url": _database_url,
     "tasks_dir": _tasks_dir,
@@ -307,4 +392,9 @@ _READERS: dict[str, Callable[[str], object]] = {
     "executor": _executor,
     "shutdown_grace": _seconds,
     "log_retention": _log_retention,
+    "git_url": _git_url,
+    "git_branch": _git_branch,
+    "git_path": _git_path,
+    "git_interval": _git_interval,
+    "git_webhook_secret": _git_webhook_secret,
 }

@@ -44,6 +44,11 @@ def test_the_defaults_are_the_contracts() -> None:
         executor="local",
         shutdown_grace=30,
         log_retention=timedelta(days=90),
+        git_url="",
+        git_branch="main",
+        git_path="",
+        git_interval=30,
+        git_webhook_secret="",
     )
 
 
@@ -64,6 +69,11 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         EXECUTOR="process",
         SHUTDOWN_GRACE="0",
         LOG_RETENTION="",
+        GIT_URL="https://ann:p%40ss@git.example:8443/team/tasks.git",
+        GIT_BRANCH="release/1.x",
+        GIT_PATH="deploy/tasks.d/",
+        GIT_INTERVAL="1.5m",
+        GIT_WEBHOOK_SECRET="a long secret",
     )
     assert settings == Settings(
         database_url="mysql+asyncmy://u:p%40ss@db.example:3307/tasks",
@@ -87,6 +97,11 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         executor="process",
         shutdown_grace=0,
         log_retention=None,
+        git_url="https://ann:p%40ss@git.example:8443/team/tasks.git",
+        git_branch="release/1.x",
+        git_path="deploy/tasks.d",
+        git_interval=90,
+        git_webhook_secret="a long secret",
     )
 
 
@@ -154,6 +169,26 @@ def test_spans(text: str, span: timedelta) -> None:
         ("EXECUTOR", "", "local or process"),
         ("EXECUTOR", "thread", "local or process"),
         ("EXECUTOR", "celery", "not available in this version"),
+        ("GIT_URL", "-x", "https, http, ssh, git or file"),
+        ("GIT_URL", "--upload-pack=touch", "https, http, ssh, git or file"),
+        ("GIT_URL", "https://-x/repository", "https, http, ssh, git or file"),
+        ("GIT_URL", "https://git.example", "https, http, ssh, git or file"),
+        ("GIT_BRANCH", "", "name of a branch"),
+        ("GIT_BRANCH", "-x", "name of a branch"),
+        ("GIT_BRANCH", "a..b", "name of a branch"),
+        ("GIT_BRANCH", "a b", "name of a branch"),
+        ("GIT_BRANCH", "main:other", "name of a branch"),
+        ("GIT_BRANCH", "a.lock", "name of a branch"),
+        ("GIT_BRANCH", "a/.b", "name of a branch"),
+        ("GIT_BRANCH", "a/", "name of a branch"),
+        ("GIT_BRANCH", "@", "name of a branch"),
+        ("GIT_PATH", "/etc", "from the top of the repository"),
+        ("GIT_PATH", "/", "from the top of the repository"),
+        ("GIT_PATH", "a/../..", "from the top of the repository"),
+        ("GIT_PATH", "a//b", "from the top of the repository"),
+        ("GIT_PATH", ".git/hooks", "from the top of the repository"),
+        ("GIT_INTERVAL", "0", "longer than nothing"),
+        ("GIT_INTERVAL", "often", "seconds"),
     ],
 )
 def test_a_wrong_value_gets_one_line_with_variable_value_and_what_is_allowed(
@@ -277,3 +312,72 @@ def test_a_wrong_flag_is_named_with_its_variable() -> None:
         Settings.from_environment({}, port=70000)
     with pytest.raises(TypeError, match="no such setting: ports"):
         Settings.from_environment({}, ports=1)
+
+
+REPOSITORIES = [
+    ("https://git.example/team/tasks.git", "https://git.example/team/tasks.git"),
+    ("https://ann:s3cret@git.example/tasks.git", "https://git.example/tasks.git"),
+    ("http://s3cret@127.0.0.1:3000/tasks", "http://127.0.0.1:3000/tasks"),
+    ("ssh://git@[::1]:2222/srv/tasks.git", "ssh://[::1]:2222/srv/tasks.git"),
+    ("git://git.example/tasks.git", "git://git.example/tasks.git"),
+    ("git@git.example:team/tasks.git", "git.example:team/tasks.git"),
+    ("git.example:/srv/tasks.git", "git.example:/srv/tasks.git"),
+    ("file:///srv/my tasks.git", "file:///srv/my tasks.git"),
+    ("/srv/my tasks@home.git", "/srv/my tasks@home.git"),
+]
+
+
+@pytest.mark.parametrize(("url", "shown"), REPOSITORIES)
+def test_a_repository_is_named_as_git_takes_it_and_shown_without_secrets(
+    url: str, shown: str
+) -> None:
+    settings = read(GIT_URL=url)
+    assert (settings.git_url, settings.shown_git_url) == (url, shown)
+    assert url not in repr(settings)
+
+
+@pytest.mark.parametrize("path", ["tasks.git", "../tasks.git", "./ext::tasks.git"])
+def test_a_path_to_a_repository_is_made_absolute(path: str) -> None:
+    assert read(GIT_URL=path).git_url == os.path.abspath(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ann:s3/cret@git.example/tasks", "https:***"),
+        ("https://ann:12/s3cret@git.example/tasks", "https:***"),
+        ("https://ann:s3@cret@git.example/tasks", "https:***"),
+        ("https://ann:s3cret@git.example", "https://***@git.example"),
+        ("https://ann:s3cret@git.example/tasks?s3cret", "https://***@git.example/tasks"),
+        ("https://ann:s3cret@git.example/tasks\n", "https://***@git.example/tasks\n"),
+        (" https://ann:s3cret@git.example/tasks", " https:***"),
+        ("ssh://-oProxyCommand=s3cret/tasks", "ssh:***"),
+        ("ssh://ann:s3cret@git.example/tasks", "ssh://***@git.example/tasks"),
+        ("ftp://ann:s3cret@git.example/tasks", "ftp://***@git.example/tasks"),
+        ("ext::sh -c s3cret", "ext:***"),
+    ],
+)
+def test_a_refused_repository_shows_no_password(url: str, shown: str) -> None:
+    line = refusal(GIT_URL=url)
+    assert line.startswith(f"TASKSERVICE_GIT_URL is {shown!r}: ")
+    assert "cret" not in line
+
+
+def test_with_a_repository_the_folder_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "tasks.d"
+    assert read(GIT_URL="/srv/tasks.git", TASKS_DIR=str(folder)).tasks_dir == folder
+    assert not folder.exists()
+    (tmp_path / "file").touch()
+    for wrong in ("", str(tmp_path / "file")):
+        line = refusal(GIT_URL="/srv/tasks.git", TASKS_DIR=wrong)
+        assert line.startswith(f"TASKSERVICE_TASKS_DIR is {wrong!r}: it must be a folder")
+
+
+@pytest.mark.parametrize("secret", ["two\nlines", " s3cret", "s3cret\n"])
+def test_a_refused_webhook_secret_is_not_shown(secret: str) -> None:
+    line = refusal(GIT_WEBHOOK_SECRET=secret)
+    assert line == (
+        "TASKSERVICE_GIT_WEBHOOK_SECRET is '***': "
+        "it must be one line of text, without space around it"
+    )
+    assert "s3cret" not in repr(read(GIT_WEBHOOK_SECRET="s3cret"))

@@ -23,9 +23,10 @@ from taskservice.settings import Settings
 def run(**flags: Any) -> None:
     """Serve the tasks and the API.
 
-    A flag goes before its environment variable, TASKSERVICE_PORT and the like. The database
-    and the tokens have variables only, TASKSERVICE_DATABASE_URL and TASKSERVICE_API_TOKENS:
-    everybody on a machine can read its command lines.
+    A flag goes before its environment variable, TASKSERVICE_PORT and the like. The database,
+    the tokens and the repository to follow have variables only, TASKSERVICE_DATABASE_URL,
+    TASKSERVICE_API_TOKENS and TASKSERVICE_GIT_URL: everybody on a machine can read its command
+    lines.
     """
     settings = Settings.from_environment(os.environ, **flags)
     # A user's own modules go before any installed ones of the same name.

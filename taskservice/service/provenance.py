@@ -1,5 +1,6 @@
 """Where each value of a task comes from: a default, a line of a file, or somebody by API."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,6 +67,8 @@ def provenance_of(
     """The provenance of every field, or of those overridden; `root` is the tasks folder. Blocks."""
     declaration = stored.declaration
     lines: dict[str, _Line] = {}
+    # A root that is a link may be swapped meanwhile: read and blame the same tree.
+    root = Path(os.path.realpath(root))
     if declaration.source == "file" and declaration.path is not None:
         authored = authored_in(root, declaration.path, task_id, declaration.fields)
         numbers = {field: _number(authored, field) for field in overlay.flatten(declaration.fields)}

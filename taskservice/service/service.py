@@ -33,11 +33,15 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.owners import Notice
 from taskservice.storage.schema import prepare
+from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer, last_report
 
 HOUSEKEEPING_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
 RETENTION_BATCH = 1000
+
+WEBHOOK_SECONDS = 8.0
+"""How long a webhook is made to wait for a sync: GitHub gives up after ten seconds."""
 
 logger = structlog.get_logger()
 
@@ -62,9 +66,11 @@ class Service(Changing):
             zone=settings.timezone,
         )
         super().__init__(database, engine, settings.timezone)
+        self._repository = self._followed(settings, database)
+        self._root = self._repository.root if self._repository else settings.tasks_dir
         self._syncer = Syncer(
             database,
-            settings.tasks_dir,
+            self._root,
             check=self.check,
             zone=settings.timezone,
             changed=engine.reconcile,
@@ -73,17 +79,37 @@ class Service(Changing):
         self._leading = Leading(
             database, engine.owner, lead=self._lead, follow=self._follow, handle=self._handle
         )
-        self._syncing: asyncio.Task[None] | None = None
+        self._syncing: list[asyncio.Task[None]] = []
         self._asked: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
+
+    def _followed(self, settings: Settings, database: Database) -> Repository | None:
+        """The repository that the settings name, if they do."""
+        if not settings.git_url:
+            return None
+        return Repository(
+            database,
+            settings.tasks_dir,
+            url=settings.git_url,
+            shown=settings.shown_git_url,
+            branch=settings.git_branch,
+            path=settings.git_path,
+            interval=settings.git_interval,
+            sync=lambda prune: self._syncer.sync_now(prune=prune),
+        )
 
     async def start(self) -> None:
         """Open the database and, unless another process does, sync the folder and fire.
 
         Raises `StartError`.
         """
-        if not self.settings.tasks_dir.is_dir():
+        if self._repository:
+            try:
+                await asyncio.to_thread(self._repository.prepare)
+            except OSError as error:
+                raise StartError(f"no folder can be made for the repository: {error}") from None
+        elif not self.settings.tasks_dir.is_dir():
             raise StartError(
                 f"no folder {str(self.settings.tasks_dir)!r}: make it, or name another with "
                 "TASKSERVICE_TASKS_DIR or --tasks-dir"
@@ -110,15 +136,23 @@ class Service(Changing):
     async def _lead(self) -> None:
         await self._engine.lead()
         await self.expire()
+        if self._repository:
+            await self._repository.start()
+        else:
+            await forget_pull(self._database)
         await self._syncer.start()
-        self._syncing = asyncio.create_task(self._syncer.run())
+        self._syncing = [asyncio.create_task(self._syncer.run())]
+        if self._repository:
+            self._syncing.append(asyncio.create_task(self._repository.run()))
 
     async def _follow(self) -> None:
         self._engine.follow()
+        if self._repository:
+            self._repository.stop()
         if self._syncing:
             self._syncer.stop()
-            await asyncio.wait([self._syncing])
-            self._syncing = None
+            await asyncio.wait(self._syncing)
+            self._syncing = []
 
     async def _handle(self, notices: list[Notice]) -> None:
         """Do what other processes ask; what takes its time is not waited for."""
@@ -147,7 +181,7 @@ class Service(Changing):
             if notice.kind == "cancel":
                 await self._engine.cancel(notice.subject or "", by=notice.said_by)
             else:
-                await self._syncer.sync_now(prune=notice.kind == "prune")
+                await self._sync_here(prune=notice.kind == "prune")
         except Unavailable:
             raise
         except Conflict as conflict:
@@ -201,7 +235,7 @@ class Service(Changing):
         if overridden and not stored.overrides:
             return []
         found = await asyncio.to_thread(
-            provenance_of, task_id, stored, self.settings.tasks_dir, overridden=overridden
+            provenance_of, task_id, stored, self._root, overridden=overridden
         )
         return sorted(found, key=lambda one: one.field) if overridden else found
 
@@ -222,26 +256,45 @@ class Service(Changing):
         """
         async with self._database.read() as connection:
             stored = await self._stored(connection, task_id)
-        folder = self.settings.tasks_dir
-        return await asyncio.to_thread(promotion_of, folder, task_id, stored, fields, now_utc())
+        return await asyncio.to_thread(promotion_of, self._root, task_id, stored, fields, now_utc())
 
     async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
-        """Sync by content, now; with `prune` a held sync goes on. The report."""
+        """Sync by content, now, and pull before where a repository is followed; the report.
+
+        With `prune` a held sync goes on, and a rewritten branch is taken.
+        """
         if self._engine.leads:
-            await self._syncer.sync_now(prune=prune)
+            await self._sync_here(prune=prune)
         else:
             await self._ask("prune" if prune else "sync", None, by=by, recipient=None)
         return await self.sync_report()
+
+    async def sync_for_webhook(self) -> dict[str, Any]:
+        """Sync now; the report, of what there is when that takes too long for a webhook."""
+        try:
+            async with asyncio.timeout(WEBHOOK_SECONDS):
+                return await self.sync_now(prune=False, by="webhook")
+        except TimeoutError:
+            # Only the waiting is over: the sync goes on.
+            return await self.sync_report()
+
+    async def _sync_here(self, *, prune: bool) -> None:
+        if self._repository:
+            await self._repository.pull_now(prune=prune)
+        else:
+            await self._syncer.sync_now(prune=prune)
 
     async def sync_report(self) -> dict[str, Any]:
         """How the folder and the table stand to one another, as the one that schedules says."""
         grace = timedelta(seconds=self.settings.prune_grace)
         async with self._database.read() as connection:
             report = await last_report(connection)
+            repository = await last_pull(connection)
             drift = await store.drift_counts(connection)
             retired = await store.retired(connection)
         return {
             **report,
+            "repository": repository,
             "scheduler": await self._leading.scheduler(),
             "declared": sum(drift.values()),
             "drift": drift,

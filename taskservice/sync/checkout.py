@@ -81,16 +81,17 @@ class Checkout:
         """Let pulls be made again."""
         self._remote.begin()
 
-    def pull(self, *, confirmed: bool = False) -> Pulled:
+    def pull(self, *, confirmed: bool = False, last: str | None = None) -> Pulled:
         """Fetch the branch, and make its head live if that can be; raises nothing.
 
-        A head that does not follow on the live commit has to be `confirmed`.
+        A head that does not follow on the live commit has to be `confirmed`; where none is live,
+        `last` is the one that was, maybe elsewhere.
         """
         wanted, problem = None, None
         try:
             with self._alone():
                 wanted = self._fetch()
-                self._make_live(wanted, confirmed=confirmed)
+                self._make_live(wanted, confirmed=confirmed, last=last)
         except (GitError, _Held) as error:
             problem = str(error)
         except OSError as error:
@@ -123,15 +124,16 @@ class Checkout:
                 log.warning("lock_removed", path=str(lock))
                 lock.unlink(missing_ok=True)
 
-    def _make_live(self, wanted: str, *, confirmed: bool) -> None:
+    def _make_live(self, wanted: str, *, confirmed: bool, last: str | None) -> None:
         live = self.live()
         if self._path and self._remote.says("cat-file", "-t", f"{wanted}:{self._path}") != "tree":
             raise _Held(f"commit {wanted[:12]} has no folder {self._path!r}")
         if live == wanted:
             return
-        if live and not confirmed and not self._follows(wanted, live):
+        before = live or last
+        if before and not confirmed and not self._follows(wanted, before):
             raise _Held(
-                f"the branch was rewritten: {wanted[:12]} does not follow on {live[:12]}, "
+                f"the branch was rewritten: {wanted[:12]} does not follow on {before[:12]}, "
                 "which stays until somebody confirms with POST /sync?prune=true"
             )
         tree = self._commits / wanted

@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler
 
 from taskservice.domain.errors import Forbidden, Unauthenticated
 from taskservice.settings import ROLES, Role, Settings
+from taskservice.web import webhook
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -19,6 +20,9 @@ OPEN = {"open": True}
 
 OPERATOR = {"role": "operator"}
 """`opt` of a handler that changes something, and that an operator may call."""
+
+WEBHOOK = {"webhook": True}
+"""`opt` of a handler that a webhook may call too, by its secret alone."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -32,7 +36,9 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
 
     # Litestar would have a thread call what is not a coroutine.
     async def check(connection: Connection, handler: BaseRouteHandler) -> None:
-        if not handler.opt.get("open"):
+        if handler.opt.get("webhook") and webhook.is_one(settings, connection):
+            await webhook.admit(settings, connection)
+        elif not handler.opt.get("open"):
             by_method = "viewer" if _method(connection) in SAFE_METHODS else "admin"
             needed = handler.opt.get("role", by_method)
             connection.scope["user"] = admit(settings, connection, needed)

@@ -36,7 +36,7 @@ _MEANINGS = {
     404: "There is no such task or execution",
     409: "The request doesn't fit the task's state",
     412: "The task has changed since",
-    413: "The body is larger than 1 MiB",
+    413: "The body is too large",
     422: "A value can't be taken; `errors` names each",
     503: "The database can't be reached, or the service is stopping; try again",
 }

@@ -275,6 +275,18 @@ class DriftCounts(msgspec.Struct, frozen=True, kw_only=True):
     conflict: int
 
 
+class Repository(msgspec.Struct, frozen=True, kw_only=True):
+    """The repository that is followed: `problem` says why `wanted` is not `live`, or not known."""
+
+    url: str
+    branch: str
+    path: str
+    wanted: str | None
+    live: str | None
+    problem: str | None
+    fetched_at: datetime | None
+
+
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the last sync found."""
 
@@ -286,6 +298,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[SyncError]
     retired: list[Retired]
     held: Held | None
+    repository: Repository | None
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Self:

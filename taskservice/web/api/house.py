@@ -1,13 +1,13 @@
 """The routes of the service as a whole: syncs, functions, health."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import get, post
+from litestar import Request, get, post
 from litestar.params import QueryParameter
 
-from taskservice.web import schemas
+from taskservice.web import schemas, webhook
 from taskservice.web.api.parts import Caller, Door
-from taskservice.web.auth import OPEN
+from taskservice.web.auth import OPEN, WEBHOOK
 from taskservice.web.openapi import problems
 
 
@@ -19,7 +19,7 @@ from taskservice.web.openapi import problems
     responses=problems(),
 )
 async def get_sync(service: Door) -> schemas.SyncReport:
-    """Errors by file, tasks by drift, and tasks that wait to be deleted."""
+    """Errors by file, tasks by drift, tasks that wait to be deleted, and the repository."""
     return schemas.SyncReport.of(await service.sync_report())
 
 
@@ -29,14 +29,24 @@ async def get_sync(service: Door) -> schemas.SyncReport:
     summary="Sync now",
     tags=["Sync"],
     status_code=200,
-    responses=problems(),
+    opt=WEBHOOK,
+    request_max_body_size=webhook.LARGEST_BODY,
+    responses=problems(413),
 )
 async def sync_now(
+    request: Request[Any, Any, Any],
     service: Door,
     caller: Caller,
     prune: Annotated[bool, QueryParameter(description="Let a held sync go on")] = False,
 ) -> schemas.SyncReport:
-    """Reads the folder, and answers when its tasks are live."""
+    """Reads the folder, and answers when its tasks are live; a followed repository is pulled first.
+
+    Where TASKSERVICE_GIT_WEBHOOK_SECRET is set, a webhook's `X-Hub-Signature-256` or
+    `X-Gitlab-Token` stands for a token, without parameters; after 8 seconds it is answered with
+    what there is.
+    """
+    if request.scope.get("auth") == "webhook":
+        return schemas.SyncReport.of(await service.sync_for_webhook())
     return schemas.SyncReport.of(await service.sync_now(prune=prune, by=caller))
 
 
