@@ -287,7 +287,8 @@ class Changing(Reading):
                 if faults := self.check(task_id, merged):
                     raise Invalid(faults)
             later = self._resolve(task_id, known, declaration, overrides, now)
-            return Decided(resolution=later, declare=declaration != known.declaration)
+            # Not by comparison: to Python 1 and true are the same.
+            return Decided(resolution=later, declare=declaration is not known.declaration)
 
         return await self._decided(task_id, decide, by=by)
 
