@@ -3,13 +3,20 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from taskservice.cli.output import NONE, cell, local_time, relative_time
+from taskservice.cli.output import (
+    NONE,
+    cell,
+    is_narrow,
+    local_time,
+    print_table,
+    relative_time,
+)
 from taskservice.sync.scalars import plain_kind
 
 if TYPE_CHECKING:
@@ -28,7 +35,6 @@ STYLES = {
 }
 """Colours of states, of tasks, executions and drift."""
 
-EXECUTION_HEADINGS = ("EXECUTION", "STARTED", "STATUS", "TOOK", "BY", "RESULT")
 _LONGEST_RESULT = 60
 
 
@@ -67,6 +73,21 @@ def when(time: str | None) -> str:
     return NONE if time is None else f"{local_time(time)} ({relative_time(time)})"
 
 
+def when_in_table(time: str | None) -> str:
+    """The same in a table: where there is little room, only how far it is from now."""
+    return relative_time(time) if is_narrow() else when(time)
+
+
+def execution_table(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print executions."""
+    print_table(
+        ("EXECUTION", "STARTED", "STATUS", "TOOK", "BY", "RESULT"),
+        map(execution_row, rows),
+        whole=("EXECUTION", "STARTED", "STATUS", "TOOK"),
+        roomy=("TOOK", "BY"),
+    )
+
+
 def task_line(task: Mapping[str, Any]) -> str:
     """What became of a task that a command changed, on one line."""
     told = [f"{task['id']}: {task['status']}"]
@@ -78,13 +99,13 @@ def task_line(task: Mapping[str, Any]) -> str:
 
 
 def execution_row(row: Mapping[str, Any]) -> Sequence[object]:
-    """An execution under `EXECUTION_HEADINGS`."""
+    """An execution as `execution_table` has it."""
     by = row["triggered_by"]
     if row["attempt"] > 1:
         by += f", attempt {row['attempt']}"
     return (
         row["id"],
-        local_time(row["start_time"]),
+        when_in_table(row["start_time"]),
         state(row["status"]),
         took(row),
         by,

@@ -10,9 +10,9 @@ import rich_click as click
 from taskservice.cli.arguments import EXECUTION_STATUSES, ago, execution_argument, task_argument
 from taskservice.cli.client import Client, speaks_to_server, task_path
 from taskservice.cli.completion import complete_executions
-from taskservice.cli.describe import EXECUTION_HEADINGS, execution_row, state, took, when
+from taskservice.cli.describe import execution_table, state, took, when
 from taskservice.cli.following import POLL_SECONDS, Following, Voice, follow_one
-from taskservice.cli.output import cell, console, output_option, print_json, print_table
+from taskservice.cli.output import cell, console, output_option, print_json
 from taskservice.cli.paging import all_pages
 from taskservice.sync.scalars import resolve_plain
 
@@ -88,7 +88,7 @@ def _list(
     if output == "json":
         print_json(page)
     elif page["items"]:
-        print_table(EXECUTION_HEADINGS, map(execution_row, page["items"]))
+        execution_table(page["items"])
     else:
         click.echo("no execution", err=True)
 

@@ -6,14 +6,8 @@ import rich_click as click
 
 from taskservice.cli.arguments import DRIFTS, SOURCES, TASK_STATUSES, TRIGGER_TYPES
 from taskservice.cli.client import Client, speaks_to_server
-from taskservice.cli.describe import state, trigger
-from taskservice.cli.output import (
-    local_time,
-    output_option,
-    print_json,
-    print_table,
-    relative_time,
-)
+from taskservice.cli.describe import state, trigger, when_in_table
+from taskservice.cli.output import output_option, print_json, print_table
 from taskservice.cli.paging import all_pages
 
 
@@ -49,20 +43,21 @@ def list_tasks(client: Client, output: str, **filters: Any) -> None:
     if filters["retired"]:
         time, heading = "retired_at", "RETIRED"
     print_table(
-        ("ID", "NAME", "STATUS", heading, "", "TRIGGER", "SOURCE", "DRIFT"),
+        ("ID", "NAME", "STATUS", heading, "TRIGGER", "SOURCE", "DRIFT"),
         (
             (
                 task["id"],
                 task["name"],
                 state(task["status"]),
-                local_time(task[time]),
-                relative_time(task[time]) if task[time] else " ",
+                when_in_table(task[time]),
                 trigger(task),
                 task["source"],
                 state(task["drift"]),
             )
             for task in page["items"]
         ),
+        whole=("ID", "STATUS", heading, "SOURCE", "DRIFT"),
+        roomy=("SOURCE",),
     )
 
 
@@ -85,4 +80,5 @@ def functions(client: Client, output: str) -> None:
     print_table(
         ("FUNCTION", "ARGUMENTS", "DESCRIPTION"),
         ((each["func_path"], each["signature"], each["description"]) for each in found),
+        whole=("FUNCTION",),
     )

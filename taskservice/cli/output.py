@@ -11,12 +11,12 @@ import rich_click as click
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 NONE = "-"
 """What stands in a table where there is nothing."""
 
 _UNLIMITED = 100_000
+_ROOMY = 120
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -50,24 +50,36 @@ def console() -> "Console":
     )
 
 
-def table(*headings: str) -> "Table":
-    """An empty table; a cell that is too wide for the terminal is folded, never cut."""
+def is_narrow() -> bool:
+    """Whether standard output is a terminal with little room for a table."""
+    return console().width < _ROOMY
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    whole: Sequence[str] = (),
+    roomy: Sequence[str] = (),
+) -> None:
+    """A table of values, each shown as `cell` does; a rich Text stays as it is.
+
+    A cell that is too wide for the terminal is folded, never cut, and in the columns `whole`
+    last of all; the columns `roomy` are left out where there is little room.
+    """
     from rich.table import Table
-
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
-    return made
-
-
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table of values, each shown as `cell` does; a rich Text stays as it is."""
     from rich.text import Text
 
-    made = table(*headings)
-    for row in rows:
-        made.add_row(*(value if isinstance(value, Text) else Text(cell(value)) for value in row))
     shown = console()
+    left_out = roomy if shown.width < _ROOMY else ()
+    columns = [number for number, heading in enumerate(headings) if heading not in left_out]
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number in columns:
+        heading = headings[number]
+        made.add_column(heading, overflow="fold", no_wrap=heading in whole)
+    for row in rows:
+        values = (row[number] for number in columns)
+        made.add_row(*(each if isinstance(each, Text) else Text(cell(each)) for each in values))
     if shown.is_terminal:
         shown.print(made)
         return

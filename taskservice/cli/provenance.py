@@ -80,7 +80,7 @@ def _origin(origin: Mapping[str, Any]) -> Any:
     told = [
         f"API: by {origin['set_by']}, {when(origin['set_at'])}",
         f"until {when(origin['until'])}" if origin["until"] else "",
-        f"because {cell(origin['reason'])}" if origin["reason"] else "",
+        f"reason: {cell(origin['reason'])}" if origin["reason"] else "",
         f"the file says {declared_value(origin['field'], origin['declared'])}",
     ]
     return Text("; ".join(filter(None, told)), style="yellow")

@@ -9,10 +9,10 @@ import rich_click as click
 from taskservice.cli.arguments import task_argument
 from taskservice.cli.client import Client, ClientError, speaks_to_server, task_path
 from taskservice.cli.describe import (
-    EXECUTION_HEADINGS,
-    execution_row,
+    execution_table,
     state,
     when,
+    when_in_table,
 )
 from taskservice.cli.output import (
     cell,
@@ -60,7 +60,7 @@ def show(client: Client, task_id: str, output: str) -> None:
     log = client.get(task_path(task_id, "logs"), size=EXECUTIONS)
     _print_head(task)
     click.echo()
-    print_table(("FIELD", "VALUE", "FROM"), map(field_row, origins))
+    print_table(("FIELD", "VALUE", "FROM"), map(field_row, origins), whole=("FIELD",))
     click.echo()
     if fires:
         print_table(("NEXT FIRES", ""), _fire_rows(fires))
@@ -68,7 +68,7 @@ def show(client: Client, task_id: str, output: str) -> None:
         click.echo("It will not fire.")
     click.echo()
     if log["items"]:
-        print_table(EXECUTION_HEADINGS, map(execution_row, log["items"]))
+        execution_table(log["items"])
         if log["total"] > EXECUTIONS:
             click.echo(f"and {log['total'] - EXECUTIONS} more: taskservice logs {task_id}")
     else:
@@ -143,12 +143,13 @@ def overrides(client: Client, task_id: str, output: str) -> None:
                 "(absent)" if each["absent"] else field_value(each["field"], each["value"]),
                 _declared(each),
                 each["set_by"],
-                when(each["set_at"]),
-                when(each["until"]),
+                when_in_table(each["set_at"]),
+                when_in_table(each["until"]),
                 each["reason"],
             )
             for each in found
         ),
+        whole=("SET", "UNTIL"),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server
-from taskservice.cli.describe import when
+from taskservice.cli.describe import when, when_in_table
 from taskservice.cli.output import cell, output_option, print_json, print_table, progress
 from taskservice.domain.errors import Fault
 
@@ -71,9 +71,15 @@ def _show(report: Mapping[str, Any], output: str) -> None:
         print_table(
             ("TASK", "FILE", "RETIRED", "WILL BE DELETED"),
             (
-                (each["task_id"], each["path"], when(each["retired_at"]), when(each["delete_at"]))
+                (
+                    each["task_id"],
+                    each["path"],
+                    when_in_table(each["retired_at"]),
+                    when_in_table(each["delete_at"]),
+                )
                 for each in report["retired"]
             ),
+            whole=("TASK", "RETIRED", "WILL BE DELETED"),
         )
 
 

@@ -101,7 +101,7 @@ def test_show_tells_of_each_field_where_it_comes_from(cli: Cli, service: Service
     rows = {line.split()[0]: line for line in fields.splitlines()}
     assert rows["task_type"].split() == ["task_type", "notification", "file"]
     name = rows["name"]
-    assert "API: by anonymous, " in name and "; because INC-42; the file says Notice" in name
+    assert "API: by anonymous, " in name and "; reason: INC-42; the file says Notice" in name
     assert "; until " in name and "(in 3 d)" in name
     assert "interval hours=2" in rows["trigger"]
     assert rows["trigger"].endswith("the file says interval hours=1")

@@ -83,7 +83,7 @@ def test_an_execution_tells_its_attempt_and_how_long_it_took() -> None:
         ({"origin": "api", **SET}, r"API: by ann, 2026-\S+ \S+ \(.+\); the file says hello"),
         (
             {"origin": "api", **SET, "until": "2026-11-24T09:00:00Z", "reason": "a\nb"},
-            r"API: by ann, .+; until 2026-.+ \(.+\); because a\\nb; the file says hello",
+            r"API: by ann, .+; until 2026-.+ \(.+\); reason: a\\nb; the file says hello",
         ),
         ({"origin": "api", **SET, "declared": None}, r"API: by ann, .+; the file says nothing"),
     ],

@@ -246,6 +246,7 @@ def test_on_a_terminal_a_long_result_is_shortened(cli: Cli, failing: str) -> Non
     assert (status, "\x1b[31m" in shown) == (1, False)
     status, shown = cli.on_terminal("logs", failing)
     assert (status, shown.count("…")) == (0, 2)
+    assert "EXECUTION" in shown and "TOOK" not in shown, "there is no room for all columns"
 
 
 def test_one_execution_with_its_output(cli: Cli, service: ServiceProcess, failing: str) -> None:
