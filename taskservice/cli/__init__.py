@@ -65,6 +65,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
     {
         "commands_before_options": True,
         "text_paragraph_linebreaks": "\n\n",
+        "padding_helptext_first_line": (0, 0, 1, 0),
         "command_groups": {
             "taskservice": [
                 {"name": panel, "commands": [str(member.name) for member in members]}

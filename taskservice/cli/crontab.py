@@ -25,15 +25,20 @@ if TYPE_CHECKING:
 def import_crontab(file: str, directory: Path, user_column: bool, write: bool) -> int:
     """Make a task file of each command of a crontab.
 
-    FILE is a crontab as crontab(5) has it; - is standard input: crontab -l | taskservice
-    import-crontab -. The files are printed, or with --write written. If there is any fault, none
-    is: faults are told as path:line:column: reason, and the exit status is 1. Notes, of what will
-    not be as it was under cron, go to standard error.
+    FILE is a crontab as crontab(5) has it; - is standard input. The files are printed, or with
+    --write written. If there is any fault, none is: faults are told as
+    path:line:column: reason, and the exit status is 1. Notes, of what will not be as it was
+    under cron, go to standard error.
 
     The commands run by taskservice.examples_shell.run_command, which a service must allow:
     TASKSERVICE_FUNCTIONS='taskservice.examples_shell.*'. Whoever may then write a task may run
     anything as the service's user. Times of a crontab that sets neither CRON_TZ nor TZ are of
     TASKSERVICE_TIMEZONE.
+
+    \b
+    Examples:
+      crontab -l | taskservice import-crontab -
+      taskservice import-crontab /etc/crontab --user-column --write
     """
     from taskservice.sync.crontab import read_crontab
     from taskservice.sync.dump import dump_task

@@ -48,11 +48,12 @@ FAULTS = 1
 def plan(
     client: Client, folder: Path, against: str | None, form: str, output: str, **checks: Any
 ) -> int:
-    """Show what a sync of FOLDER (tasks.d) would do to the tasks of the service.
+    """Show what a sync of a folder would do.
 
-    Nothing is changed. Of each task that would be created, changed, retired or refused it shows
-    the fields and the next fires, before and after; changes that have no effect since an
-    override outweighs them; and all overrides that are in force.
+    The folder is tasks.d unless FOLDER names another. Nothing is changed. Of each task that
+    would be created, changed, retired or refused it shows the fields and the next fires, before
+    and after; changes that have no effect since an override outweighs them; and all overrides
+    that are in force.
 
     With --against no service is asked: the two declarations are compared, as if nobody had
     changed anything by API. Only then do the options count which say how tasks are checked.
@@ -60,7 +61,10 @@ def plan(
     The exit status is 0 where nothing would change, 2 where something would, and 1 where a file
     is at fault.
 
-    Examples: `taskservice plan`, `taskservice plan --against origin/main --format markdown`.
+    \b
+    Examples:
+      taskservice plan
+      taskservice plan --against origin/main --format markdown
     """
     if against is None:
         found = client.post("/plan", {"files": _texts(folder)})

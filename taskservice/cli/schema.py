@@ -14,6 +14,10 @@ def schema() -> None:
     # yaml-language-server: $schema=task-file.schema.json
 
     where the schema's path, from the file, is that of what this command printed.
+
+    \b
+    Example:
+      taskservice schema > tasks.d/task-file.schema.json
     """
     from taskservice.domain.json_schema import task_file_schema
 

@@ -43,7 +43,7 @@ class Found:
 )
 @checks_offline
 def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | None) -> int:
-    """Check task files by the rules of the service, and print every fault.
+    """Check task files by the service's rules, and print every fault.
 
     PATHS are folders of task files, or single files; without any it is the folder that
     TASKSERVICE_TASKS_DIR names, else tasks.d. Faults go to standard output as
@@ -56,6 +56,11 @@ def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | 
 
     A file that is given by itself is checked alone: that no other declares the same task is
     seen only where the folder is given.
+
+    \b
+    Examples:
+      taskservice validate
+      taskservice validate tasks.d --no-import --format github
     """
     check = offline_check(no_import=no_import, **flags)
     if not paths:

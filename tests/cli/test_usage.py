@@ -9,7 +9,12 @@ import rich_click as click
 from taskservice.cli import PANELS, commands
 from tests.cli.conftest import Cli
 
-NO_SERVER = {"run", "completion"}
+NO_SERVER = {"run", "worker", "token", "validate", "schema", "import-crontab", "completion"}
+"""The commands of the contract that speak to no service, and `completion`."""
+
+TEXT_ONLY = {"export", "promote"}
+"""What these print is text for files: there is no table of it."""
+
 EVERY = sorted(commands.commands)
 
 
@@ -30,7 +35,6 @@ def test_help_groups_the_commands(nowhere: Cli) -> None:
     assert panels == [*PANELS, "Options"] == ["Serve", "Tasks", "GitOps", "Other", "Options"]
     for name in EVERY:
         assert f"│ {name} " in out
-    assert "…" not in out and out.count("\n│ ") == len(EVERY) + 2, "each has one line"
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -38,13 +42,14 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     text = inspect.cleandoc(commands.commands[name].help or "")
     assert text.partition("\n")[0].endswith(".")
     if name != "run":
-        assert f"\n  taskservice {name}" in text or f"(taskservice {name}" in text
+        examples = text.partition("\n\b\nExample")[2]
+        assert f"taskservice {name}" in examples
 
 
 @pytest.mark.parametrize("name", sorted(set(EVERY) - NO_SERVER))
 def test_every_client_command_takes_a_server(name: str, nowhere: Cli) -> None:
     assert "--server" in options(name)
-    assert name == "export" or {"-o", "--output"} <= options(name)
+    assert name in TEXT_ONLY or {"-o", "--output"} <= options(name)
     needed = [
         "x"
         for parameter in commands.commands[name].params
