@@ -15,6 +15,7 @@ from taskservice.cli.executions import cancel, logs, trigger
 from taskservice.cli.export import export
 from taskservice.cli.listing import functions, list_tasks
 from taskservice.cli.plan import plan
+from taskservice.cli.promote import promote
 from taskservice.cli.run import run
 from taskservice.cli.schema import schema
 from taskservice.cli.showing import fires, overrides, show
@@ -52,7 +53,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
         *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
     ],
     "GitOps": [
-        *(validate, plan, sync, status, overrides, revert, restore, export, schema),
+        *(validate, plan, sync, status, overrides, revert, restore, promote, export, schema),
     ],
     "Other": [import_crontab, completion],
 }
