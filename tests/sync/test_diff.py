@@ -1,5 +1,6 @@
 """The diff of one file, applied by the programs that it is for."""
 
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -86,3 +87,42 @@ def test_it_reads_as_people_know_it() -> None:
 
 def test_no_change_is_no_diff() -> None:
     assert unified_diff("x.yaml", "a", "a") == ""
+
+
+few_lines = st.lists(st.sampled_from("abc"), max_size=12).map(
+    lambda one: "".join(f"{x}\n" for x in one)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(few_lines, few_lines)
+def test_it_has_the_fewest_lines(before: str, after: str) -> None:
+    lines = unified_diff("x.yaml", before, after).split("\n")[2:]
+    changed = sum(line.startswith(("+", "-")) for line in lines)
+    old, new = before.split("\n"), after.split("\n")
+    longest = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
+    for x, y in itertools.product(range(len(old)), range(len(new))):
+        same = old[x] == new[y]
+        above, left = longest[x][y + 1], longest[x + 1][y]
+        longest[x + 1][y + 1] = longest[x][y] + 1 if same else max(above, left)
+    assert changed == len(old) + len(new) - 2 * longest[-1][-1]
+
+
+def test_a_large_file_of_like_lines_is_quick_and_exact() -> None:
+    lines = [f"  t{number}:\n    name: n\n    paused: false\n" for number in range(10_000)]
+    before = "".join(lines)
+    lines[3] += "    timeout: 5\n"
+    lines[-2] = ""
+    lines[5000] = lines[5000].replace("false", "true")
+    diff = unified_diff("x.yaml", before, "".join(lines)).split("\n")
+    assert [line for line in diff[2:] if line.startswith(("+", "-"))] == [
+        "+    timeout: 5", "-    paused: false", "+    paused: true",
+        "-  t9998:", "-    name: n", "-    paused: false",
+    ]  # fmt: skip
+    assert sum(line.startswith("@@") for line in diff) == 3
+
+
+@by_both
+def test_a_file_of_other_lines_is_another_file(command: list[str], tmp_path: Path) -> None:
+    before, after = ("".join(f"{word} {x}\n" for x in range(1500)) for word in ("a", "b"))
+    check(command, tmp_path, "x.yaml", f"first\n{before}", f"first\n{after}")
