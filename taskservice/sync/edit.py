@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from taskservice.sync.dump import block_lines, inline
+from taskservice.sync.dump import Quote, block_lines, inline
 from taskservice.sync.entries import added_item, added_key, dash_of, removed, whole
 from taskservice.sync.spans import (
     CannotEdit,
@@ -29,10 +29,13 @@ from taskservice.sync.yaml_walk import Path
 _MOST_STEPS = 1000
 
 
-def edit(text: str, path: Path, wanted: dict[str, Any]) -> str:
-    """The text, with the mapping at `path` saying `wanted`. Raises `CannotEdit`."""
+def edit(text: str, path: Path, wanted: dict[str, Any], quote: Quote | None = None) -> str:
+    """The text, with the mapping at `path` saying `wanted`. Raises `CannotEdit`.
+
+    `quote` are the quotes that its author uses, where the text is only a part.
+    """
     for _ in range(_MOST_STEPS):
-        source = Source(text)
+        source = Source(text, quote)
         node = source.at(path)
         changes = _mapping(source, node, source.value(node), wanted)
         if not changes:

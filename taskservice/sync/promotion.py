@@ -1,6 +1,7 @@
 """Overrides as the smallest change of the file that declares their task."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,9 +20,10 @@ from taskservice.sync.dump import dump_task
 from taskservice.sync.edit import edit, remove, rewrite
 from taskservice.sync.listing import passed_over
 from taskservice.sync.reader import AuthoredTask, FileContent, read_file
-from taskservice.sync.spans import CannotEdit
-from taskservice.sync.yaml_walk import Path, Walk, text_of
+from taskservice.sync.spans import CannotEdit, newline_of, quote_of
+from taskservice.sync.yaml_walk import Path, Position, Walk, text_of
 
+_LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML parsers count lines
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -34,7 +36,8 @@ def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]
     overrides = tuple(overrides)
     before = read_file(path, data)
     text = text_of(data)
-    root = Walk().document(text)
+    walk = Walk()
+    root = walk.document(text)
     several = root["tasks"] if "tasks" in root else None
     if any(override.field == DELETED for override in overrides):
         if not isinstance(several, dict) or several.keys() == {task_id}:
@@ -47,9 +50,28 @@ def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]
     own: Any = several[task_id] if isinstance(several, dict) else root
     wanted = _wanted(own, _task_in(before, task_id).fields, overrides)
     return _first_sound(
-        path, data, before, lambda: edit(text, place, wanted), lambda: rewrite(text, place, wanted),
+        path, data, before,
+        lambda: _edit_alone(text, place, wanted, walk.places),
+        lambda: edit(text, place, wanted),
+        lambda: rewrite(text, place, wanted),
         keeps=lambda after: _has_come(task_id, before, after, overrides),
     )  # fmt: skip
+
+
+def _edit_alone(
+    text: str, place: Path, wanted: dict[str, Any], places: Mapping[Path, Position]
+) -> str:
+    """Edit a task of a file of several by its own lines: others may be a megabyte."""
+    if not place:
+        raise CannotEdit("a file of one task")
+    here = places[place]
+    below = min((at for key, at in places.items() if len(key) <= 2 and at > here), default=None)
+    breaks = [found.end() for found in _LINE_END.finditer(text)]
+    begin = breaks[here[0] - 2] if here[0] > 1 else 0
+    end = breaks[below[0] - 2] if below else len(text)
+    head = f"tasks:{newline_of(text)}"
+    after = edit(head + text[begin:end], place, wanted, quote_of(text))
+    return text[:begin] + after.removeprefix(head) + text[end:]
 
 
 def new_file(

@@ -16,6 +16,7 @@ from taskservice.sync.yaml_walk import Path, nodes_of
 _BREAK = re.compile("\r\n|\r|\n")
 _TO_BREAK = re.compile("[^\r\n]*")
 _BLANK = re.compile("(?:[ \t\r\n]|(?<![^ \t\r\n])#[^\r\n]*)*")
+_QUOTED = re.compile(r"""(?:[\[{,]|[:-]\s)\s*(["'])""")
 _HEADER = re.compile(r"(?:!\S*[ \t]+)?[|>][-+0-9]*")
 
 
@@ -33,12 +34,14 @@ class Change:
 
 
 class Source:
-    """A text with its nodes. Raises `CannotEdit` if it holds no mapping."""
+    """A text with its nodes. Raises `CannotEdit` if it holds no mapping.
 
-    def __init__(self, text: str) -> None:
+    `quote` are the quotes that its author uses, where the text is only a part.
+    """
+
+    def __init__(self, text: str, quote: Quote | None = None) -> None:
         self.text = text
-        found = _BREAK.search(text)
-        self.newline = found[0] if found else "\n"
+        self.newline = newline_of(text)
         try:
             root = nodes_of(text)
         except yaml.YAMLError as error:
@@ -46,7 +49,7 @@ class Source:
         if not isinstance(root, yaml.MappingNode):
             raise CannotEdit("not a mapping")
         self.root = root
-        self.quote: Quote = _quotes(root)
+        self.quote = quote or quote_of(text)
 
     def changed(self, *changes: Change) -> str:
         """The text with the changes, which don't overlap; those at one place in their order."""
@@ -185,16 +188,13 @@ def _without_break(text: str) -> str:
     return text
 
 
-def _quotes(root: yaml.Node) -> Quote:
+def newline_of(text: str) -> str:
+    """How a text's lines end."""
+    found = _BREAK.search(text)
+    return found[0] if found else "\n"
+
+
+def quote_of(text: str) -> Quote:
     """The quotes that a text's author uses more."""
-    counted = {"'": 0, '"': 0}
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.MappingNode):
-            waiting += [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif style := quotes(node):
-            counted[style] = counted.get(style, 0) + 1
-    return '"' if counted['"'] > counted["'"] else "'"
+    used = _QUOTED.findall(text)
+    return '"' if 2 * used.count('"') > len(used) else "'"

@@ -328,18 +328,16 @@ def test_wrong_usage(cli: Cli, arguments: list[str], told: str) -> None:
     assert told in " ".join(err.split())
 
 
-def test_what_can_not_be_edited_or_written_is_told(house: House) -> None:
-    house.service.write("odd.yaml", NOTICE)
-    house.sync()
-    house.put("odd", {"timeout": 5})
+def test_what_can_not_be_edited_is_told(house: House) -> None:
     # A neighbour at fault, that no editor of the text can follow.
-    several = "tasks:\n  odd:\n    " + NOTICE.replace("\n", "\n    ").rstrip()
-    house.service.write("odd.yaml", several + "\n  y: {name: *nowhere}\n")
+    odd = "tasks:\n  odd: {name: *nowhere}\n  even:\n    " + NOTICE.replace("\n", "\n    ").rstrip()
+    house.service.write("odd.yaml", odd + "\n")
     house.sync()
+    house.service.send("DELETE", "/task-manage/even", 204, headers=ANN)
     house.put("daily", {"timeout": 5})
-    status, out, err = house.run("odd", "daily")
+    status, out, err = house.run("even", "daily")
     assert status == 1 and "a/reports.yaml" in out
-    assert err.startswith("taskservice: odd: odd.yaml is written in a way that can't be edited")
+    assert err.startswith("taskservice: even: odd.yaml is written in a way that can't be edited")
 
 
 def test_the_paths_of_a_service_are_not_trusted() -> None:

@@ -245,8 +245,9 @@ def test_a_faulty_neighbour_stays_as_it_is() -> None:
 
 def test_what_cannot_be_edited_is_said_so() -> None:
     text = "tasks:\n  x: {name: a}\n  y: {name: *nowhere}\n"
+    assert promote(text, name="b") == text.replace("x: {name: a}", "x: {name: b}")
     with pytest.raises(Conflict, match=r"x\.yaml is written in a way"):
-        promote(text, name="b")
+        promote(text, deleted=True)
     # The second of the two would be the task then.
     text = "tasks:\n  x: {name: a}\n  x: {name: b}\n  y: {name: c}\n"
     with pytest.raises(Conflict, match="by hand"):
