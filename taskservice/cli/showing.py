@@ -28,7 +28,6 @@ from taskservice.cli.provenance import (
     field_row,
     field_value,
     place_in_file,
-    provenance,
 )
 
 FIRES = 5
@@ -55,7 +54,7 @@ def show(client: Client, task_id: str, output: str) -> None:
     if output == "json":
         print_json(task)
         return
-    origins = provenance(client, task)
+    origins = client.get(task_path(task_id, "overrides"), fields="all")
     fires = client.get(task_path(task_id, "fires"), count=FIRES)
     log = client.get(task_path(task_id, "logs"), size=EXECUTIONS)
     _print_head(task)

@@ -79,7 +79,7 @@ def test_an_execution_tells_its_attempt_and_how_long_it_took() -> None:
             },
             r"a.yaml:3 \(01234567\) by Ann, 2026-11-2\S+ \S+",
         ),
-        ({"origin": "api", "set_by": None}, "API"),
+        ({"origin": "api", **SET, "declared": "hi"}, r"API: by ann, 2026-\S+ \S+ \(.+\)"),
         ({"origin": "api", **SET}, r"API: by ann, 2026-\S+ \S+ \(.+\); the file says hello"),
         (
             {"origin": "api", **SET, "until": "2026-11-24T09:00:00Z", "reason": "a\nb"},
