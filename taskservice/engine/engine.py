@@ -37,6 +37,9 @@ from taskservice.storage.rows import chunks, new_id
 RECONCILE_SECONDS = 30.0
 """How often the whole table is compared with what is scheduled, whatever notices were given."""
 
+RECONCILED_AT_ONCE = 500
+"""How many tasks are compared at a time; to compare so many takes a few milliseconds."""
+
 STOP_SECONDS = 15.0
 """How long what is being written at a stop may take: longer than the database's time limits."""
 
@@ -270,8 +273,8 @@ class Engine:
     def _is_known(self, task_id: str, known: Known) -> bool:
         return self._entries.get(task_id) is known.get(task_id)
 
-    async def _read(self, task_ids: Sequence[str]) -> None:
-        """Adopt what the table says of tasks.
+    async def _read(self, task_ids: Sequence[str]) -> dict[str, TaskState]:
+        """Adopt what the table says of tasks, and return it; of those that are no more, end all.
 
         One reads and adopts at a time, or what was read first could be adopted last: to be
         called with `_reading` held.
@@ -282,6 +285,7 @@ class Engine:
         for task_id in set(task_ids) - states.keys():
             self._runner.drop(task_id)
             self._forget(task_id)
+        return states
 
     def _adopt(self, states: Iterable[TaskState]) -> None:
         with self._scheduler.quiet():
@@ -307,22 +311,33 @@ class Engine:
         self._scheduler.remove(task_id)
 
     async def _reconcile_all(self) -> None:
+        seen = set[str]()
+        followed: dict[str, TaskState] = {}
+        last, fires = "", dict[str, tuple[str, datetime]]()
+        while self.leads:
+            # A piece at a time: fires that are due come in between.
+            async with self._database.read() as connection:
+                fires = await store.fires_known(connection, last, RECONCILED_AT_ONCE)
+            if not fires:
+                break
+            *_, last = fires
+            seen |= fires.keys()
+            differ = [
+                task_id for task_id, (etag, when) in fires.items()
+                if not self._is_scheduled(task_id, etag, when)
+            ]  # fmt: skip
+            if differ:
+                async with self._reading:
+                    followed |= await self._read(differ)
         if not self.leads:
             return
-        async with self._reading:
-            async with self._database.read() as connection:
-                fires = await store.fires_known(connection)
-                differ = [
-                    task_id for task_id, (etag, when) in fires.items()
-                    if not self._is_scheduled(task_id, etag, when)
-                ]  # fmt: skip
-                states = await store.states_of(connection, differ)
-                waiting = await connection.run_sync(log.retries)
-            for task_id in self._entries.keys() - fires.keys():
-                self._forget(task_id)
-            self._adopt(states.values())
-            self._plan_unknown(waiting)
-        await self._mend({key: state for key, state in states.items() if state.next_run_time})
+        if over := self._entries.keys() - seen:
+            async with self._reading:
+                await self._read(list(over))
+        async with self._database.read() as connection:
+            waiting = await connection.run_sync(log.retries)
+        self._plan_unknown(waiting)
+        await self._mend({key: state for key, state in followed.items() if state.next_run_time})
 
     def _plan_unknown(self, waiting: Iterable[Retry]) -> None:
         for retry in waiting:

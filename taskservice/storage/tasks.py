@@ -60,6 +60,12 @@ _STORED_AFTER: Any = (
     .order_by(_D.task_id)
     .limit(bindparam("count"))
 )
+_FIRES_AFTER = (
+    select(_T.id, _T.etag, _T.next_run_time)
+    .where(_T.id > bindparam("after"), _T.next_run_time.is_not(None))
+    .order_by(_T.id)
+    .limit(bindparam("count"))
+)
 _END_OVERRIDES = delete(task_override).where(_O.task_id.in_(_IDS))
 
 
@@ -129,10 +135,15 @@ async def scheduled(connection: AsyncConnection) -> dict[str, TaskState]:
     return {row.id: _state(row) for row in await connection.execute(query)}
 
 
-async def fires_known(connection: AsyncConnection) -> dict[str, tuple[str, datetime]]:
-    """By id, of every task that has a next fire: its definition's etag, and that fire."""
-    query = select(_T.id, _T.etag, _T.next_run_time).where(_T.next_run_time.is_not(None))
-    return {row.id: (row.etag, row.next_run_time) for row in await connection.execute(query)}
+async def fires_known(
+    connection: AsyncConnection, task_id: str, count: int
+) -> dict[str, tuple[str, datetime]]:
+    """Of the first `count` tasks after this id that have a next fire: their etag, and that fire.
+
+    They are in the order of their ids.
+    """
+    rows = await connection.execute(_FIRES_AFTER, {"after": task_id, "count": count})
+    return {row.id: (row.etag, row.next_run_time) for row in rows}
 
 
 async def add_states(connection: AsyncConnection, states: Sequence[TaskState]) -> None:
@@ -247,7 +258,7 @@ async def declared(
 async def declared_after(
     connection: AsyncConnection, task_id: str, count: int
 ) -> dict[str, Stored]:
-    """The same of the first `count` tasks that files declared with ids after this one."""
+    """The same of the first `count` tasks after this id that files declared, in that order."""
     query = {"after": task_id, "count": count}
     return {row.task_id: _stored(row) for row in await connection.execute(_STORED_AFTER, query)}
 

@@ -73,7 +73,7 @@ class Rescan:
                 rows = await store.declared_after(connection, last, PIECE)
             if not rows:
                 break
-            last = max(rows)
+            *_, last = rows
             for task_id, row in rows.items():
                 candidate = expected.get(task_id)
                 if candidate is not None and not differs(candidate, row):

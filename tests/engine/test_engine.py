@@ -7,6 +7,7 @@ import pytest
 from taskservice.domain.errors import Conflict, NotFound, Unavailable
 from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
+from taskservice.engine import engine as engine_module
 from taskservice.engine.claims import Batch, Known, Recorded, make_entry
 from taskservice.engine.engine import Engine
 from taskservice.engine.recorder import Recorder
@@ -148,7 +149,11 @@ async def test_reconciling_leaves_an_unchanged_task_alone(bench: Bench) -> None:
     assert await bench.rows("a") == []
 
 
-async def test_what_others_change_is_found_by_the_next_pass(bench: Bench) -> None:
+@pytest.mark.parametrize("at_once", [2, 500])
+async def test_what_others_change_is_found_by_the_next_pass(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(engine_module, "RECONCILED_AT_ONCE", at_once)
     await bench.put(
         *(bench.noting(task_id) for task_id in ("earlier", "later", "changed", "paused", "gone"))
     )
@@ -178,6 +183,24 @@ async def test_what_others_change_is_found_by_the_next_pass(bench: Bench) -> Non
         assert engine._scheduler.next_fire(task_id) is None
     # It ran under its new definition.
     assert bench.evidence("changed") == []
+
+
+async def test_a_pass_ends_where_this_process_no_longer_schedules(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(bench.noting("a"), bench.noting("b"))
+    engine = await bench.start()
+    read = store.fires_known
+
+    async def lost(*asked: Any) -> dict[str, tuple[str, datetime]]:
+        engine.follow()
+        return await read(*asked)
+
+    monkeypatch.setattr(engine_module, "RECONCILED_AT_ONCE", 1)
+    monkeypatch.setattr(store, "fires_known", lost)
+    await engine._reconcile_all()
+    # Of the second one the pass knows nothing: it leaves it alone.
+    assert engine._scheduler.next_fire("b") == (await bench.state("b")).next_run_time
 
 
 async def test_a_default_zone_that_changed_moves_next_fires(bench: Bench) -> None:
@@ -547,8 +570,8 @@ async def test_three_hundred_tasks_due_at_once_take_a_handful_of_transactions(
     fire, declared = ago(-1), ago(10)
     ids = [f"t{number:03}" for number in range(300)]
     await bench.put(*(resolution(task_id, "say", now=declared, **once(fire)) for task_id in ids))
-    engine = await bench.start()
-    claims = _count_claims(engine, monkeypatch)
+    claims = _count_claims(monkeypatch)
+    await bench.start()
 
     async def all_ended() -> bool:
         return len(await bench.rows(status="completed")) == 300
@@ -560,18 +583,18 @@ async def test_three_hundred_tasks_due_at_once_take_a_handful_of_transactions(
     assert len(claims) <= 5
 
 
-def _count_claims(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def _count_claims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many fires each transaction claims, as they come."""
     claims: list[int] = []
-    record = engine._recorder._record
+    record = Recorder._record
 
-    async def counted(connection: Connection, *args: object, **more: object) -> object:
-        recorded = await record(connection, *args, **more)  # type: ignore[arg-type]
+    async def counted(recorder: Recorder, *args: Any, **more: Any) -> Recorded:
+        recorded = await record(recorder, *args, **more)
         if recorded.added:
             claims.append(len(recorded.added))
         return recorded
 
-    monkeypatch.setattr(engine._recorder, "_record", counted)
+    monkeypatch.setattr(Recorder, "_record", counted)
     return claims
 
 

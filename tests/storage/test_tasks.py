@@ -313,7 +313,15 @@ async def test_only_tasks_with_a_next_fire_are_scheduled(database: Database) -> 
     await save(database, FULL, BARE)
     async with database.read() as connection:
         assert await store.scheduled(connection) == {FULL.id: FULL}
-        assert await store.fires_known(connection) == {FULL.id: (FULL.etag, FULL.next_run_time)}
+        fires = await store.fires_known(connection, "", 10)
+        assert fires == {FULL.id: (FULL.etag, FULL.next_run_time)}
+
+
+async def test_fires_are_read_a_few_at_a_time(database: Database) -> None:
+    await save(database, *(replace(FULL, id=task_id) for task_id in ("B", "C", "a", "c")))
+    async with database.read() as connection:
+        for after, ids in (("", ["B", "C"]), ("C", ["a", "c"]), ("c", [])):
+            assert list(await store.fires_known(connection, after, 2)) == ids
 
 
 async def test_what_the_service_remembers(database: Database) -> None:
