@@ -69,14 +69,14 @@ class Process:
             time.sleep(0.002)
         return time.perf_counter() - start
 
-    def wait(self, seconds: float) -> None:
-        """Wait until the process has ended, and well. Raises `Failed`."""
+    def wait(self, seconds: float, *, status: int = 0) -> None:
+        """Wait until the process has ended, with this status. Raises `Failed`."""
         try:
-            status = self._process.wait(seconds)
+            ended = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise Failed(f"{self._name} did not end in {seconds} s:\n{self.tail()}") from None
-        if status != 0:
-            raise Failed(f"{self._name} ended with {status}:\n{self.tail()}")
+        if ended != status:
+            raise Failed(f"{self._name} ended with {ended}:\n{self.tail()}")
 
     def terminate(self) -> None:
         """Ask the process to end, wait, and kill it if it does not."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from benchmarks.bench import Part
-from benchmarks.cases import api, celery, fires, growth, lateness, memory, save, start
+from benchmarks.cases import api, celery, commands, fires, growth, lateness, memory, save, start
 from benchmarks.report import Row, times_at_least, times_at_most, under
 
 _KINDS = {"mariadb": "MariaDB", "sqlite": "SQLite"}
@@ -16,6 +16,7 @@ _FLASK = {
     "get": f"Flask-APScheduler in memory, {api.FLASK_JOBS:,} jobs",
     "page": f"Flask-APScheduler in memory, all its {api.FLASK_JOBS:,} jobs",
 }
+_PARSING = "yaml.safe_load of the files alone"
 _BY_HAND = "by hand, an ORM session per execution"
 
 
@@ -196,6 +197,21 @@ CASES: tuple[Case, ...] = (
                 )
                 for kind in ("post", "put")
             ),
+        ],
+    ),
+    Case(
+        parts=commands.PARTS,
+        rows=[
+            Row(
+                name=f"commands-{name}", title=f"{title}, {{tasks}} new files", unit="s",
+                ours=f"ours.{key}", beside=_PARSING, peer="safe_load.parse",
+                least=under(limit, f"{limit} s"),
+            )
+            for name, key, title, limit in (
+                ("validate", "validate", "`taskservice validate`", 10),
+                ("plan", "plan", "`taskservice plan`, MariaDB", 15),
+                ("plan-against", "plan.against", "`taskservice plan --against`", 15),
+            )
         ],
     ),
     Case(

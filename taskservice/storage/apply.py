@@ -12,7 +12,8 @@ from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.rows import new_id
 
-CLAIM_TRIES = 5
+CLAIM_TRIES = 20
+"""How often fires may come due anew between their claim and a change, a few milliseconds each."""
 
 T = TypeVar("T")
 

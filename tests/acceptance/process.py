@@ -39,7 +39,7 @@ class ServiceProcess:
         self, database_url: str, folder: Path, environ: Mapping[str, str] | None = None
     ) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._environ = {
             **{key: value for key, value in os.environ.items() if "TASKSERVICE" not in key},
             "TASKSERVICE_DATABASE_URL": database_url,
@@ -124,7 +124,8 @@ class ServiceProcess:
         return answer.json() if answer.content else None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,224 @@
+"""The walk through `docs/gitops.md`: each of its steps, as it stands there, with a real git."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.acceptance.process import free_port, wait_for
+from tests.test_documents import TOP
+
+DOCUMENT = (TOP / "docs" / "gitops.md").read_text()
+LIMIT = 90.0
+
+
+def step(name: str) -> str:
+    """The commands of a step, by its mark in the document."""
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+class Walk:
+    """A folder in which the steps are taken, and the service that the document has run."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
+        commands = folder / "bin"
+        commands.mkdir()
+        (commands / "taskservice").write_text(
+            f'#!/bin/sh\nPYTHONPATH="{TOP}" exec "{sys.executable}" -m taskservice "$@"\n'
+        )
+        (commands / "taskservice").chmod(0o755)
+        person = {"NAME": "Ann", "EMAIL": "ann@example.org"}
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if "TASKSERVICE" not in name},
+            **{f"GIT_{who}_{what}": told for who in ("AUTHOR", "COMMITTER")
+               for what, told in person.items()},
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_SYSTEM": os.devnull,
+            "PATH": f"{commands}:{os.environ['PATH']}",
+            "TASKSERVICE_DATABASE_URL": database_url,
+            "TASKSERVICE_PORT": str(self.port),
+            "TASKSERVICE_SERVER": f"http://127.0.0.1:{self.port}",
+        }  # fmt: skip
+        self._service: subprocess.Popen[bytes] | None = None
+
+    def type(self, commands: str, **variables: str) -> str:
+        """What the commands print; the first of them that fails ends them, and the test."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands.replace(":8000", f":{self.port}")],
+            cwd=self.folder, env={**self._environ, **variables}, timeout=LIMIT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def run(self, commands: str) -> None:
+        """Start the service as the document does, and wait until it is ready."""
+        *settings, last = commands.splitlines()
+        assert last == "taskservice run"
+        script = "\n".join([*settings, f"exec {last}"])
+        self._service = subprocess.Popen(["bash", "-euc", script], cwd=self.folder,
+                                         env=self._environ)  # fmt: skip
+        wait_for("the ten tasks are there", lambda: len(self.tasks()) == 10, seconds=30)
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """All tasks, by id; none while nobody answers."""
+        try:
+            answer = self.http.get("/task-manage", params={"size": 1000})
+        except httpx.TransportError:
+            return {}
+        return {task["id"]: task for task in answer.json()["items"]}
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        return self.tasks()[task_id]
+
+    def get(self, path: str) -> Any:
+        return self.http.get(path).raise_for_status().json()
+
+    def end(self) -> None:
+        self.http.close()
+        if self._service:
+            self._service.kill()
+            self._service.wait(10)
+
+
+@pytest.fixture
+def walk(tmp_path: Path, database_url: str) -> Iterator[Walk]:
+    """The walk after its set-up, with the service running."""
+    made = Walk(tmp_path, database_url)
+    try:
+        made.type(step("set up"))
+        made.run(step("run"))
+        yield made
+    finally:
+        made.end()
+
+
+def kept(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """What must not move where nothing changes."""
+    return {
+        task_id: (task["next_run_time"], task["update_time"], task["create_time"], task["paused"])
+        for task_id, task in tasks.items()
+    }
+
+
+def test_a_commit_is_live_within_its_interval(walk: Walk) -> None:
+    out = walk.type(step("commit"))
+    assert re.search(r"^func_args.message +good morning +job-3.yaml:8 \(\w{8}\) by Ann, ", out)
+
+
+def test_a_commit_is_live_at_once_by_webhook(walk: Walk) -> None:
+    walk.end()
+    walk.http = httpx.Client(base_url=f"http://127.0.0.1:{walk.port}", timeout=30)
+    walk.run(step("run").replace("INTERVAL=2s", "INTERVAL=1h"))
+    committed = step("commit").partition("until")[0]
+    secret = {"TASKSERVICE_GIT_WEBHOOK_SECRET": "a-long-secret"}
+    walk.type(committed + step("webhook"), **secret)
+    assert walk.task("job-3")["func_args"] == {"message": "good morning"}
+
+
+def test_a_commit_with_one_broken_file_of_ten_is_live_but_for_that_file(walk: Walk) -> None:
+    out = walk.type(step("broken"))
+    names = [task["name"] for task in walk.tasks().values()]
+    assert names == [*(f"Task {n}" for n in range(7)), "Job 7", "Task 8", "Task 9"]
+    assert re.search(r"^job-7.yaml:\d+:\d+: ", out, re.MULTILINE)
+    assert "Job 7" in out
+
+
+def test_a_pause_survives_three_commits_is_named_in_each_plan_and_ends_on_time(walk: Walk) -> None:
+    pause, _, rest = step("pause").partition("\n")
+    walk.type(pause.replace("2h", "25s"))
+    [override] = walk.get("/task-manage/job-5/overrides")
+    until = datetime.fromisoformat(override["until"])
+    out = walk.type(rest)
+    plans = out.split("Plan: 1 to change.")
+    assert len(plans) == 4
+    for number, told in enumerate(plans[:3], start=1):
+        assert f"~ job-{number}  job-{number}.yaml:2" in told
+        assert re.search(r"Overrides in force:\n  job-5  paused = true, .*: INC-42, until ", told)
+    assert [walk.task(f"job-{n}")["description"] for n in (1, 2, 3)] == [
+        f"change {n} of somebody else" for n in (1, 2, 3)
+    ]
+    assert datetime.now(UTC) < until, "the three commits took longer than the pause"
+    assert (walk.task("job-5")["paused"], walk.task("job-5")["next_run_time"]) == (True, None)
+    assert "INC-42" in plans[3]
+    wait_for("the pause ends", lambda: not walk.task("job-5")["paused"], seconds=40)
+    over = datetime.fromisoformat(walk.task("job-5")["update_time"])
+    assert 0 <= (over - until).total_seconds() < 10
+    assert walk.task("job-5")["next_run_time"] is not None
+
+
+def test_an_override_that_is_promoted_merged_and_pulled_is_gone_and_moves_no_fire(
+    walk: Walk,
+) -> None:
+    answer = walk.type(step("override"))
+    assert '"drift":"overridden"' in answer
+    before = kept(walk.tasks())
+    out = walk.type(step("promote"))
+    assert walk.task("job-2")["drift"] == "in_sync"
+    assert walk.task("job-2")["timeout"] == 60
+    assert walk.get("/task-manage/job-2/overrides") == []
+    assert kept(walk.tasks()) == before
+    documented = re.search(r"```diff\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert documented is not None
+    assert documented[1] in out
+    log = walk.type("git -C work log -1 --format='%an|%s|%b' -- tasks.d/job-2.yaml")
+    assert log.startswith("anonymous|")
+    assert "hangs now and then" in log
+    assert walk.type("git -C work diff --stat HEAD~1 HEAD").endswith("1 insertion(+)\n")
+
+
+def test_another_form_and_another_place_change_nothing(walk: Walk) -> None:
+    before = kept(walk.tasks())
+    out = walk.type(step("reformat"))
+    assert "Plan: no changes." in out
+    assert kept(walk.tasks()) == before
+    places = {task["declared_in"]["path"] for task in walk.tasks().values()}
+    assert {"team/job-0.yaml", "job-9.yaml"} <= places
+    assert "# Formatted anew." in walk.type("cat work/tasks.d/job-9.yaml")
+    assert walk.type("taskservice plan work/tasks.d") == "Plan: no changes.\n"
+
+
+def test_a_branch_that_deletes_everything_is_held(walk: Walk) -> None:
+    before = kept(walk.tasks())
+    out = walk.type(step("delete"))
+    assert "held: 10 of 10 declared tasks would be retired" in out
+    report = walk.get("/sync")
+    assert report["held"]["task_ids"] == sorted(before)
+    assert kept(walk.tasks()) == before
+    walk.type("taskservice sync --prune")
+    wait_for("they are retired", lambda: not walk.tasks())
+
+
+def test_the_workflow_for_pull_requests_does_what_it_says(walk: Walk) -> None:
+    workflow = yaml.safe_load(step("workflow"))
+    steps = {one.get("name"): one for one in workflow["jobs"]["tasks"]["steps"]}
+    walk.type(
+        "git clone --quiet tasks.git pull && cd pull && git checkout --quiet -b change\n"
+        "sed -i 's/hello from 3/good morning/' tasks.d/job-3.yaml && rm tasks.d/job-9.yaml"
+    )
+    github = {"GITHUB_BASE_REF": "main", "GITHUB_STEP_SUMMARY": str(walk.folder / "summary")}
+    validated = walk.type("cd pull\n" + steps["Validate"]["run"], **github)
+    assert validated == "9 tasks in 9 files: no faults\n"
+    # No service is needed.
+    alone = {**github, "TASKSERVICE_SERVER": "http://127.0.0.1:1"}
+    walk.type("cd pull\n" + steps["Plan"]["run"], **alone)
+    comment = (walk.folder / "summary").read_text()
+    assert comment.startswith("### taskservice plan: 1 to change, 1 to retire\n")
+    walk.type("cd pull && echo 'name: [' > tasks.d/job-0.yaml")
+    with pytest.raises(AssertionError, match=r"::error file=tasks\.d/job-0\.yaml,line=2"):
+        walk.type("cd pull\n" + steps["Validate"]["run"], **github)
+    with pytest.raises(AssertionError):
+        walk.type("cd pull\n" + steps["Plan"]["run"], **alone)
