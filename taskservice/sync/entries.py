@@ -130,8 +130,6 @@ def _spans(source: Source, node: yaml.Node) -> list[tuple[int, int]]:
 
 def _added_in_flow(source: Source, node: yaml.Node, place: int, text: str) -> list[Change]:
     spans = _spans(source, node)
-    if not spans:
-        return [Change(start(node) + 1, node.end_mark.index - 1, text)]
     if place == 0:
         return [Change(spans[0][0], spans[0][0], f"{text}, ")]
     begin, end = spans[place - 1]
@@ -153,11 +151,7 @@ def _behind(source: Source, place: int, text: str) -> Change:
 
 
 def removed(source: Source, node: yaml.Node, place: int) -> list[Change]:
-    """An entry, or item, taken out; the last one leaves an empty collection."""
-    if len(node.value) == 1:
-        if is_block(node):
-            raise CannotEdit("the only entry")
-        return [Change(start(node) + 1, node.end_mark.index - 1, "")]
+    """An entry, or item, taken out; not the only one."""
     if in_flow(node):
         return _removed_in_flow(source, _spans(source, node), place)
     item = node.value[place]

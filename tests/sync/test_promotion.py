@@ -221,6 +221,18 @@ def refuse(*_: object) -> str:
         (HEAD + "tags: [a, b]\n", {"tags": ["z", "a", "b"]}, HEAD + "tags: [z, a, b]\n"),
         (HEAD + "tags: [a, b]\n", {"tags": []}, HEAD + "tags: []\n"),
         (HEAD + "tags:\n- a\n", {"tags": []}, HEAD + "tags: []\n"),
+        (HEAD + "func_args:\n  l:\n  - a\n  - b\n", {"func_args__l": ["z", "a", "b"]},
+         HEAD + "func_args:\n  l:\n  - z\n  - a\n  - b\n"),
+        (HEAD + "func_args:\n  l:\n  - a\n  -\n  - b\n", {"func_args__l": ["a", "b"]},
+         HEAD + "func_args:\n  l:\n  - a\n  - b\n"),
+        (HEAD + "func_args:\n  a: |\n    x", {"paused": True},
+         HEAD + "paused: true\nfunc_args:\n  a: |\n    x"),
+        (HEAD + "func_args:\n  a: 1", {"func_args__a": UNSET, "func_args__b": "x\n"},
+         HEAD + "func_args:\n  b: |\n    x\n"),
+        (HEAD + "func_args:\n  ? a\n  : 1\n  b: 2\n", {"func_args__a": UNSET},
+         HEAD + "func_args:\n  b: 2\n"),
+        (HEAD + "? func_args\n:\n  a: 1\n", {"func_args__a": 2, "func_args__b": 3},
+         HEAD + "? func_args\n:\n  a: 2\n  b: 3\n"),
         (HEAD.replace("trigger_args: {hours: 1}\n", "").replace("interval", "cron"),
          {"trigger": {"trigger_type": "cron", "trigger_args": {"hour": "1"}}},
          HEAD.replace("trigger_args: {hours: 1}", "trigger_args:\n  hour: '1'")
@@ -243,6 +255,37 @@ def test_a_faulty_neighbour_stays_as_it_is() -> None:
     assert promote(text, deleted=True) == text.replace("  x: {name: a}\n", "")
 
 
+def test_a_blank_line_goes_with_the_task_that_it_set_off() -> None:
+    x, y, z = "  x: {name: a}\n", "  y: {name: b}\n", "  z: {name: c}\n"
+    text = f"tasks:\n{x}\n{y}\n{z}"
+    assert promote(text, "x", deleted=True) == f"tasks:\n{y}\n{z}"
+    assert promote(text, "y", deleted=True) == f"tasks:\n{x}\n{z}"
+    assert promote(text, "z", deleted=True) == f"tasks:\n{x}\n{y}"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "deleted"),
+    [
+        ("tasks:\n  x: {name: b}\n  y: {name: c}\n", False),  # a neighbour has changed
+        ("tasks:\n  x: {name: b}\n  y: {nam: b}\n", False),  # or become faulty
+        ("tasks:\n  x: {name: b, paused: true}\n  y: {name: b}\n", False),  # or one more field
+        ("tasks:\n  x: {name: c}\n  y: {name: b}\n", False),  # or the value is another
+        ("tasks:\n  x: {name: b}\n", False),
+        ("tasks: {\n", False),
+        ("tasks:\n  y: {name: c}\n", True),
+        ("tasks:\n  x: {name: a}\n  y: {name: b}\n", True),
+    ],
+)
+def test_a_wrong_edit_is_never_given_out(
+    wrong: str, deleted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_edit_alone", "edit", "rewrite", "remove"):
+        monkeypatch.setattr(promotion, name, lambda *_: wrong)
+    with pytest.raises(Conflict, match="can't be edited by itself"):
+        text = "tasks:\n  x: {name: a}\n  y: {name: b}\n"
+        promote(text, **({"deleted": True} if deleted else {"name": "b"}))
+
+
 def test_what_cannot_be_edited_is_said_so() -> None:
     text = "tasks:\n  x: {name: a}\n  y: {name: *nowhere}\n"
     assert promote(text, name="b") == text.replace("x: {name: a}", "x: {name: b}")
@@ -258,6 +301,8 @@ def test_a_text_that_is_no_mapping_cannot_be_edited() -> None:
     for text in ("", "- a", "a"):
         with pytest.raises(CannotEdit):
             edit(text, (), {})
+    with pytest.raises(CannotEdit):
+        edit("a: 1", ("a",), {})
     for path in (("b",), ("a", "b")):
         with pytest.raises(CannotEdit):
             rewrite("a: 1", path, {})
