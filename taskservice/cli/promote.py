@@ -105,6 +105,10 @@ def promote(
     elif not write and branch is None:
         for path in promotions.changed:
             _print(_diff(promotions, path))
+    for field in promotions.outdated:
+        click.echo(
+            f"look twice: {field}: the file has changed it since it was overridden", err=True
+        )
     for reason in promotions.refused:
         click.echo(f"taskservice: {reason}", err=True)
     return FAULT if promotions.refused else 0
@@ -150,9 +154,10 @@ def _as_json(promotions: "Promotions", path: str) -> dict[str, object]:
 def _print(diff: str) -> None:
     """A diff, coloured on a terminal."""
     for number, line in enumerate(diff.split("\n")[:-1]):
-        colour = _COLOURS.get(line[:1])
-        shown = click.style(line, fg=colour, bold=number < 2) if number < 2 or colour else line
-        click.echo(shown)
+        if number < 2:
+            click.secho(line, bold=True)
+        else:
+            click.secho(line, fg=_COLOURS.get(line[:1]))
 
 
 def _write(folder: Path, promotions: "Promotions") -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 from taskservice.cli.client import Client, ClientError, task_path
 from taskservice.domain.errors import Conflict
-from taskservice.domain.overlay import DELETED, Override
+from taskservice.domain.overlay import DELETED, Override, same
 from taskservice.domain.task import UNSET
 from taskservice.sync.promotion import promoted
 
 _OF_ONE_TASK = (404, 409)
 """Refusals that concern one task, while the next may be taken."""
+
+
+_DECLARED = ("declared_when_set", "declared")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +45,18 @@ class Share:
 
 
 class Promotions:
-    """The files of some tasks, with what is to be brought into them. None is no file."""
+    """The files of some tasks, with what is to be brought into them. None is no file.
+
+    `refused` says why some can't be promoted; `outdated` are the fields that their files have
+    changed since they were overridden.
+    """
 
     def __init__(self) -> None:
         self.before: dict[str, bytes | None] = {}
         self.after: dict[str, bytes | None] = {}
         self.shares: list[Share] = []
         self.refused: list[str] = []
+        self.outdated: list[str] = []
         self._steps: list[Step] = []
 
     @property
@@ -89,6 +97,7 @@ class Promotions:
             named = {field for author in told["authors"] for field in author["fields"]}
             overrides = client.get(task_path(task_id, "overrides")) if named else []
             chosen = [one for one in overrides if one["field"] in named]
+            self.outdated += [f"{task_id}: {one['field']}" for one in chosen if _is_outdated(one)]
             steps = list(_by_person(path, task_id, chosen))
         self.before[path] = data
         self._steps += steps
@@ -137,6 +146,12 @@ def _by_person(path: str, task_id: str, overrides: list[Mapping[str, Any]]) -> I
         own = [one for one in deleted or overrides if one["set_by"] == person]
         at = max(datetime.fromisoformat(one["set_at"]) for one in own)
         yield Step(path=path, task_id=task_id, person=person, at=at, overrides=own)
+
+
+def _is_outdated(told: Mapping[str, Any]) -> bool:
+    # The API shows null for what is absent, too.
+    then, now = (UNSET if told[name] is None else told[name] for name in _DECLARED)
+    return told["field"] != DELETED and not same(told["field"], then, now)
 
 
 def _override(told: Mapping[str, Any]) -> Override:

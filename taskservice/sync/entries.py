@@ -130,6 +130,8 @@ def _spans(source: Source, node: yaml.Node) -> list[tuple[int, int]]:
 
 def _added_in_flow(source: Source, node: yaml.Node, place: int, text: str) -> list[Change]:
     spans = _spans(source, node)
+    if not spans:  # a task that has all of the file's defaults
+        return [Change(start(node) + 1, node.end_mark.index - 1, text)]
     if place == 0:
         return [Change(spans[0][0], spans[0][0], f"{text}, ")]
     begin, end = spans[place - 1]

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pty
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -218,6 +220,33 @@ def test_a_temporary_override_is_promoted_when_it_is_named(house: House) -> None
     assert err.startswith("left out: notice: paused ends by itself at 20")
     assert "+paused: true" in house.ok("notice")
     assert "timeout" not in house.ok("notice", "--field", "paused")
+
+
+def test_what_the_file_has_changed_since_is_pointed_out(house: House) -> None:
+    house.put("notice", {"timeout": 5, "func_args": {"message": "late"}})
+    house.service.write("notice.yaml", NOTICE.replace("hello", "hi"))
+    house.sync()
+    status, out, err = house.run("notice")
+    assert status == 0 and "-  message: hi   # as agreed\n+  message: late   # as agreed" in out
+    assert err == (
+        "look twice: notice: func_args.message: the file has changed it since it was overridden\n"
+    )
+
+
+def test_on_a_terminal_it_is_coloured(house: House) -> None:
+    house.put("notice", {"timeout": 5})
+    ours, theirs = pty.openpty()
+    variables = {"TASKSERVICE_TOKEN": "ann-secret", "TERM": "xterm"}
+    done = subprocess.run(
+        [sys.executable, "-m", "taskservice", "promote", "notice"],
+        env=house.cli.environ(**variables), stdout=theirs, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert shown.startswith("\x1b[1m--- a/notice.yaml\x1b[0m\r\n")
+    assert "\x1b[32m+timeout: 5\x1b[0m" in shown
 
 
 def test_for_programs_it_is_json(house: House) -> None:

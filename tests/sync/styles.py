@@ -158,6 +158,8 @@ def files(draw: Any) -> tuple[str, list[str]]:
         top: dict[str, Any] = {"tasks": tasks}
         if draw(st.booleans()):
             top = {"defaults": draw(fields), **top}
+            for task_id in ids:  # a task may take all of them
+                tasks[task_id] = draw(st.sampled_from([tasks[task_id], tasks[task_id], {}]))
         rows += writer.entries(top, "")
     rows += draw(st.sampled_from([[], [""], ["# end"], ["", "# end"]]))
     text = "\n".join(rows) + draw(st.sampled_from(["\n", "\n", ""]))

@@ -249,6 +249,12 @@ def test_what_is_in_the_file_already_needs_no_change() -> None:
     assert promoted("x.yaml", text.encode(), "x", wanted) == text.replace(": N", ": M").encode()
 
 
+def test_a_task_that_has_only_defaults_gets_its_own() -> None:
+    text = "defaults: {name: D, tags: [a]}\ntasks:\n  x: {}\n  y: { }\n"
+    assert promote(text, tags=["b"]) == text.replace("x: {}", "x: {tags: [b]}")
+    assert promote(text, "y", name="E") == text.replace("y: { }", "y: {name: E}")
+
+
 def test_a_faulty_neighbour_stays_as_it_is() -> None:
     text = "tasks:\n  x: {name: a}\n  y: {name: a, nam: b}\n  z: {name: &b c}\n"
     assert promote(text, name="b") == text.replace("x: {name: a}", "x: {name: b}")
