@@ -114,7 +114,7 @@ def _read(root: str, path: str, task_id: str, fields: Mapping[str, object]) -> b
     except OSError as error:
         raise Conflict(f"{path} can't be read: {error.strerror}") from None
     if wrong:
-        raise Conflict(f"{path} {wrong}")
+        raise Conflict(f"{path}: {wrong}")
     if data is None:
         raise Conflict(f"{path} is changing right now: try again in a moment")
     declared = {task.task_id: task.fields for task in read_file(path, data).tasks}

@@ -1,0 +1,91 @@
+"""A promotion asks the folder and the tables, whatever database that is."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskservice.domain.errors import Conflict, NotFound
+from taskservice.service import Service
+from taskservice.service.promoting import promotion_of
+from taskservice.service.reading import now_utc
+from taskservice.storage import tasks as store
+
+FILE = """\
+name: 名 😀
+task_type: t
+trigger_type: interval
+trigger_args: {hours: 1.50, start_date: 2026-01-01}
+func_path: taskservice.examples.simple_task
+func_args: {message: {z: [1, 1.0, 1e3, 2.5e-7, null, true], "a b": -0.0, big: 9223372036854775807}}
+misfire_grace_time: null
+"""
+
+
+async def declare(service: Service, folder: Path, text: str = FILE) -> None:
+    (folder / "a.yaml").write_text(text)
+    await service.sync_now(prune=False, by="ann")
+
+
+async def test_what_is_stored_is_known_again_in_the_file(service: Service, folder: Path) -> None:
+    await declare(service, folder)
+    await service.change("a", {"timeout": 2.5}, by="ann", reason="slow")
+    await service.change("a", {"tags": ["x"]}, by="ben")
+    found = await service.promotion("a")
+    assert (found.before, found.after) == (FILE, FILE + "tags: [x]\ntimeout: 2.5\n")
+    assert [(author.name, author.fields, author.reason) for author in found.authors] == [
+        ("ann", ("timeout",), "slow"), ("ben", ("tags",), None),
+    ]  # fmt: skip
+    some = await service.promotion("a", ["tags"])
+    assert some.after == FILE + "tags: [x]\n"
+    with pytest.raises(NotFound, match="no override of 'name'; there are: tags, timeout"):
+        await service.promotion("a", ["name"])
+    await declare(service, folder, some.after)
+    assert [one.field for one in await service.overrides("a")] == ["timeout"]
+
+
+async def test_an_override_whose_time_is_over_is_not_promoted(
+    service: Service, folder: Path
+) -> None:
+    await declare(service, folder)
+    await service.set_paused("a", True, by="ann", until="1h")
+    async with service._database.read() as connection:
+        stored = (await store.load(connection, ["a"]))["a"]
+    later = now_utc() + timedelta(hours=2)
+    assert promotion_of(folder, "a", stored, (), later).diff == ""
+    with pytest.raises(NotFound, match="there are: none"):
+        promotion_of(folder, "a", stored, ["paused"], later)
+
+
+async def test_a_task_of_the_apis_and_what_it_was_given(service: Service, folder: Path) -> None:
+    fields: dict[str, Any] = {
+        "id": "own", "name": "n", "task_type": "t", "trigger_type": "interval",
+        "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
+        "func_args": {"message": "m"}, "tags": None, "timeout": 5,
+    }  # fmt: skip
+    await service.create(fields, by="ann")
+    found = await service.promotion("own")
+    assert (found.path, found.before) == ("own.yaml", None)
+    assert found.authors[0].name == "ann"
+    (folder / found.path).write_text(found.after or "")
+    await service.sync_now(prune=False, by="ann")
+    shown = await service.show("own")
+    assert (shown.source, shown.overridden) == ("file", "[]")
+    assert (await service.promotion("own")).diff == ""
+
+
+async def test_a_file_that_says_something_else_is_not_changed(
+    service: Service, folder: Path
+) -> None:
+    await declare(service, folder)
+    await service.change("a", {"timeout": 2.5}, by="ann")
+    for text in ("name: [\n", "tasks:\n  b: {name: n}\n", FILE + "nam: x\n"):
+        (folder / "a.yaml").write_text(text)
+        with pytest.raises(Conflict, match=r"^a\.yaml has changed"):
+            await service.promotion("a")
+    (folder / "a.yaml").write_text("x" * 2**21)
+    with pytest.raises(Conflict, match=r"a\.yaml: the file has 2097152 bytes"):
+        await service.promotion("a")
+    with pytest.raises(NotFound, match="no task 'nobody'"):
+        await service.promotion("nobody")
