@@ -6,6 +6,7 @@ where the values stand.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -103,25 +104,23 @@ def _list(source: Source, node: yaml.Node, have: list[Any], want: list[Any]) -> 
     return slot.change(have[head], want[head])
 
 
+@dataclass(frozen=True, slots=True)
 class _Slot:
     """A place for a value: `after` is where its key's colon, or its dash, ends.
 
     `lead` goes in front of a value where none stood; `indent` is the column of the collection.
     """
 
-    def __init__(
-        self, source: Source, node: yaml.Node, after: int, lead: str, indent: int, in_flow: bool
-    ) -> None:
-        self._source = source
-        self._node = node
-        self._after = after
-        self._lead = lead
-        self._indent = indent
-        self._in_flow = in_flow
+    source: Source
+    node: yaml.Node
+    after: int
+    lead: str
+    indent: int
+    in_flow: bool
 
     def change(self, have: Any, want: Any) -> list[Change]:
         """The changes after which, or some steps later, the value is what it should be."""
-        source, node = self._source, self._node
+        source, node = self.source, self.node
         try:
             if isinstance(have, dict) and isinstance(want, dict) and have.keys() & want.keys():
                 return _mapping(source, node, have, want)
@@ -136,50 +135,44 @@ class _Slot:
 
     def _written(self, want: Any) -> tuple[str, list[str]]:
         """What stands behind the colon, and the lines below it: of a text of several lines."""
-        source, node = self._source, self._node
+        source, node = self.source, self.node
         style = None if is_block_text(node) else quotes(node)
-        if isinstance(want, str) and "\n" in want and not self._in_flow and style != '"':
+        if isinstance(want, str) and "\n" in want and not self.in_flow and style != '"':
             head, *body = block_lines({"k": want}, quote=source.quote)
             if body:
                 return head.removeprefix("k: "), self._indented(head, body)
-        return inline(want, in_flow=self._in_flow, quote=source.quote, style=style), []
+        return inline(want, in_flow=self.in_flow, quote=source.quote, style=style), []
 
     def _indented(self, head: str, lines: list[str]) -> list[str]:
         """The lines of a block text, as deep as those that stood there, else by two."""
-        source, node = self._source, self._node
-        margin = " " * (self._indent + 2)
+        source, node = self.source, self.node
+        margin = " " * (self.indent + 2)
         if is_block_text(node) and not any(one.isdigit() for one in head):
             found = source.header(node)
             old = source.text[source.next_line(found.end()) : source.end(node)].lstrip("\r\n")
             deep = len(old) - len(old.lstrip(" "))
-            if deep > self._indent and not any(one.isdigit() for one in found[0]):
+            if deep > self.indent and not any(one.isdigit() for one in found[0]):
                 margin = " " * deep
         return [f"{margin}{line[2:]}" if line else "" for line in lines]
 
     def _put(self, head: str, body: list[str]) -> list[Change]:
-        source, node = self._source, self._node
+        """Write what stands in the line of the colon, and below it; what stood there goes."""
+        source, node = self.source, self.node
+        end = source.end(node)
+        span = start(node), end
+        if is_block_text(node):
+            span = source.header(node).span()
+        elif is_empty(node) or self._is_below():
+            span, head = (self.after, self.after), self.lead + head
+        line_end = source.line_end(span[1])
         below = "".join(f"{source.newline}{line}" for line in body)
-        if is_empty(node):
-            first, rest = Change(self._after, self._after, self._lead + head), self._after
-            last = rest
-        elif is_block_text(node):
-            found = source.header(node)
-            first, rest, last = Change(*found.span(), head), found.end(), source.end(node)
-        elif not is_block(node):
-            first, rest = Change(start(node), source.end(node), head), source.end(node)
-            last = rest
-        elif source.line_start(start(node)) == source.line_start(self._after):
-            # An item that begins behind its dash.
-            first = Change(start(node), source.end(node), head)
-            rest = last = source.end(node)
-        else:
-            first = Change(self._after, self._after, self._lead + head)
-            rest, last = self._after, source.end(node)
-        line_end = source.line_end(rest)
-        if last <= line_end:
-            last = line_end
-        if not below and last == line_end:
-            return [first]
-        if head == "|" and last == len(source.text):
-            below += source.newline  # without it the text would have none at its end either
-        return [first, Change(line_end, last, below)]
+        rest = Change(line_end, max(end, line_end), below)
+        if body and head.endswith("|") and rest.end == len(source.text):
+            # Without a line break of its own it would have none at the end of the file.
+            rest = Change(rest.start, rest.end, below + source.newline)
+        return [Change(*span, head), rest]
+
+    def _is_below(self) -> bool:
+        """Whether it is a block that begins in another line than that of the colon."""
+        line_start = self.source.line_start
+        return is_block(self.node) and line_start(start(self.node)) != line_start(self.after)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -173,11 +174,11 @@ def test_it_commits_on_a_branch_and_leaves_the_work_tree(house: House) -> None:
         one for one in house.service.send("GET", "/task-manage/daily/overrides", headers=ANN)
         if one["field"] == "name"
     ]  # fmt: skip
-    told = house.git("show", "--no-patch", "--format=%an <%ae> %at|%cn|%B", first)
-    person, committer, message = told.split("|")
-    assert person.startswith("ann <ann@acme.org> ")
-    assert override["set_at"].startswith("20")
-    assert committer == "Eve"
+    told = house.git("show", "--no-patch", "--format=%an <%ae>|%aI|%cn|%B", first)
+    person, at, committer, message = told.split("|")
+    assert (person, committer) == ("ann <ann@acme.org>", "Eve")
+    set_at = datetime.fromisoformat(override["set_at"])
+    assert datetime.fromisoformat(at) == set_at.replace(microsecond=0)
     assert message == (
         "Promote overrides of daily\n\n"
         'daily: func_args.message: "m" -> "n"\n  reason: INC-42\n'
@@ -210,6 +211,14 @@ def test_a_deletion_and_a_task_of_the_apis(house: House) -> None:
     assert not (house.folder / "notice.yaml").exists()
     assert "weekly" not in (house.folder / "reports.yaml").read_text()
     assert "name: 周期性任务\n" in (house.folder / "own.yaml").read_text()
+
+
+def test_a_file_whose_tasks_are_all_deleted_goes(house: House) -> None:
+    for task_id in ("daily", "weekly"):
+        house.service.send("DELETE", f"/task-manage/{task_id}", 204, headers=ANN)
+    printed = house.ok("--all")
+    assert printed.startswith("--- a/reports.yaml\n+++ /dev/null\n@@ -1,5 +0,0 @@\n-# What")
+    assert "/dev/null" not in house.ok("daily")
 
 
 def test_a_temporary_override_is_promoted_when_it_is_named(house: House) -> None:

@@ -229,6 +229,8 @@ def refuse(*_: object) -> str:
          HEAD + "paused: true\nfunc_args:\n  a: |\n    x"),
         (HEAD + "func_args:\n  a: 1", {"func_args__a": UNSET, "func_args__b": "x\n"},
          HEAD + "func_args:\n  b: |\n    x\n"),
+        (HEAD + "description: x # y\n\n", {"description": "a\n\n"},
+         HEAD + 'description: "a\\n\\n" # y\n\n'),
         (HEAD + "func_args:\n  ? a\n  : 1\n  b: 2\n", {"func_args__a": UNSET},
          HEAD + "func_args:\n  b: 2\n"),
         (HEAD + "? func_args\n:\n  a: 1\n", {"func_args__a": 2, "func_args__b": 3},
