@@ -226,10 +226,17 @@ class Folder:
             self._owners.update(dict.fromkeys(taken.ids, path))
         return True
 
-    def keep(self, glance: Glance) -> None:
-        """Keep less of what a glance saw: all of it is stored now."""
-        for path, taken in glance.files.items():
-            self._taken[path] = shed(taken)
+    def keep(self, tasks: Mapping[str, Candidate]) -> None:
+        """Keep less of the files that declare no more than these tasks: they are stored now."""
+        for path in {one.declaration.path or "" for one in tasks.values()}:
+            taken = self._taken.get(path)
+            if taken is None or taken.content is None or not is_sound(taken):
+                continue
+            if all(
+                task_id in tasks and tasks[task_id].declaration.path == path
+                for task_id in taken.ids
+            ):
+                self._taken[path] = shed(taken)
 
     def _may_matter(self, root: str, name: str) -> bool:
         """Whether a change of what no task file is called may change what is declared."""

@@ -152,6 +152,8 @@ class Syncer:
             faults: tuple[Fault, ...] = ()
             if not plan.empty:
                 faults = await self._carry_out(plan, scan.declared.tasks)
+                if not faults:
+                    self._folder.keep(scan.declared.tasks)
             if revision != self._noted and not scan.unsettled:
                 # The same declarations at another commit: they stand there as well.
                 sound = list(scan.declared.tasks)
@@ -198,7 +200,7 @@ class Syncer:
                 plan = make_plan(Declared(tasks=tasks), stored, missing={}, now=now)
                 if not plan.empty and await self._carry_out(plan, tasks):
                     return False
-                self._folder.keep(glance)
+                self._folder.keep(tasks)
                 await self._report(revision, now)
             self._wake_at = None
             self._unsettled = min(2 * self._unsettled, 1.0) if glance.unsettled else _SOON

@@ -42,7 +42,7 @@ async def test_what_is_stored_is_known_again_in_the_file(service: Service, folde
     with pytest.raises(NotFound, match="no override of 'name'; there are: tags, timeout"):
         await service.promotion("a", ["name"])
     await declare(service, folder, some.after)
-    assert [one.field for one in await service.overrides("a")] == ["timeout"]
+    assert [one.field for one in await service.provenance("a", overridden=True)] == ["timeout"]
 
 
 async def test_an_override_whose_time_is_over_is_not_promoted(
