@@ -67,7 +67,9 @@ def plan(
       taskservice plan --against origin/main --format markdown
     """
     if against is None:
-        found = client.post("/plan", {"files": _texts(folder)})
+        texts = _texts(folder)
+        with progress(f"Planning {len(texts)} files"):
+            found = client.post("/plan", {"files": texts})
     else:
         found = _compared(folder, against, offline_check(**checks), checks["timezone"])
     return _show(found, form=form, output=output)

@@ -114,6 +114,12 @@ def test_what_the_guard_would_hold(declared: Cli, folder: Path) -> None:
     assert "**Held**: 4 of 5 declared tasks" in out
 
 
+def test_on_a_terminal_a_bar_goes_with_it(declared: Cli, folder: Path) -> None:
+    status, shown = declared.on_terminal("plan", str(folder))
+    assert status == 0
+    assert "Planning 5 files" in shown and "no changes" in shown
+
+
 def test_an_override_that_the_file_now_says(declared: Cli, folder: Path) -> None:
     (folder / "r1.yaml").write_text(report("Report 1", more="timeout: 60\n"))
     status, out, _ = declared.run("plan", str(folder))
