@@ -1,0 +1,20 @@
+"""The settings: what the environment says, checked and typed, or one clear line about it.
+
+This room imports nothing of the package's others; service, web and cli read it.
+"""
+
+from taskservice.settings.settings import PREFIX, Settings, SettingsError
+from taskservice.settings.tokens import ROLES, ApiToken, Role
+from taskservice.settings.values import EXECUTORS, LONGEST_SPAN, Executor
+
+__all__ = [
+    "EXECUTORS",
+    "LONGEST_SPAN",
+    "PREFIX",
+    "ROLES",
+    "ApiToken",
+    "Executor",
+    "Role",
+    "Settings",
+    "SettingsError",
+]

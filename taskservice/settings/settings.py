@@ -1,0 +1,125 @@
+"""All settings as one value, and how they are taken from the environment."""
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+from taskservice.settings import database, repository, tokens, values
+from taskservice.settings.refused import Refused
+from taskservice.settings.tokens import ApiToken
+from taskservice.settings.values import Executor
+
+PREFIX = "TASKSERVICE_"
+
+
+class SettingsError(ValueError):
+    """A setting that can't be taken; its text is one line, and holds no secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of the service, each named as its variable without `TASKSERVICE_`.
+
+    `port` 0 means any free one. `prune_grace`, `shutdown_grace` and `git_interval` are seconds;
+    `log_retention` None keeps executions for ever. With `git_url` a repository is followed, and
+    `tasks_dir` is where it is kept; the URL and the webhook's secret are never to be shown.
+    """
+
+    database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
+    tasks_dir: Path = Path("tasks.d")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    functions: tuple[str, ...] = ("taskservice.examples.*",)
+    import_path: tuple[Path, ...] = ()
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    api_tokens: tuple[ApiToken, ...] = ()
+    prune_grace: float = 86400.0
+    executor: Executor = "local"
+    shutdown_grace: float = 30.0
+    log_retention: timedelta | None = timedelta(days=90)
+    git_url: str = field(default="", repr=False)
+    git_branch: str = "main"
+    git_path: str = ""
+    git_interval: float = 30.0
+    git_webhook_secret: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.api_tokens and not values.is_loopback(self.host):
+            raise SettingsError(
+                f"{PREFIX}HOST is {self.host!r}: without {PREFIX}API_TOKENS the service listens "
+                "on loopback only (127.0.0.1, ::1 or localhost)"
+            )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **flags: object) -> Self:
+        """The settings that `environ` gives; a flag that is not None goes before its variable.
+
+        Flags are named as the fields here. Raises SettingsError for the first wrong value.
+        """
+        if unknown := flags.keys() - _READERS.keys():
+            raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+        readers = dict(_READERS)
+        if environ.get(f"{PREFIX}GIT_URL"):
+            readers["tasks_dir"] = values.folder_to_make
+        taken: dict[str, Any] = {}
+        for name, reader in readers.items():
+            variable = PREFIX + name.upper()
+            flag = flags.get(name)
+            if flag is not None:
+                place = f"--{name.replace('_', '-')} ({variable})"
+                taken[name] = _read(place, str(flag), reader)
+            elif variable in environ:
+                taken[name] = _read(variable, environ[variable], reader)
+        return cls(**taken)
+
+    @property
+    def shown_database_url(self) -> str:
+        """The database URL as it may be logged: without user, password and parameters."""
+        return database.without_secrets(self.database_url)
+
+    @property
+    def shown_git_url(self) -> str:
+        """The repository's URL as it may be shown: without user and password."""
+        return repository.shown_git_url(self.git_url)
+
+    def principal_of(self, token: str) -> ApiToken | None:
+        """Whose token this is, or None; takes as long for a wrong one as for a right one."""
+        token_hash = tokens.hash_of(token)
+        found = None
+        for known in self.api_tokens:
+            if hmac.compare_digest(known.token_hash, token_hash):
+                found = known
+        return found
+
+
+def _read(place: str, text: str, reader: Callable[[str], object]) -> object:
+    try:
+        return reader(text)
+    except Refused as refused:
+        shown = text if refused.shown is None else refused.shown
+        raise SettingsError(f"{place} is {shown!r}: {refused}") from None
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    "database_url": database.database_url,
+    "tasks_dir": values.tasks_dir,
+    "host": values.host,
+    "port": values.port,
+    "functions": values.functions,
+    "import_path": values.import_path,
+    "timezone": values.timezone,
+    "api_tokens": tokens.api_tokens,
+    "prune_grace": values.seconds,
+    "executor": values.executor,
+    "shutdown_grace": values.seconds,
+    "log_retention": values.log_retention,
+    "git_url": repository.git_url,
+    "git_branch": repository.git_branch,
+    "git_path": repository.git_path,
+    "git_interval": repository.git_interval,
+    "git_webhook_secret": repository.git_webhook_secret,
+}

@@ -1,0 +1,122 @@
+"""How the values of variables are read: each takes a text, and raises `Refused`."""
+
+import ipaddress
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo
+
+from taskservice.settings.refused import Refused
+
+Executor = Literal["local", "process"]
+EXECUTORS: tuple[Executor, ...] = get_args(Executor)
+
+LONGEST_SPAN = timedelta(days=36500)
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
+_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_PATTERN = re.compile(r"[\w.:*?]+")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def tasks_dir(text: str) -> Path:
+    if not _is_folder(text):
+        raise Refused("it must be a folder that exists")
+    return Path(text)
+
+
+def folder_to_make(text: str) -> Path:
+    """The folder of a repository's copy, which is made where there is none."""
+    if not text or "\0" in text or (os.path.lexists(text) and not Path(text).is_dir()):
+        raise Refused("it must be a folder; it is made if there is none")
+    return Path(text)
+
+
+def import_path(text: str) -> tuple[Path, ...]:
+    parts = text.split(os.pathsep) if text else []
+    if not all(map(_is_folder, parts)):
+        raise Refused(f"it must be folders that exist, separated by {os.pathsep!r}")
+    return tuple(map(Path, parts))
+
+
+def _is_folder(text: str) -> bool:
+    return bool(text) and "\0" not in text and Path(text).is_dir()
+
+
+def host(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(text):
+            raise Refused("it must be an IP address or a host's name") from None
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise Refused("it must be a number from 0 to 65535 (0: any free port)")
+    return int(text)
+
+
+def functions(text: str) -> tuple[str, ...]:
+    patterns = entries(text)
+    if not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
+        raise Refused("it must be patterns such as package.module.*, separated by commas")
+    return patterns
+
+
+def entries(text: str) -> tuple[str, ...]:
+    """The entries of a comma-separated list; empty text has none, `a,,b` has an empty one."""
+    return tuple(entry.strip() for entry in text.split(",")) if text.strip() else ()
+
+
+def timezone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise Refused("it must be an IANA time zone, such as UTC or Europe/Berlin") from None
+
+
+def seconds(text: str) -> float:
+    return _span(text).total_seconds()
+
+
+def log_retention(text: str) -> timedelta | None:
+    if not text:
+        return None
+    span = _span(text)
+    if not span:
+        raise Refused("it must be longer than nothing; empty means never")
+    return span
+
+
+def _span(text: str) -> timedelta:
+    """A span such as `90d`, `12h`, `30m`, `45s`, or plain seconds."""
+    match = _SPAN.fullmatch(text)
+    try:
+        span = timedelta(**{_UNITS[match[2]]: float(match[1])}) if match else None
+    except OverflowError:
+        span = None
+    if span is None or span > LONGEST_SPAN:
+        raise Refused(
+            f"it must be seconds, or a span such as 45s, 30m, 12h or 90d, "
+            f"and at most {LONGEST_SPAN.days}d"
+        )
+    return span
+
+
+def executor(text: str) -> Executor:
+    for executor in EXECUTORS:
+        if text == executor:
+            return executor
+    why = "celery is not available in this version; " if text == "celery" else ""
+    raise Refused(f"{why}it must be {' or '.join(EXECUTORS)}")
