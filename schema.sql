@@ -56,10 +56,13 @@ CREATE TABLE `task_manage` (
   `last_outcome` varchar(20) DEFAULT NULL,
   -- Since when the task has had no declaration.
   `retired_at` datetime(6) DEFAULT NULL,
+  -- When the definition or the overrides were written last.
+  `changed_at` datetime(6) DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `idx_status` (`status`),
   KEY `idx_next_run_time` (`next_run_time`),
-  KEY `idx_retired_at` (`retired_at`)
+  KEY `idx_retired_at` (`retired_at`),
+  KEY `idx_changed_at` (`changed_at`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='定时任务管理表';
 
 -- The executions, a row for each attempt.
@@ -173,4 +176,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0004');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0005');

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from taskservice import __version__
+from taskservice.cli import serve
 from tests.web.bodies import hourly
 
 LIMIT = 20.0
@@ -221,6 +222,37 @@ def test_sigterm_lets_running_executions_end_while_the_api_answers(folder: Path)
     with running(folder, **OWN_MODULE) as service:
         row = service.http.get(f"/task-manage/nap/logs/{execution['id']}").json()
         assert (row["status"], row["result"]) == ("completed", '"rested"')
+
+
+def test_a_stream_of_events_tells_of_the_drain_and_ends_with_it(folder: Path) -> None:
+    with running(folder, **OWN_MODULE) as service:
+        service.http.post("/task-manage/", json=nap(folder, 1))
+        with service.http.stream("GET", "/events") as answer:
+            service.http.post("/task-manage/nap/trigger")
+            wait_for(folder / "started")
+            service.process.terminate()
+            lines = list(answer.iter_lines())
+        ended = time.monotonic()
+        status, errors = service.end()
+    assert (status, "request_failed" in errors, "Exception" in errors) == (0, False, False)
+    # Uvicorn would have waited for it as long as it waits for any answer.
+    assert time.monotonic() - ended < serve.LAST_ANSWERS - 1
+    assert any('"status":"completed"' in line for line in lines if line.startswith("data: "))
+
+
+def test_one_who_listens_and_does_not_read_holds_up_no_stop(folder: Path) -> None:
+    with running(folder) as service, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        deaf.connect((service.http.base_url.host, service.http.base_url.port))
+        deaf.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert deaf.recv(12) == b"HTTP/1.1 200"
+        service.http.post("/task-manage/", json=hourly(id="t", description="x" * 60_000))
+        for number in range(100):
+            answer = service.http.put("/task-manage/t", json={"max_instances": number % 2 + 1})
+            assert answer.status_code == 200
+        service.process.terminate()
+        status, errors = service.end()
+    assert (status, "request_failed" in errors) == (0, False)
 
 
 def test_after_the_grace_the_rest_is_marked_and_no_thread_keeps_the_process(folder: Path) -> None:

@@ -124,6 +124,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     # The API answers while executions come to their end, and says that it is going.
     await service.drain()
     _exit_at_last(LAST_ANSWERS + LAST_WORK)
+    await service.end_streams()
     server.should_exit = True
     await serving
     await service.stop()

@@ -1,8 +1,17 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
 from taskservice.engine.functions import FunctionInfo
+from taskservice.service.events import Event, Subscription
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
 
-__all__ = ["FunctionInfo", "Promotion", "Provenance", "Service", "TaskOverride"]
+__all__ = [
+    "Event",
+    "FunctionInfo",
+    "Promotion",
+    "Provenance",
+    "Service",
+    "Subscription",
+    "TaskOverride",
+]

@@ -24,6 +24,7 @@ from taskservice.engine.functions import Functions
 from taskservice.service.checking import task_faults
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
+from taskservice.service.watching import Watcher
 from taskservice.service.writing import Decide, Decided, Writer
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
@@ -47,6 +48,7 @@ class Changing(Reading):
     """What can be done to tasks. `by` is the name of who asks."""
 
     _functions: Functions
+    _watcher: Watcher
 
     def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
         super().__init__(database, engine, zone)
@@ -218,7 +220,9 @@ class Changing(Reading):
             merged = {**task.definition(), "func_args": {**task.func_args, **func_args}}
             if faults := await self._faults(task_id, merged):
                 raise Invalid(faults)
-        return await self._engine.trigger(task_id, func_args or None, by=by)
+        execution = await self._engine.trigger(task_id, func_args or None, by=by)
+        self._watcher.poke()
+        return execution
 
     async def cancel(self, task_id: str, log_id: str, *, by: str) -> Execution:
         """Stop a running execution; the execution as it ended. Raises `Conflict`."""
@@ -229,6 +233,7 @@ class Changing(Reading):
             await self._engine.cancel(log_id, by=by)
         else:
             await self._ask("cancel", log_id, by=by, recipient=execution.owner)
+        self._watcher.poke()
         ended = await self.log(task_id, log_id)
         if ended.status == "running":
             raise Conflict("the execution does not run (any more) in its process")
@@ -296,7 +301,7 @@ class Changing(Reading):
         """Have a change made, after what stands in its way is done."""
         for _ in range(CLAIM_TRIES):
             try:
-                return await self._writer.change(task_id, decide, by=by)
+                changed = await self._writer.change(task_id, decide, by=by)
             except FireDue as due:
                 await self._engine.claim(due.task_ids)
             except _Unchecked as unchecked:
@@ -304,6 +309,9 @@ class Changing(Reading):
                 faults = await asyncio.to_thread(self.check, task_id, unchecked.fields)
                 if faults:
                     raise Invalid(faults) from None
+            else:
+                self._watcher.poke()
+                return changed
         raise Unavailable("fires that are due can't be recorded")
 
     async def _faults(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
@@ -336,6 +344,7 @@ class Changing(Reading):
 
         await claim_and_write(self._database, told, self._engine.claim)
         await self._engine.reconcile(task_ids)
+        self._watcher.poke()
 
     def _until(self, until: str | None) -> datetime | None:
         return None if until is None else parse_until(until, self._zone, now_utc())

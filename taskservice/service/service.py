@@ -16,6 +16,7 @@ from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
+from taskservice.service.events import Subscription
 from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
@@ -26,6 +27,7 @@ from taskservice.service.provenance import (
     provenance_of,
 )
 from taskservice.service.reading import now_utc
+from taskservice.service.watching import Watcher
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
 from taskservice.storage import owners
@@ -73,12 +75,13 @@ class Service(Changing):
             self._root,
             check=self.check,
             zone=settings.timezone,
-            changed=engine.reconcile,
+            changed=self._follow_sync,
             claim=engine.claim,
         )
         self._leading = Leading(
             database, engine.owner, lead=self._lead, follow=self._follow, handle=self._handle
         )
+        self._watcher = Watcher(database, self.sync_report)
         self._syncing: list[asyncio.Task[None]] = []
         self._asked: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -154,6 +157,10 @@ class Service(Changing):
             await asyncio.wait(self._syncing)
             self._syncing = []
 
+    async def _follow_sync(self, task_ids: Sequence[str]) -> None:
+        await self._engine.reconcile(task_ids)
+        self._watcher.poke()
+
     async def _handle(self, notices: list[Notice]) -> None:
         """Do what other processes ask; what takes its time is not waited for."""
         changed = [one for one in notices if one.kind == "changed"]
@@ -197,6 +204,14 @@ class Service(Changing):
             self._leading.stop()
             await self._engine.drain(self.settings.shutdown_grace)
 
+    async def subscribe(self, task_id: str | None, *, again: bool = False) -> Subscription:
+        """Be told of what changes, of one task or of all; see `Watcher.subscribe`."""
+        return await self._watcher.subscribe(task_id, again=again)
+
+    async def end_streams(self) -> None:
+        """End what subscribers read, whose requests would never end by themselves."""
+        await self._watcher.end()
+
     async def stop(self) -> None:
         """Drain, and close everything."""
         if self._stop.is_set():
@@ -211,6 +226,7 @@ class Service(Changing):
             work.cancel()
         await asyncio.gather(*self._asked.values(), return_exceptions=True)
         await self._engine.stop()
+        await self._watcher.stop()
         await self._database.close()
 
     async def ready(self) -> dict[str, str]:

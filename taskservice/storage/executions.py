@@ -29,6 +29,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
+_SOME = select(*_SHOWN).where(_L.id.in_(bindparam("ids", expanding=True)))
 _HELD = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
 
 _LOCK = (
@@ -281,6 +282,14 @@ async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> E
     query = select(*_SHOWN, _L.output, _L.owner).where(_L.id == execution_id, _L.task_id == task_id)
     row = (await connection.execute(query)).first()
     return _execution(row) if row else None
+
+
+def shown(connection: Connection, ids: Collection[str]) -> list[Execution]:
+    """The executions with these ids, as a page of the log shows them, the earliest first."""
+    found = []
+    for piece in chunks(sorted(ids)):
+        found += [_execution(row) for row in connection.execute(_SOME, {"ids": piece})]
+    return sorted(found, key=lambda one: (one.start_time, one.id))
 
 
 async def page(

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from taskservice.domain.errors import StartError
 from taskservice.storage.database import CONNECT_SECONDS, Database
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision of the newest migration."""
 
 LOCK = "taskservice.schema"

@@ -19,7 +19,9 @@ from taskservice.storage.tables import task_declaration, task_manage
 _T, _D = task_manage.c, task_declaration.c
 
 SORTABLE = frozenset(
-    column.name for column in task_manage.c if column.name not in ("etag", "anchor", "last_outcome")
+    column.name
+    for column in task_manage.c
+    if column.name not in ("etag", "anchor", "last_outcome", "changed_at")
 )
 
 

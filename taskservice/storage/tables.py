@@ -108,9 +108,13 @@ task_manage = Table(
     Column("anchor", UtcDateTime),
     Column("last_outcome", String(20)),
     Column("retired_at", UtcDateTime),
+    # Unlike update_time, which is the definition's, it moves with the overrides too; it does not
+    # with executions.
+    Column("changed_at", UtcDateTime),
     Index("idx_status", "status"),
     Index("idx_next_run_time", "next_run_time"),
     Index("idx_retired_at", "retired_at"),
+    Index("idx_changed_at", "changed_at"),
     comment="定时任务管理表",
     **OPTIONS,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -390,6 +390,7 @@ def _columns(state: TaskState) -> dict[str, Any]:
         "retired_at": state.retired_at,
         "create_time": state.create_time,
         "update_time": state.update_time,
+        "changed_at": datetime.now(UTC),
     }
 
 

@@ -20,6 +20,7 @@ from taskservice.domain.task import nearest
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web import api, auth, schemas
+from taskservice.web.api.parts import HEAD
 from taskservice.web.openapi import PROBLEM, openapi_config
 
 log = structlog.get_logger()
@@ -58,7 +59,7 @@ class App(Litestar):
         async def send_head(message: Any) -> None:
             await tell({**message, "body": b""} if "body" in message else message)
 
-        asked = {**asked, "method": "GET"}
+        asked = {**asked, "method": "GET", HEAD: True}
         return await super().__call__(asked, receive, send_head)
 
 

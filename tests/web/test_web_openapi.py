@@ -29,6 +29,7 @@ ROUTES = {
     "/task-manage/{task_id}/yaml": {"get"},
     "/task-manage/{task_id}/restore": {"post"},
     "/overrides": {"get"},
+    "/events": {"get"},
     "/sync": {"get", "post"},
     "/plan": {"post"},
     "/functions": {"get"},

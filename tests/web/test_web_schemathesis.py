@@ -14,6 +14,8 @@ from tests.test_cli import running
 # has (412): such a refusal is an answer, not a mistake, whatever the request looked like. A task
 # whose overrides are reverted has an empty list of them, which is there all the same. The seed
 # makes a failure come again; another one may be tried with SCHEMATHESIS_SEED.
+#
+# An answer of /events has no end that could be waited for: test_web_events reads it.
 SEED = os.environ.get("SCHEMATHESIS_SEED", "20261125")
 CONFIG = """\
 [checks.positive_data_acceptance]
@@ -23,6 +25,9 @@ expected-statuses = ["400", "401", "403", "404", "405", "409", "412", "413", "42
 [[operations]]
 include-path = "/task-manage/{task_id}/overrides"
 [operations.checks.use_after_free]
+enabled = false
+[[operations]]
+include-path = "/events"
 enabled = false
 """
 
@@ -54,7 +59,7 @@ def test_every_answer_is_in_the_document(tmp_path: Path, tokens: str, options: l
             cwd=tmp_path, capture_output=True, text=True, timeout=550, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        assert f"Tested: {operations}" in done.stdout
+        assert f"Tested: {operations - 1}" in done.stdout
         service.process.terminate()
         status, errors = service.end()
     assert status == 0

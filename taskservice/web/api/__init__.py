@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from taskservice.web.api import executions, house, overrides, plan, tasks
+from taskservice.web.api import events, executions, house, overrides, plan, tasks
 
 HANDLERS: tuple[Any, ...] = (
     *tasks.HANDLERS,
     *executions.HANDLERS,
     *overrides.HANDLERS,
     *plan.HANDLERS,
+    *events.HANDLERS,
     *house.HANDLERS,
 )

@@ -34,9 +34,17 @@ IfMatch = Annotated[
     HeaderParameter(name="If-Match", description="Change only what still has this `ETag`"),
 ]
 
+HEAD = "taskservice.head"
+"""Key in the scope of a request that the app made a GET of: the answer goes without its body."""
+
 READ = problems(404)
 WRITE = problems(404, 409)
 CHANGE = problems(404, 409, 412, 413)
+
+
+def is_head(request: AnyRequest) -> bool:
+    """Whether only the headers of the answer are wanted."""
+    return HEAD in request.scope
 
 
 def task_answer(service: Service, task: Shown) -> Response[schemas.Task]:

@@ -1,0 +1,224 @@
+"""The watcher: one for a process, however many listen, and none while nobody does.
+
+It looks at the database, so that it tells what other processes do as well, and compares what it
+sees with what it saw: a notice that gets lost is none of its troubles.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from taskservice.domain.errors import Unavailable
+from taskservice.service.events import Event, Subscription
+from taskservice.service.reading import now_utc
+from taskservice.storage import changes, shown
+from taskservice.storage import executions as log
+from taskservice.storage.changes import Look
+from taskservice.storage.database import TRANSACTION_SECONDS, Connection, Database
+from taskservice.storage.executions import Execution
+from taskservice.storage.shown import Shown
+
+LOOK_SECONDS = 0.4
+"""How often the database is looked at."""
+
+GAP_SECONDS = 0.05
+"""How soon after a look there may be another, where this process knows of a change."""
+
+RESET_SECONDS = 1.0
+"""How soon after a reset there may be another look: much goes on, and all who listen reload."""
+
+OUTAGE_SECONDS = 1.0
+
+MOST = 500
+"""How many tasks and executions one look tells of; where more changed, it tells to reload."""
+
+SINCE = timedelta(seconds=TRANSACTION_SECONDS)
+"""How long ago something may have been written that is seen only now: no transaction is longer."""
+
+STOP_SECONDS = 2.0
+
+logger = structlog.get_logger()
+
+Report = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was seen last: every task there is, and what was told of executions and of syncs."""
+
+    look: Look
+    tasks: set[str]
+    report: Report
+    running: frozenset[str]
+
+
+class Watcher:
+    """Tells subscribers what changes in the database; `report` gives that of the syncs."""
+
+    def __init__(self, database: Database, report: Callable[[], Awaitable[Report]]) -> None:
+        self._database = database
+        self._report = report
+        self._subscriptions: set[Subscription] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()
+        self._seen: _Seen | None = None
+        self._poke = asyncio.Event()
+        self._stop = asyncio.Event()
+
+    async def subscribe(self, task_id: str | None = None, *, again: bool = False) -> Subscription:
+        """Be told of what changes from now on; `again`: something was told before, and missed.
+
+        Raises `Unavailable`.
+        """
+        if self._stop.is_set():
+            raise Unavailable("the service is stopping")
+        subscription = Subscription(task_id, self._subscriptions.discard)
+        self._subscriptions.add(subscription)
+        try:
+            async with self._beginning:
+                if self._watching is None:
+                    await self._begin()
+        except BaseException:
+            subscription.close()
+            raise
+        if again:
+            subscription.tell([Event(name="reset")])
+        return subscription
+
+    def poke(self) -> None:
+        """Say that something has changed, so that it is told at once."""
+        self._poke.set()
+
+    async def end(self) -> None:
+        """Tell what there is to tell yet and end what subscribers read; nobody may subscribe."""
+        self._stop.set()
+        self._poke.set()
+        if self._watching:
+            await asyncio.wait([self._watching], timeout=STOP_SECONDS)
+        for subscription in self._subscriptions:
+            subscription.end()
+
+    async def stop(self) -> None:
+        """The same, and leave the database alone from then on."""
+        await self.end()
+        if self._watching:
+            # It waits for a database that does not answer.
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+
+    async def _begin(self) -> None:
+        try:
+            self._seen = await self._first()
+        except Unavailable as outage:
+            # When the database is back, a reset says so.
+            logger.warning("watching_waits", reason=str(outage))
+        if not self._stop.is_set():
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        least, most = GAP_SECONDS, LOOK_SECONDS
+        last = False
+        while not last:
+            if not await _is_set_within(self._stop, least):
+                await _is_set_within(self._poke, most - least)
+            self._poke.clear()
+            if not self._subscriptions:
+                break
+            last = self._stop.is_set()
+            least, most = await self._tell()
+        # Without a pause after that: whoever subscribes next begins anew.
+        self._watching = self._seen = None
+
+    async def _tell(self) -> tuple[float, float]:
+        """Look and tell; after how many seconds, at least and at most, to look again."""
+        try:
+            events = await self._look()
+        except Exception as error:
+            if isinstance(error, Unavailable):
+                logger.warning("watching_waits", reason=str(error))
+            else:
+                logger.exception("watching_failed")
+            self._seen = None
+            return OUTAGE_SECONDS, OUTAGE_SECONDS
+        for subscription in self._subscriptions:
+            subscription.tell(events)
+        if any(event.name == "reset" for event in events):
+            return RESET_SECONDS, RESET_SECONDS
+        return GAP_SECONDS, LOOK_SECONDS
+
+    async def _first(self) -> _Seen:
+        async with self._database.read() as connection:
+            look = await connection.run_sync(changes.look, now_utc() - SINCE)
+            tasks = await connection.run_sync(changes.task_ids)
+        report = _without_times(await self._report())
+        return _Seen(look=look, tasks=tasks, report=report, running=look.running)
+
+    async def _look(self) -> list[Event]:
+        """What changed since the last look."""
+        seen = self._seen
+        if seen is None:
+            self._seen = await self._first()
+            return [Event(name="reset")]
+        async with self._database.read() as connection:
+            look = await connection.run_sync(changes.look, now_utc() - SINCE)
+            written, gone = await self._compare_tasks(connection, seen, look)
+            begun = (look.running | look.begun) - (seen.look.running | seen.look.begun)
+            executions = begun | (seen.running - look.running)
+            before, seen.look, seen.running = seen.look, look, look.running
+            many = len(executions) + len(written) + len(gone) > MOST
+            if many or len(look.running) > changes.RUNNING:
+                return [Event(name="reset")]
+            ran = await connection.run_sync(log.shown, executions)
+            tasks = await connection.run_sync(
+                shown.shown, (written | {one.task_id for one in ran}) - gone
+            )
+        # Those that ended since are told so now, and not again.
+        seen.running = look.running.difference(one.id for one in ran if one.status != "running")
+        events = _events(gone, ran, tasks)
+        if written or gone or look.about != before.about:
+            report = await self._report()
+            known, seen.report = seen.report, _without_times(report)
+            if seen.report != known:
+                events.append(Event(name="sync", data=report))
+        return events
+
+    async def _compare_tasks(
+        self, connection: Connection, seen: _Seen, look: Look
+    ) -> tuple[set[str], set[str]]:
+        """The tasks that were written since the last look, and those that are no more."""
+        written = {
+            task_id for task_id, at in look.changed.items() if seen.look.changed.get(task_id) != at
+        }
+        seen.tasks |= written
+        if look.tasks == len(seen.tasks):
+            return written, set()
+        known, seen.tasks = seen.tasks, await connection.run_sync(changes.task_ids)
+        return written | (seen.tasks - known), known - seen.tasks
+
+
+def _events(gone: set[str], executions: list[Execution], tasks: Mapping[str, Shown]) -> list[Event]:
+    return [
+        *(Event(name="task-gone", task_id=one, data={"id": one}) for one in sorted(gone)),
+        *(Event(name="execution", task_id=one.task_id, data=one) for one in executions),
+        *(Event(name="task", task_id=one, data=tasks[one]) for one in sorted(tasks)),
+    ]
+
+
+def _without_times(report: Report) -> Report:
+    """A report without what changes when a sync or a pull found nothing new."""
+    repository = report["repository"]
+    if repository:
+        repository = {**repository, "fetched_at": None}
+    return {**report, "synced_at": None, "repository": repository}
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True

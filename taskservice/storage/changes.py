@@ -1,0 +1,84 @@
+"""What a watcher looks at again and again to find what changed: by indexes, never through all rows.
+
+All are plain functions: by `AsyncConnection.run_sync` they share a connection.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Text, bindparam, func, select
+from sqlalchemy import type_coerce as as_type
+
+from taskservice.storage.tables import (
+    service_state,
+    task_execution_log,
+    task_manage,
+    task_owner,
+)
+
+_L, _T, _S, _W = task_execution_log.c, task_manage.c, service_state.c, task_owner.c
+
+NEWEST = 1000
+"""How many of the newest executions, and of the tasks that changed last, one look tells."""
+
+RUNNING = 5000
+"""How many executions that run one look tells."""
+
+_RUNNING = select(_L.id).where(_L.status == "running").limit(RUNNING + 1)
+_BEGUN = (
+    select(_L.id)
+    .where(_L.start_time >= bindparam("since"))
+    .order_by(_L.start_time.desc())
+    .limit(NEWEST)
+)
+_CHANGED = (
+    select(_T.id, _T.changed_at)
+    .where(_T.changed_at >= bindparam("since"))
+    .order_by(_T.changed_at.desc())
+    .limit(NEWEST)
+)
+_COUNT = select(func.count()).select_from(task_manage)
+_IDS = select(_T.id)
+# Only compared: there is no need to read the JSON.
+_REMEMBERED = select(_S.name, as_type(_S.value, Text).label("value"))
+_SCHEDULING = select(_W.id).where(_W.lock_id.is_not(None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What there is at a moment.
+
+    `running` are all executions that run (more than `RUNNING` where there are too many to tell),
+    `begun` the newest that began since; `changed` says of the tasks that were written last since
+    when that was; `tasks` is how many there are. `about` is what else a report of the syncs is
+    made of, only to be compared.
+    """
+
+    running: frozenset[str]
+    begun: frozenset[str]
+    changed: Mapping[str, datetime]
+    tasks: int
+    about: Mapping[str, str | None]
+
+
+def look(connection: Connection, since: datetime) -> Look:
+    """What there is now, and what of it began or changed since."""
+    after = {"since": since}
+    about: dict[str, Any] = {row.name: row.value for row in connection.execute(_REMEMBERED)}
+    about |= {f"scheduler {owner}": None for owner in connection.execute(_SCHEDULING).scalars()}
+    # In this order: what has begun and is not among those that run has ended.
+    begun = frozenset(connection.execute(_BEGUN, after).scalars())
+    return Look(
+        running=frozenset(connection.execute(_RUNNING).scalars()),
+        begun=begun,
+        changed={row.id: row.changed_at for row in connection.execute(_CHANGED, after)},
+        tasks=connection.execute(_COUNT).scalar_one(),
+        about=about,
+    )
+
+
+def task_ids(connection: Connection) -> set[str]:
+    """The ids of all tasks."""
+    return set(connection.execute(_IDS).scalars())

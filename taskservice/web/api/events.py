@@ -1,0 +1,106 @@
+"""The route that tells what changes, for as long as the client listens."""
+
+from collections.abc import AsyncIterator
+from contextlib import closing
+from typing import Annotated
+from weakref import WeakKeyDictionary
+
+import msgspec
+from litestar import Response, get
+from litestar.openapi import ResponseSpec
+from litestar.params import QueryParameter
+from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from taskservice.service import Event, Subscription
+from taskservice.settings import Executor
+from taskservice.storage.executions import Execution
+from taskservice.storage.shown import Shown
+from taskservice.web import schemas
+from taskservice.web.api.parts import AnyRequest, Door, is_head
+from taskservice.web.openapi import problems
+
+STREAM = "text/event-stream"
+
+COMMENT_SECONDS = 15.0
+"""How often something is sent at least: it keeps connections, and finds clients that went."""
+
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_BEGIN = b"retry: 1000\n\n"
+_COMMENT = b": nothing new\n\n"
+
+_frames: WeakKeyDictionary[Event, bytes] = WeakKeyDictionary()
+"""Each event as it is sent: made once, however many listen."""
+
+
+@get(
+    "/events",
+    operation_id="listen",
+    summary="Listen to changes of tasks and executions",
+    tags=["Events"],
+    responses={
+        **problems(),
+        200: ResponseSpec(
+            str, description="Server-sent events", media_type=STREAM, generate_examples=False
+        ),
+    },
+)
+async def get_events(
+    request: AnyRequest,
+    service: Door,
+    task_id: Annotated[
+        str | None, QueryParameter(max_length=36, description="Only what is about this task")
+    ] = None,
+) -> ASGIApp:
+    """Server-sent events, for `EventSource`: within a second, whichever replica made the change.
+
+    `task` has the task as `GET /task-manage/{task_id}` gives it, `task-gone` its `id`; `execution`,
+    at its start and its end, has the execution as a page of the log gives it; `sync` has the report
+    of `GET /sync`, when more of it changed than its time. After `reset` (too much changed, the
+    client was too slow, or it comes back) read again what you show. What changed before the answer
+    begins is not told: listen first, then read.
+    """
+    if is_head(request):
+        return Response(b"", media_type=STREAM, headers=_HEADERS).to_asgi_response(None, request)
+    again = "last-event-id" in request.headers
+    subscription = await service.subscribe(task_id, again=again)
+    answer = ASGIStreamingResponse(
+        iterator=_sent(subscription, service.settings.executor),
+        media_type=STREAM,
+        headers=_HEADERS,
+        status_code=200,
+    )
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        with closing(subscription):
+            await answer(scope, receive, send)
+
+    return stream
+
+
+async def _sent(subscription: Subscription, executor: Executor) -> AsyncIterator[bytes]:
+    yield _BEGIN
+    while (events := await subscription.next(COMMENT_SECONDS)) is not None:
+        yield b"".join(_frame(event, executor) for event in events) or _COMMENT
+
+
+def _frame(event: Event, executor: Executor) -> bytes:
+    frame = _frames.get(event)
+    if frame is None:
+        # Between the values of JSON that somebody else stored there may be line breaks.
+        data = b" ".join(msgspec.json.encode(_shape(event, executor)).splitlines())
+        frame = f"id: {event.id}\nevent: {event.name}\ndata: ".encode() + data + b"\n\n"
+        _frames[event] = frame
+    return frame
+
+
+def _shape(event: Event, executor: Executor) -> object:
+    match event.data:
+        case Shown() as task:
+            return schemas.Task.of(task, executor)
+        case Execution() as execution:
+            return schemas.Execution.of(execution)
+    return schemas.SyncReport.of(event.data) if event.name == "sync" else event.data
+
+
+HANDLERS = (get_events,)
