@@ -47,6 +47,9 @@ ONLY_IN = {
     "rich_click": {"cli"},
     "rich": {"cli"},
     "httpx": {"cli"},
+    "jinja2": {"web"},
+    "babel": {"web"},
+    "cron_descriptor": {"web"},
 }
 
 NOT_IN_DOMAIN = {

@@ -9,10 +9,11 @@ from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
 from taskservice.service.moments import parse_moment
 from taskservice.storage import executions as log
-from taskservice.storage import shown
+from taskservice.storage import history, shown
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
+from taskservice.storage.history import Past
 from taskservice.storage.shown import Filter, Shown
 from taskservice.storage.tasks import Listed, StoredTask
 from taskservice.sync.dump import dump_task
@@ -69,6 +70,25 @@ class Reading:
             }
         for wish in wishes:
             wish.fulfil(counts[wish.key])
+
+    async def latest(self, task_ids: Sequence[str], each: int) -> dict[str, list[Past]]:
+        """The last executions of some tasks, at most `each` of a task, oldest first."""
+        if not task_ids:
+            return {}
+        async with self._database.read() as connection:
+            return await connection.run_sync(history.latest, task_ids, each)
+
+    async def states(self) -> dict[str, int]:
+        """How many live tasks there are in each status."""
+        async with self._database.read() as connection:
+            return await connection.run_sync(history.states)
+
+    async def ends_of_pauses(self, task_ids: Sequence[str]) -> dict[str, datetime]:
+        """When the pauses end by themselves that overrides of these tasks have with an end."""
+        if not task_ids:
+            return {}
+        async with self._database.read() as connection:
+            return await connection.run_sync(history.ends, task_ids, "paused")
 
     async def logs(
         self,

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from typing import Any, get_args, get_origin
 
 import structlog
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.params import QueryParameter
-from litestar.response import Redirect
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 from litestar.typing import FieldDefinition
 
@@ -19,8 +19,9 @@ from taskservice.domain.errors import Fault, Invalid, TaskserviceError
 from taskservice.domain.task import nearest
 from taskservice.service import Service
 from taskservice.settings import Settings
-from taskservice.web import api, auth, schemas
+from taskservice.web import api, auth, console, schemas
 from taskservice.web.api.parts import HEAD
+from taskservice.web.console import problems, render
 from taskservice.web.openapi import PROBLEM, openapi_config
 
 log = structlog.get_logger()
@@ -64,7 +65,7 @@ class App(Litestar):
 
 
 def create_app(settings: Settings, service: Service | None = None) -> Litestar:
-    """The API over a service.
+    """The API and the console over a service.
 
     A service that is given is the caller's to start and to stop; without one the app
     makes its own, which lives as long as the app does.
@@ -80,12 +81,13 @@ def create_app(settings: Settings, service: Service | None = None) -> Litestar:
             await door.stop()
 
     return App(
-        [*api.HANDLERS, root],
+        [*api.HANDLERS, *console.HANDLERS],
         lifespan=[] if service else [own_service],
         dependencies={
             "service": Provide(lambda: door, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
         },
+        state=State({"settings": settings}),
         guards=[auth.guard(settings)],
         before_request=_before_request,
         exception_handlers={
@@ -99,12 +101,6 @@ def create_app(settings: Settings, service: Service | None = None) -> Litestar:
     )
 
 
-@get("/", include_in_schema=False)
-async def root() -> Redirect:
-    """Leads to the documentation."""
-    return Redirect("/schema")
-
-
 def _caller(request: AnyRequest) -> str:
     """Who is asking, as the guard has found."""
     name: str = request.user
@@ -114,6 +110,8 @@ def _caller(request: AnyRequest) -> str:
 async def _before_request(request: AnyRequest) -> Response[None] | None:
     if request.method == "OPTIONS":
         return _options(request)
+    if request.route_handler.opt.get("console"):
+        return render.switched(request)
     if not request.route_handler.opt.get("open"):
         _refuse_unknown_parameters(request)
     return None
@@ -156,17 +154,31 @@ def _is_list(field: FieldDefinition) -> bool:
     return any(get_origin(part) is list for part in (field.annotation, *get_args(field.annotation)))
 
 
-def _on_error(_: AnyRequest, error: TaskserviceError) -> Response[schemas.Problem]:
+def _on_error(request: AnyRequest, error: TaskserviceError) -> Response[Any]:
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 500)
     if isinstance(error, Invalid):
-        return problem(status, _summary(error.faults), faults=error.faults)
-    return problem(status, str(error))
+        return _told(request, status, _summary(error.faults), faults=error.faults)
+    return _told(request, status, str(error))
+
+
+def _told(
+    request: AnyRequest,
+    status: int,
+    detail: str,
+    *,
+    faults: list[Fault] | tuple[Fault, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response[Any]:
+    """An error in the form that the client understands: a page, or problem details."""
+    if problems.wanted(request):
+        return problems.answer(request, status, detail, faults)
+    return problem(status, detail, faults=faults, headers=headers)
 
 
 def _on_http_error(
     settings: Settings,
-) -> Callable[[AnyRequest, HTTPException], Response[schemas.Problem]]:
-    def handle(request: AnyRequest, error: HTTPException) -> Response[schemas.Problem]:
+) -> Callable[[AnyRequest, HTTPException], Response[Any]]:
+    def handle(request: AnyRequest, error: HTTPException) -> Response[Any]:
         if "route_handler" not in request.scope and not _is_health(request):
             # No guard has run: who may not read must not learn which routes there are.
             try:
@@ -175,14 +187,14 @@ def _on_http_error(
                 return _on_error(request, refused)
         if isinstance(error, ValidationException):
             faults = [_parameter_fault(request, item) for item in error.extra or []]
-            return problem(422, _summary(faults) or error.detail, faults=faults)
+            return _told(request, 422, _summary(faults) or error.detail, faults=faults)
         if error.status_code >= 500:
             return _on_crash(request, error)
         detail = _DETAILS.get(error.status_code, error.detail)
         if error.status_code == 413:
             limit = request.route_handler.resolve_request_max_body_size()
             detail = f"the body is larger than {limit} bytes"
-        return problem(error.status_code, detail, headers=error.headers)
+        return _told(request, error.status_code, detail, headers=error.headers)
 
     return handle
 
@@ -223,14 +235,14 @@ def _must_be(field: FieldDefinition) -> str | None:
     return None
 
 
-def _on_crash(request: AnyRequest, error: Exception) -> Response[schemas.Problem]:
+def _on_crash(request: AnyRequest, error: Exception) -> Response[Any]:
     log.error(
         "request_failed",
         method=request.scope["method"],
         path=request.scope["path"],
         exc_info=error,
     )
-    return problem(500, "the service made a mistake; its log says more")
+    return _told(request, 500, "the service made a mistake; its log says more")
 
 
 def _summary(faults: list[Fault] | tuple[Fault, ...]) -> str:

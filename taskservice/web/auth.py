@@ -1,17 +1,20 @@
-"""Who may do what: bearer tokens with roles, or, without tokens, this machine's own users."""
+"""Who may do what: tokens with roles, as bearer or by a session; or this machine's own users."""
 
 import ipaddress
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from taskservice.domain.errors import Forbidden, Unauthenticated
-from taskservice.settings import ROLES, Role, Settings
-from taskservice.web import webhook
+from taskservice.settings import ROLES, ApiToken, Role, Settings
+from taskservice.web import session, webhook
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -27,11 +30,24 @@ WEBHOOK = {"webhook": True}
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks; `csrf` is what a change must carry, None where no session's cookie let it in."""
+
+    name: str
+    role: Role
+    csrf: str | None = None
+
+    def may(self, needed: Role) -> bool:
+        """Whether the caller's role allows what needs that one."""
+        return ROLES.index(self.role) >= ROLES.index(needed)
+
+
 def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
     """The guard of the whole app: it denies what no rule allows.
 
     Reading takes a viewer and anything else an admin, unless the handler's `opt` says
-    otherwise. The caller's name is left in `scope["user"]`.
+    otherwise. The caller's name is left in `scope["user"]`, the caller in `scope["auth"]`.
     """
 
     # Litestar would have a thread call what is not a coroutine.
@@ -39,31 +55,59 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
         if handler.opt.get("webhook") and webhook.is_one(settings, connection):
             await webhook.admit(settings, connection)
         elif not handler.opt.get("open"):
-            by_method = "viewer" if _method(connection) in SAFE_METHODS else "admin"
-            needed = handler.opt.get("role", by_method)
-            connection.scope["user"] = admit(settings, connection, needed)
+            safe = _method(connection) in SAFE_METHODS
+            needed = handler.opt.get("role", "viewer" if safe else "admin")
+            caller = admit(settings, connection, needed)
+            if caller.csrf and not safe:
+                await _refuse_forged(connection, caller.csrf)
+            connection.scope["user"], connection.scope["auth"] = caller.name, caller
 
     return check
 
 
-def admit(settings: Settings, connection: Connection, needed: Role) -> str:
-    """The name of the caller, who has the role that is needed.
+def admit(settings: Settings, connection: Connection, needed: Role) -> Caller:
+    """The caller, who has the role that is needed.
 
-    Raises Unauthenticated without a known token, and Forbidden where the role, or the
-    web page that sent the request, does not allow it.
+    Raises Unauthenticated without a known token or session, and Forbidden where the role, or
+    the web page that sent the request, does not allow it.
     """
     if not settings.api_tokens:
         _refuse_other_sites(connection)
-        return "anonymous"
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        return Caller(name="anonymous", role="admin")
+    known, csrf = _known(settings, connection)
+    caller = Caller(name=known.name, role=known.role, csrf=csrf)
+    if not caller.may(needed):
+        raise Forbidden(f"{known.name} is {known.role}; this needs {needed}")
+    return caller
+
+
+def _known(settings: Settings, connection: Connection) -> tuple[ApiToken, str | None]:
+    """Whose token or session this is, and the CSRF token of a session."""
+    given = connection.headers.get("authorization", "")
+    cookie = connection.cookies.get(session.COOKIE)
+    if not given and cookie:
+        known = session.holder(settings, cookie, time.time())
+        if known is None:
+            raise Unauthenticated("this session is over: sign in again")
+        return known, session.csrf_token(known, cookie)
+    scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("a token is required: send it as `Authorization: Bearer TOKEN`")
     known = settings.principal_of(token.strip())
     if known is None:
         raise Unauthenticated("this token is not known")
-    if ROLES.index(known.role) < ROLES.index(needed):
-        raise Forbidden(f"{known.name} is {known.role}; this needs {needed}")
-    return known.name
+    return known, None
+
+
+async def _refuse_forged(connection: Connection, csrf: str) -> None:
+    """Keep out what a page of another site has a signed-in user's browser send."""
+    refuse_foreign_origin(connection)
+    assert isinstance(connection, Request)  # the guard of a route sees the whole request
+    if not await session.carries(connection, csrf):
+        raise Forbidden(
+            "the request lacks the page's token (the header X-CSRF-Token, or the form's field "
+            "csrf): load the page again"
+        )
 
 
 def _refuse_other_sites(connection: Connection) -> None:
@@ -79,11 +123,16 @@ def _refuse_other_sites(connection: Connection) -> None:
             f"without tokens only this machine is answered (127.0.0.1, ::1 or localhost), "
             f"not {host[:100]!r}"
         )
-    if _method(connection) in SAFE_METHODS:
-        return
+    if _method(connection) not in SAFE_METHODS:
+        refuse_foreign_origin(connection)
+
+
+def refuse_foreign_origin(connection: Connection) -> None:
+    """Raise Forbidden where a browser says that a page of another site sends this."""
+    headers = connection.headers
     origin = headers.get("origin")
     _, _, page_host = (origin or "").partition("://")
-    foreign = origin is not None and page_host.lower() != (host or "").lower()
+    foreign = origin is not None and page_host.lower() != headers.get("host", "").lower()
     if foreign or headers.get("sec-fetch-site") == "cross-site":
         raise Forbidden("a page of another site may not change anything here")
 

@@ -1,0 +1,38 @@
+"""The console: pages for people, rendered on the server through the service.
+
+How to add a page:
+
+1. Write `templates/NAME.html`, which begins with `{% extends "layout.html" %}` and
+   `{% import "macros.html" as ui with context %}`, and fills the blocks `title` and `content`.
+   Texts are `{{ _("In English") }}` or `{{ ngettext("%(num)s task", "%(num)s tasks", n) }}`;
+   times are `{{ ui.moment(t) }}` (absolute) and `{{ ui.ago(t) }}` (relative, kept up by script);
+   no style attribute, no inline script.
+2. Write a module with handlers of `@get("/path", opt=CONSOLE)` that take `request: AnyRequest`
+   and `service: Door`, and answer `page(request, "NAME.html", key=value, …)`. Query parameters
+   are read from `request.query_params`; an error that is raised becomes a page.
+3. A change is a `@post` with `opt=OPERATING` (or `CONSOLE`: admins only) and `by: Caller`, behind a
+   `<form method="post">` with `{{ ui.csrf() }}`; it answers `await changed(request, work, said,
+   back)`: a 303 to `back` where `said`, or what went wrong, is shown once. Show the form only
+   `{% if may("operator") %}`.
+4. What lives has `data-live="task:ID"` (or `executions:TASK_ID`, `execution:ID`, `sync`, `tasks`,
+   several with blanks between) and `data-fragment="/its/address"`, which answers
+   `fragment(request, "fragment.html", …)` with that very element: `events.js` fetches it anew on
+   such an event, once a second at most. Other scripts are modules in `static/`, named in the
+   block `scripts`; they hear of every event as `taskservice:event` at `document`.
+5. Add the handlers to `HANDLERS` below and, for a place in the navigation, to `NAVIGATION` in
+   `render.py`; translate its texts in `translations/zh.po` (`tests/web/console` names what lacks).
+"""
+
+from typing import Any
+
+from litestar import Router
+
+from taskservice.web.console import signing, static, tasks
+
+HANDLERS: tuple[Any, ...] = (
+    Router(
+        "/",
+        route_handlers=[*static.HANDLERS, *signing.HANDLERS, *tasks.HANDLERS],
+        include_in_schema=False,
+    ),
+)

@@ -1,0 +1,67 @@
+"""Signing in by token, and out."""
+
+import time
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.datastructures import Cookie
+
+from taskservice.web import auth, session
+from taskservice.web.console.render import (
+    CONSOLE,
+    PUBLIC,
+    AnyRequest,
+    language_of,
+    local,
+    page,
+    redirect,
+    settings_of,
+)
+
+
+@get("/sign-in", opt=PUBLIC)
+async def show_sign_in(request: AnyRequest) -> Response[Any]:
+    """The form that takes a token."""
+    following = local(request.query_params.get("next"))
+    if not settings_of(request).api_tokens:
+        return redirect(request, following)
+    return page(request, "sign-in.html", following=following, wrong=None)
+
+
+@post("/sign-in", opt=PUBLIC)
+async def sign_in(request: AnyRequest) -> Response[Any]:
+    """Begins a session, where the token is known."""
+    auth.refuse_foreign_origin(request)
+    form = await session.form_of(request)
+    following = local(form.get("next"))
+    settings = settings_of(request)
+    if not settings.api_tokens:
+        return redirect(request, following)
+    known = settings.principal_of(form.get("token", "").strip())
+    if known is None:
+        wrong = language_of(request).gettext("This token is not known.")
+        return page(request, "sign-in.html", status=401, following=following, wrong=wrong)
+    value = session.issue(known, time.time())
+    return redirect(request, following, cookies=[_cookie(request, value, session.SECONDS)])
+
+
+@post("/sign-out", opt={**CONSOLE, "role": "viewer"})
+async def sign_out(request: AnyRequest) -> Response[None]:
+    """Ends the session in this browser."""
+    return redirect(request, "/sign-in", cookies=[_cookie(request, "", 0)])
+
+
+def _cookie(request: AnyRequest, value: str, seconds: int) -> Cookie:
+    # Behind a proxy that speaks HTTPS only the browser knows what it speaks.
+    origin = request.headers.get("origin", "")
+    return Cookie(
+        key=session.COOKIE,
+        value=value,
+        max_age=seconds,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https" or origin.startswith("https://"),
+    )
+
+
+HANDLERS = (show_sign_in, sign_in, sign_out)
