@@ -19,6 +19,7 @@ from taskservice.domain.overlay import (
     override_with,
 )
 from taskservice.domain.state import (
+    FireDue,
     TaskState,
     expected_fire,
     past_date,
@@ -381,3 +382,12 @@ def test_whatever_happens_a_fire_is_ahead_and_in_phase(
         else:
             assert state.update_time == now
         assert state.create_time == NOW
+
+
+def test_a_change_that_would_lose_a_due_fire_says_so() -> None:
+    previous = resolved(minimal(), now=NOW - HOUR)
+    with pytest.raises(FireDue) as refused:
+        resolution("a", declare(minimal(paused=True)), (), previous, now=NOW, zone=UTC)
+    assert refused.value.task_ids == ("a",)
+    kept = resolution("a", declare(minimal(name="Other")), (), previous, now=NOW, zone=UTC)
+    assert kept.state and kept.state.next_run_time == previous.next_run_time
