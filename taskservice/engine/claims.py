@@ -117,6 +117,7 @@ class Recorded:
     rows: dict[str, TaskRow] = field(default_factory=dict)
     next_fires: dict[str, datetime | None] = field(default_factory=dict)
     added: list[Execution] = field(default_factory=list)
+    ended: list[Execution] = field(default_factory=list)
     answers: list[tuple[Manual, Execution | TaskserviceError]] = field(default_factory=list)
     waiting: set[str] = field(default_factory=set)
     planned: dict[str, Retry] = field(default_factory=dict)

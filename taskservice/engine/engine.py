@@ -21,6 +21,7 @@ from taskservice.engine.claims import (
     make_entry,
     started,
 )
+from taskservice.engine.counts import Counts
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import Functions
 from taskservice.engine.ownership import Ownership
@@ -71,12 +72,14 @@ class Engine:
         self._retries: dict[str, Retry] = {}
         self.owner = new_id()
         self.leads = False
+        self.counts = Counts()
         self._scheduler = Scheduler(self._on_due)
         self._recorder = Recorder(
             database,
             zone=zone,
             owner=self.owner,
             entries=self._entries,
+            counts=self.counts,
             done=self._recorded,
             recover=self._recover,
         )
@@ -84,6 +87,7 @@ class Engine:
             functions,
             executors,
             default_executor=default_executor,
+            counts=self.counts,
             end=self._recorder.end,
             release=self._recorder.release,
         )
@@ -113,6 +117,11 @@ class Engine:
     def follow(self) -> None:
         """Fire no more: another process schedules, or will. What is asked for runs on."""
         self.leads = False
+
+    @property
+    def running(self) -> int:
+        """How many executions run in this process."""
+        return self._runner.count()
 
     @property
     def firing(self) -> bool:

@@ -23,6 +23,7 @@ from taskservice.engine.claims import (
     make_entry,
     progress_of,
 )
+from taskservice.engine.counts import Counts
 from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
@@ -47,9 +48,9 @@ log_ = structlog.get_logger()
 class Recorder:
     """The bounded writer behind the engine: one transaction at a time.
 
-    `entries` is the engine's memory of tasks; `done` is called with what each commit came to, on
-    the event loop, before the next transaction begins. `recover` is called before the first one
-    after an outage, to find what a commit did whose answer was lost.
+    `entries` is the engine's memory of tasks; `counts` counts what is recorded; `done` is called
+    with what each commit came to, on the event loop, before the next transaction begins. `recover`
+    is called before the first one after an outage, to find what a commit did whose answer was lost.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Recorder:
         zone: tzinfo,
         owner: str,
         entries: dict[str, Entry],
+        counts: Counts,
         done: Callable[[Batch, Recorded], None],
         recover: Callable[[], Awaitable[None]],
     ) -> None:
@@ -66,6 +68,7 @@ class Recorder:
         self._zone = zone
         self._owner = owner
         self._entries = entries
+        self._counts = counts
         self._done = done
         self._recover = recover
         self._waiting = Batch()
@@ -245,14 +248,16 @@ class Recorder:
             return Recorded()
         holder = owner or self._owner
         try:
-            return await self._database.write(
+            recorded = await self._database.write(
                 lambda connection: self._record(connection, batch, holder, careful=False)
             )
         except Collision:
             # A fire that has its row already: look which, instead of trusting next_run_time.
-            return await self._database.write(
+            recorded = await self._database.write(
                 lambda connection: self._record(connection, batch, holder, careful=True)
             )
+        self._counts.record(recorded.added, recorded.ended)
+        return recorded
 
     async def _record(
         self, connection: Connection, batch: Batch, owner: str, *, careful: bool
@@ -261,14 +266,14 @@ class Recorder:
         done, held = await connection.run_sync(self._look, batch)
         done.known = {task_id: self._entries.get(task_id) for task_id in batch.task_ids()}
         done.entries = await self._entries_for(connection, done.rows)
-        ended = decide_ends(batch, held, owner, now, done)
+        done.ended = decide_ends(batch, held, owner, now, done)
         claims = Claims(done, held.values(), owner=self._owner, now=now)
         if any(is_long_due(done.rows[task_id], now) for task_id in batch.due & done.rows.keys()):
             # There may be many fires to count.
             await asyncio.to_thread(claims.claim, batch)
         else:
             claims.claim(batch)
-        await connection.run_sync(self._write, batch, owner, done, ended, claims.running, careful)
+        await connection.run_sync(self._write, batch, owner, done, claims.running, careful)
         return done
 
     def _look(
@@ -287,11 +292,10 @@ class Recorder:
         batch: Batch,
         owner: str,
         done: Recorded,
-        ended: list[Execution],
         running: set[str],
         careful: bool,
     ) -> None:
-        log.finish(connection, ended)
+        log.finish(connection, done.ended)
         log.release(connection, owner, batch.releases)
         if careful:
             _leave_out_recorded(connection, done)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import taskservice
 from taskservice.domain.errors import Invalid
 from taskservice.domain.task import Task
+from taskservice.engine.counts import Counts
 from taskservice.engine.executor import Call, Executor, Handle, Outcome
 from taskservice.engine.functions import Functions
 from taskservice.engine.placeholders import fill, mask
@@ -33,8 +34,9 @@ class Running:
 class Runner:
     """Starts executions on their executors and tells of their ends.
 
-    `end` is called with the ended row (its owner kept while the function still runs), `release`
-    when a function returns whose row had ended before. All on the event loop.
+    `counts` counts the calls. `end` is called with the ended row (its owner kept while the function
+    still runs), `release` when a function returns whose row had ended before. All on the event
+    loop.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Runner:
         executors: Mapping[str, Executor],
         *,
         default_executor: str,
+        counts: Counts,
         end: Callable[[Execution], None],
         release: Callable[[str], None],
     ) -> None:
         self._functions = functions
         self._executors = executors
         self._default = default_executor
+        self._counts = counts
         self._end = end
         self._release = release
         self._resolved: dict[str, Callable[..., object]] = {}
@@ -100,6 +104,10 @@ class Runner:
             return None
         return mask(running.handle.output(), running.secrets)
 
+    def count(self) -> int:
+        """How many executions run whose rows say so."""
+        return sum(not running.ended for running in self.running.values())
+
     async def idle(self) -> None:
         """Wait until no function runs."""
         while self.running:
@@ -141,6 +149,7 @@ class Runner:
             func_args=func_args,
             function=self._resolved.get(task.func_path),
         )
+        self._counts.called(execution)
         try:
             running.handle = self._executors[executor].start(
                 call, lambda outcome: self._done(running, outcome)

@@ -18,6 +18,8 @@ from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
 from taskservice.service.events import Subscription
 from taskservice.service.leading import NOTICE_SECONDS, Leading
+from taskservice.service.metrics import Metrics, Stored
+from taskservice.service.metrics import Reading as MetricsReading
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
 from taskservice.service.provenance import (
@@ -35,6 +37,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.owners import Notice
 from taskservice.storage.schema import prepare
+from taskservice.storage.totals import totals
 from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer, last_report
 
@@ -81,6 +84,7 @@ class Service(Changing):
         self._leading = Leading(
             database, engine.owner, lead=self._lead, follow=self._follow, handle=self._handle
         )
+        self._metrics = Metrics(engine.counts)
         self._watcher = Watcher(database, self.sync_report)
         self._syncing: list[asyncio.Task[None]] = []
         self._asked: dict[str, asyncio.Task[None]] = {}
@@ -236,6 +240,22 @@ class Service(Changing):
         async with self._database.read() as connection:
             await owners.owners(connection)
         return {"database": "ok", "scheduler": "ok" if self._engine.leads else "standby"}
+
+    async def metrics(self) -> bytes:
+        """What Prometheus scrapes, as text; without the database, what is known here."""
+        try:
+            async with self._database.read() as connection:
+                counted = await connection.run_sync(totals)
+                report = await last_report(connection)
+        except Unavailable:
+            stored = None
+        else:
+            stored = Stored.of(counted, report, now_utc())
+        reading = MetricsReading(
+            running=self._engine.running, scheduling=self._engine.leads, stored=stored
+        )
+        # It reads the process's files.
+        return await asyncio.to_thread(self._metrics.text, reading)
 
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""

@@ -8,6 +8,7 @@ import pytest
 
 from taskservice.domain.errors import Conflict
 from taskservice.domain.task import Task
+from taskservice.engine.counts import Counts
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Call, Executor, Handle
 from taskservice.engine.functions import Functions
@@ -235,6 +236,7 @@ class Runs:
             Functions(PATTERNS),
             executors,
             default_executor=default,
+            counts=Counts(),
             end=self.ends.append,
             release=self.releases.append,
         )

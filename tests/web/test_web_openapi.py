@@ -30,6 +30,7 @@ ROUTES = {
     "/task-manage/{task_id}/restore": {"post"},
     "/overrides": {"get"},
     "/events": {"get"},
+    "/metrics": {"get"},
     "/sync": {"get", "post"},
     "/plan": {"post"},
     "/functions": {"get"},

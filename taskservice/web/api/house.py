@@ -3,12 +3,15 @@
 from typing import Annotated, Any
 
 from litestar import Request, get, post
+from litestar.openapi import ResponseSpec
 from litestar.params import QueryParameter
 
 from taskservice.web import schemas, webhook
 from taskservice.web.api.parts import Caller, Door
 from taskservice.web.auth import OPEN, WEBHOOK
 from taskservice.web.openapi import problems
+
+METRICS = "text/plain; version=0.0.4"
 
 
 @get(
@@ -89,10 +92,32 @@ async def is_ready(service: Door) -> schemas.Ready:
     return schemas.Ready(**await service.ready())
 
 
+@get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Metrics for Prometheus",
+    tags=["Health"],
+    media_type=METRICS,
+    responses={
+        **problems(),
+        200: ResponseSpec(
+            str, description="Prometheus' text format", media_type=METRICS, generate_examples=False
+        ),
+    },
+)
+async def get_metrics(service: Door) -> bytes:
+    """Counts of this process, the tasks in the table, the last sync and the process itself.
+
+    Without the database it says so (`taskservice_database_up` is 0), and leaves out what is there.
+    """
+    return await service.metrics()
+
+
 HANDLERS = (
     get_sync,
     sync_now,
     list_functions,
     is_live,
     is_ready,
+    get_metrics,
 )

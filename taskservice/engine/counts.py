@@ -1,0 +1,59 @@
+"""What the executions of this process come to, in numbers: a few additions for each."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from taskservice.storage.executions import Execution
+
+LATENESS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
+)  # fmt: skip
+DURATIONS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+
+RAN = ("completed", "failed", "cancelled")
+"""How an execution ends that began."""
+
+NEVER_RAN = ("skipped", "missed")
+
+
+class Histogram:
+    """How many values there were up to each bound, above the one before it, and their sum."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+class Counts:
+    """Counts what was recorded and called since the process began; all on the event loop."""
+
+    def __init__(self) -> None:
+        self.started = 0
+        self.ended = dict.fromkeys((*RAN, *NEVER_RAN), 0)
+        self.durations = {status: Histogram(DURATIONS) for status in RAN}
+        self.lateness = Histogram(LATENESS)
+
+    def record(self, added: Sequence[Execution], ended: Sequence[Execution]) -> None:
+        """Count the executions that a commit began or, where they never ran, noted; and ended."""
+        for one in added:
+            if one.status == "running":
+                self.started += 1
+            else:
+                self.ended[one.status] += 1
+        for one in ended:
+            self.ended[one.status] += 1
+            if one.end_time:
+                self.durations[one.status].add((one.end_time - one.start_time).total_seconds())
+
+    def called(self, execution: Execution) -> None:
+        """Count how late a fire's function is called; not by whom somebody asked, nor again."""
+        if execution.scheduled_time and execution.attempt == 1:
+            late = datetime.now(UTC) - execution.scheduled_time
+            self.lateness.add(max(late.total_seconds(), 0.0))

@@ -1,0 +1,169 @@
+"""What Prometheus is told. The names are for good: others have alerts that stand on them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
+from typing import Any, Self, get_args
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from taskservice import __version__
+from taskservice.domain.overlay import Drift
+from taskservice.domain.run import TaskStatus
+from taskservice.engine.counts import Counts, Histogram
+from taskservice.storage.totals import Totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What the database knows.
+
+    Of the last sync: its age in seconds (None before the first), how many files were at fault, and
+    how many tasks it held back from retirement.
+    """
+
+    totals: Totals
+    sync_age: float | None
+    sync_errors: int
+    held: int
+
+    @classmethod
+    def of(cls, totals: Totals, report: Mapping[str, Any], now: datetime) -> Self:
+        """What is told of these totals and the report of the last sync."""
+        at, held = report["synced_at"], report["held"]
+        return cls(
+            totals=totals,
+            sync_age=at and max((now - datetime.fromisoformat(at)).total_seconds(), 0.0),
+            sync_errors=len({error["path"] for error in report["errors"]}),
+            held=len(held["task_ids"]) if held else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What there is at a moment; `stored` is None where the database can't be reached."""
+
+    running: int
+    scheduling: bool
+    stored: Stored | None
+
+
+class Metrics(Collector):
+    """The metrics of one service, in a registry of their own."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._reading = Reading(running=0, scheduling=False, stored=None)
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Nothing: what is collected need not be looked through for names."""
+        return []
+
+    def text(self, reading: Reading) -> bytes:
+        """All metrics in Prometheus' text format, with a reading of this moment."""
+        self._reading = reading
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of what this process counted, and of what was read last."""
+        reading = self._reading
+        build = GaugeMetricFamily(
+            "taskservice_build_info", "1, with the version of the service.", labels=["version"]
+        )
+        build.add_metric([__version__], 1)
+        yield build
+        yield from _counted(self._counts)
+        yield GaugeMetricFamily(
+            "taskservice_executions_running", "Executions that run in this process.",
+            value=reading.running,
+        )  # fmt: skip
+        yield GaugeMetricFamily(
+            "taskservice_scheduling", "Whether this process schedules: of all replicas, one does.",
+            value=reading.scheduling,
+        )  # fmt: skip
+        yield GaugeMetricFamily(
+            "taskservice_database_up", "Whether the database could be read for this answer.",
+            value=reading.stored is not None,
+        )  # fmt: skip
+        if reading.stored:
+            yield from _stored(reading.stored)
+
+
+def _counted(counts: Counts) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "taskservice_executions_started", "Executions that this process began.",
+        value=counts.started,
+    )  # fmt: skip
+    ended = CounterMetricFamily(
+        "taskservice_executions_ended",
+        "Executions whose end this process recorded; skipped and missed ones never began.",
+        labels=["status"],
+    )
+    for status, count in counts.ended.items():
+        ended.add_metric([status], count)
+    yield ended
+    durations = HistogramMetricFamily(
+        "taskservice_execution_duration_seconds",
+        "From the beginning of an execution to its end, by how it ended.",
+        labels=["status"],
+    )
+    for status, histogram in counts.durations.items():
+        durations.add_metric([status], _buckets(histogram), histogram.sum)
+    yield durations
+    yield HistogramMetricFamily(
+        "taskservice_fire_lateness_seconds",
+        "How long after its scheduled time a fire's function was called, jitter included.",
+        buckets=_buckets(counts.lateness), sum_value=counts.lateness.sum,
+    )  # fmt: skip
+
+
+def _stored(stored: Stored) -> Iterator[Metric]:
+    totals = stored.totals
+    yield _by("taskservice_tasks", "Live tasks.", "status", get_args(TaskStatus), totals.by_status)
+    yield _by(
+        "taskservice_declared_tasks", "Live tasks that files declare.", "drift", get_args(Drift),
+        totals.by_drift,
+    )  # fmt: skip
+    yield GaugeMetricFamily("taskservice_overrides", "Overrides in force.", value=totals.overrides)
+    yield GaugeMetricFamily(
+        "taskservice_retired_tasks", "Tasks that wait to be deleted: their declaration is gone.",
+        value=totals.retired,
+    )  # fmt: skip
+    yield GaugeMetricFamily(
+        "taskservice_sync_errors", "Declared files that the last sync found at fault.",
+        value=stored.sync_errors,
+    )  # fmt: skip
+    yield GaugeMetricFamily(
+        "taskservice_sync_held_tasks", "Tasks whose retirement waits to be confirmed.",
+        value=stored.held,
+    )  # fmt: skip
+    if stored.sync_age is not None:
+        yield GaugeMetricFamily(
+            "taskservice_sync_age_seconds", "How long ago the last sync was, by any replica.",
+            value=stored.sync_age,
+        )  # fmt: skip
+
+
+def _by(
+    name: str, story: str, label: str, values: tuple[str, ...], counts: Mapping[str, int]
+) -> Metric:
+    family = GaugeMetricFamily(name, story, labels=[label])
+    for value in values:
+        family.add_metric([value], counts.get(value, 0))
+    return family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    bounds = [*(str(bound) for bound in histogram.bounds), "+Inf"]
+    return list(zip(bounds, accumulate(histogram.counts), strict=True))
