@@ -80,7 +80,7 @@ def open_route() -> None:
     def bend(real: Any) -> Any:
         def admit(settings: Any, connection: Any, needed: Any) -> Any:
             if connection.scope["path"].startswith("/sync"):
-                return "anonymous"
+                return auth.Caller(name="anonymous", role="admin")
             return real(settings, connection, needed)
 
         return admit
