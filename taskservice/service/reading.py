@@ -11,6 +11,7 @@ from taskservice.service.moments import parse_moment
 from taskservice.storage import executions as log
 from taskservice.storage import history, shown
 from taskservice.storage import tasks as store
+from taskservice.storage.attempts import Attempt, attempts
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.history import Past
@@ -118,6 +119,13 @@ class Reading:
         if execution is None:
             raise NotFound(f"task {task_id!r} has no execution {log_id!r}")
         return execution
+
+    async def attempts(self, execution: Execution) -> list[Attempt]:
+        """All attempts of the fire that an execution is of; none where somebody ran it by hand."""
+        if execution.scheduled_time is None:
+            return []
+        async with self._database.read() as connection:
+            return await connection.run_sync(attempts, execution.task_id, execution.scheduled_time)
 
     async def fires(self, task_id: str, count: int) -> list[datetime]:
         """The next `count` fires of a task; none while it is paused or retired."""

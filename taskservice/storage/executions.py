@@ -278,8 +278,10 @@ def drop_retries(connection: Connection, ids: Collection[str]) -> None:
 
 
 async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> Execution | None:
-    """One execution of a task, with its output."""
-    query = select(*_SHOWN, _L.output, _L.owner).where(_L.id == execution_id, _L.task_id == task_id)
+    """One execution of a task, with its output and the arguments that it was given."""
+    query = select(*_SHOWN, _L.output, _L.owner, _L.func_args).where(
+        _L.id == execution_id, _L.task_id == task_id
+    )
     row = (await connection.execute(query)).first()
     return _execution(row) if row else None
 

@@ -27,12 +27,12 @@ from typing import Any
 
 from litestar import Router
 
-from taskservice.web.console import signing, static, tasks
+from taskservice.web.console import executions, signing, static, tasks
 
 HANDLERS: tuple[Any, ...] = (
     Router(
         "/",
-        route_handlers=[*static.HANDLERS, *signing.HANDLERS, *tasks.HANDLERS],
+        route_handlers=[*static.HANDLERS, *signing.HANDLERS, *tasks.HANDLERS, *executions.HANDLERS],
         include_in_schema=False,
     ),
 )

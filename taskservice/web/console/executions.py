@@ -1,0 +1,166 @@
+"""The page of one execution: what it was, what it printed so far, and what can be done about it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from litestar import Response, get, post
+from litestar.params import FromPath
+
+from taskservice.service import Service
+from taskservice.storage.attempts import Attempt
+from taskservice.storage.executions import Execution
+from taskservice.storage.shown import Shown
+from taskservice.web.api.parts import Caller, Door
+from taskservice.web.console.changes import changed
+from taskservice.web.console.charts import NEVER_RAN
+from taskservice.web.console.render import (
+    CONSOLE,
+    OPERATING,
+    SECURITY,
+    AnyRequest,
+    fragment,
+    language_of,
+    page,
+    redirect,
+)
+from taskservice.web.console.views import address_of
+
+ADDRESS = "/tasks/{task_id:str}/executions/{log_id:str}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionView:
+    """An execution as its page shows it; `late` is in seconds."""
+
+    execution: Execution
+    task: Shown
+    address: str
+    task_address: str
+    attempts: Sequence[Attempt]
+    late: float | None
+    result: str | None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.execution.status == "running"
+
+    @property
+    def ran(self) -> bool:
+        """Whether the function was called at all."""
+        return self.execution.status not in NEVER_RAN
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process runs it, which alone knows what it has printed."""
+        return self.running and self.execution.output is None
+
+
+def execution_address(task_id: str, log_id: str) -> str:
+    """The address of an execution's page."""
+    return f"{address_of(task_id)}/executions/{quote(log_id, safe='')}"
+
+
+def indented(result: str | None) -> str | None:
+    """A result, which is JSON text, with a line for each of its parts."""
+    if result is None:
+        return None
+    try:
+        return json.dumps(json.loads(result), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return result
+
+
+@get(ADDRESS, opt=CONSOLE)
+async def show_execution(
+    request: AnyRequest, service: Door, task_id: FromPath[str], log_id: FromPath[str]
+) -> Response[str]:
+    """The whole page."""
+    return page(request, "execution.html", view=await _view(service, task_id, log_id))
+
+
+@get(f"{ADDRESS}/facts", opt=CONSOLE)
+async def show_facts(
+    request: AnyRequest, service: Door, task_id: FromPath[str], log_id: FromPath[str]
+) -> Response[str]:
+    """The part of it that changes when the execution ends."""
+    return fragment(request, "execution-facts.html", view=await _view(service, task_id, log_id))
+
+
+@get(f"{ADDRESS}/output", opt=CONSOLE)
+async def show_output(
+    request: AnyRequest, service: Door, task_id: FromPath[str], log_id: FromPath[str]
+) -> Response[dict[str, Any]]:
+    """What was printed after the first `from` characters, for a script that has those already.
+
+    `from` in the answer is where its text begins: 0 where the output is shorter than was said.
+    """
+    execution = await service.log(task_id, log_id)
+    output, asked = execution.output or "", request.query_params.get("from", "0")
+    known = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
+    begin = known if known <= len(output) else 0
+    answer = {
+        "from": begin,
+        "to": len(output),
+        "text": output[begin:],
+        "running": execution.status == "running",
+    }
+    return Response(answer, media_type="application/json", headers=SECURITY)
+
+
+@post(f"{ADDRESS}/cancel", opt=OPERATING)
+async def cancel_execution(
+    request: AnyRequest,
+    service: Door,
+    caller: Caller,
+    task_id: FromPath[str],
+    log_id: FromPath[str],
+) -> Response[None]:
+    """Stops it."""
+    said = language_of(request).gettext("The execution was cancelled.")
+    work = service.cancel(task_id, log_id, by=caller)
+    return await changed(request, work, said, execution_address(task_id, log_id))
+
+
+@post(f"{ADDRESS}/again", opt=OPERATING)
+async def run_again(
+    request: AnyRequest,
+    service: Door,
+    caller: Caller,
+    task_id: FromPath[str],
+    log_id: FromPath[str],
+) -> Response[None]:
+    """Runs the task with the arguments of this execution, and leads to the new one."""
+    made: list[Execution] = []
+
+    async def work() -> None:
+        execution = await service.log(task_id, log_id)
+        made.append(await service.trigger(task_id, execution.func_args, by=caller))
+
+    said = language_of(request).gettext("The task runs again: this is its new execution.")
+    answer = await changed(request, work(), said, execution_address(task_id, log_id))
+    if not made:
+        return answer
+    leads = redirect(request, execution_address(task_id, made[0].id))
+    leads.cookies = answer.cookies
+    return leads
+
+
+async def _view(service: Service, task_id: str, log_id: str) -> ExecutionView:
+    execution = await service.log(task_id, log_id)
+    scheduled = execution.scheduled_time
+    return ExecutionView(
+        execution=execution,
+        task=await service.show(task_id),
+        address=execution_address(task_id, log_id),
+        task_address=address_of(task_id),
+        attempts=await service.attempts(execution),
+        late=(execution.start_time - scheduled).total_seconds() if scheduled else None,
+        result=indented(execution.result),
+    )
+
+
+HANDLERS = (show_execution, show_facts, show_output, cancel_execution, run_again)
