@@ -22,6 +22,7 @@ from taskservice.settings import Settings
 from taskservice.web import api, auth, console, schemas
 from taskservice.web.api.parts import HEAD
 from taskservice.web.console import problems, render
+from taskservice.web.console.reference import show_reference
 from taskservice.web.openapi import PROBLEM, openapi_config
 
 log = structlog.get_logger()
@@ -96,7 +97,7 @@ def create_app(settings: Settings, service: Service | None = None) -> Litestar:
             Exception: _on_crash,
         },
         request_max_body_size=LARGEST_BODY,
-        openapi_config=openapi_config(settings),
+        openapi_config=openapi_config(settings, show_reference),
         logging_config=None,
     )
 

@@ -1,13 +1,13 @@
 """The OpenAPI document: what litestar can't read off the handlers, and where it is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from litestar import Request, Response, Router
 from litestar.datastructures import ResponseHeader
 from litestar.openapi import OpenAPIConfig, ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin, ScalarRenderPlugin, YamlRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import (
     Components,
     Example,
@@ -99,8 +99,16 @@ def with_text(media_type: str, description: str) -> type[Operation]:
     return WithText
 
 
-def openapi_config(settings: Settings) -> OpenAPIConfig:
-    """The document at `/schema`, and who shows it."""
+def openapi_config(
+    settings: Settings, show_page: Callable[[AnyRequest], Awaitable[Response[Any]]]
+) -> OpenAPIConfig:
+    """The document at `/schema`; a browser is shown a page there instead."""
+
+    async def for_browsers(request: AnyRequest) -> Response[Any] | None:
+        wanted = "text/html" in request.headers.get("accept", "")
+        at_top = request.scope["path"] == "/schema"
+        return await show_page(request) if wanted and at_top else None
+
     bearer = SecurityScheme(type="http", scheme="bearer", description="A token of the service")
     with_tokens = bool(settings.api_tokens)
     return OpenAPIConfig(
@@ -108,19 +116,10 @@ def openapi_config(settings: Settings) -> OpenAPIConfig:
         version=__version__,
         description="Tasks declared in files, changed and watched over HTTP.",
         use_handler_docstrings=True,
-        render_plugins=[ScalarRenderPlugin(path="/"), JsonRenderPlugin(), YamlRenderPlugin()],
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), YamlRenderPlugin()],
         openapi_router=Router(
-            "/schema", route_handlers=[], include_in_schema=False, before_request=_json_schema
+            "/schema", route_handlers=[], include_in_schema=False, before_request=for_browsers
         ),
         components=Components(security_schemes={"token": bearer} if with_tokens else None),
         security=[{"token": []}] if with_tokens else None,
-    )
-
-
-async def _json_schema(request: AnyRequest) -> Response[dict[str, Any]] | None:
-    """The document itself at `/schema`, for whoever is no browser."""
-    if request.scope["path"] != "/schema" or "text/html" in request.headers.get("accept", ""):
-        return None
-    return Response(
-        request.app.openapi_schema.to_schema(), media_type="application/vnd.oai.openapi+json"
     )
