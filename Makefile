@@ -22,7 +22,7 @@ $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-inst
 endef
 
 # The server's core packages hold the programs and start no service of the system; faketime has
-# the library that steps the clock of one process.
+# the library that steps the clock of one process; the font is one with Chinese in it.
 define install_test_programs
 missing=
 if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
@@ -30,6 +30,7 @@ if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/nul
 fi
 command -v faketime >/dev/null || missing="$$missing faketime"
 command -v patch >/dev/null || missing="$$missing patch"
+command -v chromium >/dev/null || missing="$$missing chromium fonts-wqy-microhei"
 if [ -n "$$missing" ]; then
 	$(call apt_install,$$missing)
 fi

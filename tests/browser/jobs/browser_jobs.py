@@ -1,0 +1,23 @@
+"""Functions that the browser's service calls; files let a test decide when they go on."""
+
+import time
+from pathlib import Path
+
+
+def greet(who: str = "world", times: int = 1) -> str:
+    """Greet somebody, so many times."""
+    return ", ".join([f"hello {who}"] * times)
+
+
+def talk(folder: str, words: list[str]) -> str:
+    """Say a word, wait until a file of its name is there, and so on."""
+    for word in words:
+        print(word, flush=True)
+        while not Path(folder, word).exists():
+            time.sleep(0.01)
+    return "done"
+
+
+def fail(reason: str) -> None:
+    """Fail."""
+    raise ValueError(reason)
