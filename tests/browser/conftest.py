@@ -13,9 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.acceptance.process import ServiceProcess
+from tests.browser.scene import ENVIRON
 from tests.browser.watching import Watch, launch
-
-JOBS = Path(__file__).parent / "jobs"
 
 Start = Callable[..., ServiceProcess]
 Open = Callable[..., tuple[Page, Watch]]
@@ -39,8 +38,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             folder = tmp_path / "tasks.d"
             folder.mkdir()
             environ = {
-                "TASKSERVICE_IMPORT_PATH": str(JOBS),
-                "TASKSERVICE_FUNCTIONS": "browser_jobs.*,taskservice.examples.*",
+                **ENVIRON,
                 **{f"TASKSERVICE_{name}": value for name, value in variables.items()},
             }
             url = f"sqlite+aiosqlite:///{tmp_path / 'taskservice.db'}"
