@@ -1,5 +1,6 @@
 """A service with something to see: tasks of all kinds, their past, overrides and faults."""
 
+import json
 import random
 import sqlite3
 import uuid
@@ -147,6 +148,18 @@ def many_files(count: int) -> dict[str, str]:
         f"regions/{start // 100:03d}.yaml": head + "".join(tasks[start : start + 100])
         for start in range(0, count, 100)
     }
+
+
+def task(**fields: object) -> str:
+    """The text of a task file: hourly, but for what is given."""
+    hourly: dict[str, object] = {
+        "name": "Greeting",
+        "task_type": "test",
+        "trigger_type": "interval",
+        "trigger_args": {"hours": 1},
+        "func_path": "browser_jobs.greet",
+    }
+    return json.dumps({**hourly, **fields}, ensure_ascii=False, indent=2)
 
 
 def declare(service: ServiceProcess, files: dict[str, str]) -> None:

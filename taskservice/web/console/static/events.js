@@ -11,9 +11,8 @@ const AGAIN = 3000; // milliseconds until a lost stream is tried again
 const HIDDEN = 15000; // milliseconds after which a page that nobody sees lets go of its stream
 
 const mark = document.getElementById("live");
-const due = new Map(); // by address: when it was fetched last, and the timer of the next time
+const due = new Map(); // by address, or `page`: when it was fetched last, the timer of the next time
 let stream = null;
-let lost = false;
 
 function topics(type, data) {
   switch (type) {
@@ -31,51 +30,84 @@ function showLive(live) {
   if (mark) mark.hidden = live;
 }
 
-/** Have the elements that show one of these topics fetched anew; all of them for `reset`. */
+/** Have the elements that show one of these topics fetched anew; the whole page for `reset`. */
 export function touch(names) {
-  const all = names.includes("reset");
+  if (names.includes("reset")) {
+    plan("page", renewPage);
+    return;
+  }
   for (const element of document.querySelectorAll("[data-live][data-fragment]")) {
+    const address = element.dataset.fragment;
     const shown = element.dataset.live.split(" ");
-    if (all || names.some((name) => shown.includes(name))) plan(element.dataset.fragment);
+    if (names.some((name) => shown.includes(name))) plan(address, () => renew(address));
   }
 }
 
-function plan(address) {
-  const known = due.get(address) ?? { last: 0, timer: null };
-  due.set(address, known);
+function plan(name, work) {
+  const known = due.get(name) ?? { last: 0, timer: null };
+  due.set(name, known);
   if (known.timer !== null) return;
   const wait = Math.max(0, known.last + AT_MOST_EACH - Date.now());
   known.timer = setTimeout(() => {
     known.timer = null;
     known.last = Date.now();
-    renew(address);
+    work();
   }, wait);
 }
 
-const shownAt = (address) => document.querySelector(`[data-fragment="${CSS.escape(address)}"]`);
+const at = (page, address) => page.querySelector(`[data-fragment="${CSS.escape(address)}"]`);
 
-async function renew(address) {
-  let answer;
+/** The answer to a GET; null where the service is away, or the session is over. */
+async function get(address) {
   try {
-    answer = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
+    return await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
   } catch {
-    showLive(false); // the service is away, or the session is over
-    return;
-  }
-  const element = shownAt(address);
-  if (!element) return;
-  if (answer.status === 404) {
-    element.remove();
-  } else if (answer.ok) {
-    put(element, await answer.text());
+    showLive(false);
+    return null;
   }
 }
 
-function put(element, html) {
-  const holder = document.createElement("template");
-  holder.innerHTML = html;
-  const fresh = holder.content.firstElementChild;
-  if (!fresh || fresh.outerHTML === element.outerHTML) return;
+async function renew(address) {
+  const answer = await get(address);
+  const element = at(document, address);
+  if (!answer || !element) return;
+  if (answer.status === 404) {
+    element.remove();
+  } else if (answer.ok) {
+    const holder = document.createElement("template");
+    holder.innerHTML = await answer.text();
+    put(element, holder.content.firstElementChild);
+  }
+}
+
+/** Renew all elements by one fetch: of what happened meanwhile nothing was heard. */
+async function renewPage() {
+  const answer = await get(location.href);
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const element of document.querySelectorAll("[data-live][data-fragment]")) {
+    const address = element.dataset.fragment;
+    const fresh = at(page, address);
+    if (fresh) put(element, fresh);
+    else plan(address, () => renew(address)); // it is gone, or on another page of the list
+  }
+}
+
+/** The HTML of an element, but for times, which move on by themselves. */
+function said(element) {
+  const copy = element.cloneNode(true);
+  for (const time of copy.querySelectorAll("time")) time.replaceWith(time.dateTime);
+  return copy.outerHTML;
+}
+
+function put(element, fresh) {
+  if (!fresh || said(fresh) === said(element)) return;
+  const dialog = element.querySelector("dialog[open]");
+  if (dialog) {
+    // Nobody likes a form to vanish that he is filling in.
+    dialog.addEventListener("close", () => touch(["reset"]), { once: true });
+    return;
+  }
   const kept = [...element.querySelectorAll("input[type=checkbox]:checked")].map((one) => one.value);
   for (const box of fresh.querySelectorAll("input[type=checkbox]")) {
     box.checked = kept.includes(box.value);
@@ -94,11 +126,9 @@ function open() {
   stream = new EventSource("/events");
   stream.addEventListener("open", () => {
     showLive(true);
-    if (lost) touch(["reset"]); // what came meanwhile was not heard
-    lost = false;
+    touch(["reset"]);
   });
   stream.addEventListener("error", () => {
-    lost = true;
     showLive(false);
     if (stream?.readyState === EventSource.CLOSED) {
       close();
@@ -129,10 +159,7 @@ let leaving = null;
 document.addEventListener("visibilitychange", () => {
   clearTimeout(leaving);
   if (document.hidden) {
-    leaving = setTimeout(() => {
-      lost = true;
-      close();
-    }, HIDDEN);
+    leaving = setTimeout(close, HIDDEN);
   } else {
     open();
   }

@@ -1,0 +1,117 @@
+"""The table of tasks lives: what happens to a task is seen without asking."""
+
+import re
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.acceptance.process import ServiceProcess
+from tests.browser.conftest import Open
+from tests.browser.scene import declare, many_files, task
+
+SOON = 3_000
+"""Milliseconds within which a page must show what has happened; it is to take one second."""
+
+
+def mark(page: Page) -> None:
+    """Leave something on the page that is gone after a reload."""
+    page.evaluate("window.unchanged = true")
+
+
+def is_marked(page: Page) -> bool:
+    """Whether the page has not been loaded again since."""
+    return bool(page.evaluate("window.unchanged === true"))
+
+
+def test_a_fire_changes_its_row(service: ServiceProcess, page: Page) -> None:
+    declare(service, {"tick.yaml": task(name="Tick", trigger_args={"seconds": 2})})
+    page.goto("/")
+    mark(page)
+    bars = page.get_by_role("row", name="Tick").locator("rect.completed")
+    known = bars.count()
+    expect(bars).to_have_count(known + 1)
+    expect(bars).to_have_count(known + 2)
+    assert is_marked(page)
+
+
+def test_a_change_is_seen_within_a_second(service: ServiceProcess, page: Page) -> None:
+    declare(service, {"greeting.yaml": task()})
+    page.goto("/")
+    mark(page)
+    row = page.get_by_role("row", name="Greeting")
+    expect(row).to_contain_text("pending")
+    with page.expect_response("**/events"):
+        page.reload()
+    service.send("POST", "/task-manage/greeting/pause")
+    expect(row).to_contain_text("paused", timeout=SOON)
+
+
+def test_what_changes_before_the_page_listens_is_not_lost(
+    service: ServiceProcess, page: Page
+) -> None:
+    declare(service, {"greeting.yaml": task()})
+
+    def change_first(route: Route) -> None:
+        service.send("POST", "/task-manage/greeting/pause")
+        route.continue_()
+
+    page.route("**/events", change_first)
+    page.goto("/")
+    expect(page.get_by_role("row", name="Greeting")).to_contain_text("paused")
+
+
+def test_a_service_that_comes_back_is_heard_again(service: ServiceProcess, open_page: Open) -> None:
+    declare(service, {"greeting.yaml": task()})
+    page, watch = open_page(service)
+    page.goto("/")
+    mark(page)
+    sign = page.get_by_text("not live")
+    expect(sign).to_be_hidden()
+    with watch.expecting("ERR_CONNECTION|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE"):
+        service.kill()
+        expect(sign).to_be_visible()
+        service.start()
+        expect(sign).to_be_hidden()
+    service.send("POST", "/task-manage/greeting/pause")
+    expect(page.get_by_role("row", name="Greeting")).to_contain_text("paused")
+    assert is_marked(page)
+
+
+def test_what_is_looked_for_stands_in_the_address(service: ServiceProcess, page: Page) -> None:
+    declare(
+        service,
+        {
+            "alpha.yaml": task(name="Alpha", tags=["left"]),
+            "beta.yaml": task(name="Beta", paused=True),
+            "gamma.yaml": task(name="Gamma", tags=["left"]),
+        },
+    )
+    page.goto("/")
+    names = page.get_by_role("rowheader")
+    expect(names).to_have_text([re.compile("^Alpha"), re.compile("^Beta"), re.compile("^Gamma")])
+    page.get_by_role("columnheader", name="Task").get_by_role("link").click()
+    page.get_by_role("columnheader", name="Task").get_by_role("link").click()
+    expect(page).to_have_url(re.compile("sort=-name"))
+    expect(names.first).to_contain_text("Gamma")
+    page.get_by_role("searchbox").fill("alp")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page).to_have_url(re.compile("q=alp"))
+    expect(names).to_have_count(1)
+    page.go_back()
+    expect(names).to_have_count(3)
+    page.goto("/?tag=left&sort=-name")
+    expect(names).to_have_text([re.compile("^Gamma"), re.compile("^Alpha")])
+
+
+def test_a_page_of_many_is_fast(service: ServiceProcess, page: Page) -> None:
+    declare(service, many_files(10_000))
+    page.goto("/")
+    rows = page.get_by_role("rowheader")
+    expect(rows).to_have_count(50)
+    page.get_by_role("link", name="Next", exact=True).click()
+    expect(page).to_have_url(re.compile("page=2"))
+    took = []
+    for number in range(5):
+        answer = service.http.get("/", params={"page": number + 1}, headers={"Accept": "text/html"})
+        took.append(answer.elapsed.total_seconds())
+    # It is to take less than 150 ms; a machine that does other things at once may take longer.
+    assert sorted(took)[2] < 0.45, took
