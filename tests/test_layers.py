@@ -42,6 +42,7 @@ ONLY_IN = {
     "litestar": {"web", "cli"},
     "uvicorn": {"web", "cli"},
     "yaml": {"sync"},
+    "prometheus_client": {"service"},
     "watchfiles": {"sync"},
     "click": {"cli"},
     "rich_click": {"cli"},

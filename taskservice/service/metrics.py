@@ -48,7 +48,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Measured:
     """What there is at a moment; `stored` is None where the database can't be reached."""
 
     running: int
@@ -61,7 +61,7 @@ class Metrics(Collector):
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._reading = Reading(running=0, scheduling=False, stored=None)
+        self._measured = Measured(running=0, scheduling=False, stored=None)
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
@@ -70,14 +70,14 @@ class Metrics(Collector):
         """Nothing: what is collected need not be looked through for names."""
         return []
 
-    def text(self, reading: Reading) -> bytes:
-        """All metrics in Prometheus' text format, with a reading of this moment."""
-        self._reading = reading
+    def text(self, measured: Measured) -> bytes:
+        """All metrics in Prometheus' text format, with what was measured at this moment."""
+        self._measured = measured
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """The families of what this process counted, and of what was read last."""
-        reading = self._reading
+        """The families of what this process counted, and of what was measured last."""
+        measured = self._measured
         build = GaugeMetricFamily(
             "taskservice_build_info", "1, with the version of the service.", labels=["version"]
         )
@@ -86,18 +86,18 @@ class Metrics(Collector):
         yield from _counted(self._counts)
         yield GaugeMetricFamily(
             "taskservice_executions_running", "Executions that run in this process.",
-            value=reading.running,
+            value=measured.running,
         )  # fmt: skip
         yield GaugeMetricFamily(
             "taskservice_scheduling", "Whether this process schedules: of all replicas, one does.",
-            value=reading.scheduling,
+            value=measured.scheduling,
         )  # fmt: skip
         yield GaugeMetricFamily(
             "taskservice_database_up", "Whether the database could be read for this answer.",
-            value=reading.stored is not None,
+            value=measured.stored is not None,
         )  # fmt: skip
-        if reading.stored:
-            yield from _stored(reading.stored)
+        if measured.stored:
+            yield from _stored(measured.stored)
 
 
 def _counted(counts: Counts) -> Iterator[Metric]:

@@ -18,8 +18,7 @@ from taskservice.engine.repeat import repeat
 from taskservice.service.changing import Changing
 from taskservice.service.events import Subscription
 from taskservice.service.leading import NOTICE_SECONDS, Leading
-from taskservice.service.metrics import Metrics, Stored
-from taskservice.service.metrics import Reading as MetricsReading
+from taskservice.service.metrics import Measured, Metrics, Stored
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
 from taskservice.service.provenance import (
@@ -251,11 +250,11 @@ class Service(Changing):
             stored = None
         else:
             stored = Stored.of(counted, report, now_utc())
-        reading = MetricsReading(
+        measured = Measured(
             running=self._engine.running, scheduling=self._engine.leads, stored=stored
         )
         # It reads the process's files.
-        return await asyncio.to_thread(self._metrics.text, reading)
+        return await asyncio.to_thread(self._metrics.text, measured)
 
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""
