@@ -43,6 +43,21 @@ class FunctionInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterInfo:
+    """An argument of a function, as people see it in a form.
+
+    `kind` is the annotation as it is written, empty without one; `default` means nothing where
+    the argument is `required`. `rest` stands for any other arguments (`**kwargs`).
+    """
+
+    name: str
+    kind: str
+    required: bool
+    default: object = None
+    rest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     function: Callable[..., object]
     signature: inspect.Signature | None
@@ -111,6 +126,25 @@ class Functions:
     def resolve(self, func_path: str) -> Callable[..., object]:
         """Return the function; raises Invalid when there is none or it is not allowed."""
         return self._find(func_path).function
+
+    def parameters(self, func_path: str) -> list[ParameterInfo]:
+        """Return the arguments that a function takes by name; raises Invalid without one."""
+        signature = self._find(func_path).signature
+        if signature is None:
+            return [ParameterInfo(name="kwargs", kind="", required=False, rest=True)]
+        return [
+            ParameterInfo(
+                name=each.name,
+                kind=""
+                if each.annotation is each.empty
+                else inspect.formatannotation(each.annotation),
+                required=each.default is each.empty and each.kind is not each.VAR_KEYWORD,
+                default=None if each.default is each.empty else each.default,
+                rest=each.kind is each.VAR_KEYWORD,
+            )
+            for each in signature.parameters.values()
+            if each.kind in (*_BY_NAME, each.VAR_KEYWORD)
+        ]
 
     def catalogue(self) -> list[FunctionInfo]:
         """Return the public functions that tasks may call, ordered by path.

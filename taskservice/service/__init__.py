@@ -1,17 +1,21 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
-from taskservice.engine.functions import FunctionInfo
+from taskservice.engine.functions import FunctionInfo, ParameterInfo
 from taskservice.service.events import Event, Subscription
+from taskservice.service.forecasting import Forecast, Trial
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
 
 __all__ = [
     "Event",
+    "Forecast",
     "FunctionInfo",
+    "ParameterInfo",
     "Promotion",
     "Provenance",
     "Service",
     "Subscription",
     "TaskOverride",
+    "Trial",
 ]

@@ -22,6 +22,7 @@ from taskservice.domain.task_id import id_fault
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
 from taskservice.service.checking import task_faults
+from taskservice.service.forecasting import Trial, forecast_for
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.watching import Watcher
@@ -116,6 +117,14 @@ class Changing(Reading):
 
         return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
 
+    async def try_out(self, task_id: str, changes: Mapping[str, object], count: int) -> Trial:
+        """What a change would come to: all that is wrong, or the next `count` fires."""
+        before = (await self.get(task_id)).state.task.definition()
+        fields = {**before, **changes}
+        if faults := await self._faults(task_id, fields):
+            return Trial(faults=tuple(faults))
+        return Trial(forecast=forecast_for(fields, count, now=now_utc(), zone=self._zone))
+
     def _comparable(
         self, before: Mapping[str, Any], changes: Mapping[str, object]
     ) -> dict[str, Any]:
@@ -153,14 +162,27 @@ class Changing(Reading):
 
         return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
 
+    async def keep(self, task_id: str, field: str, *, by: str) -> Shown:
+        """Let an override stand over what the file says by now; who set it, and why, stays."""
+
+        def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
+            values = {o.field: o.value for o in stored.overrides if o.field == field}
+            if not values:
+                raise _no_override(stored, field)
+            declaration, overrides = stored.declaration, stored.overrides
+            return declaration, overlay.override_with(
+                declaration, overrides, values, now=now, by=by
+            )
+
+        return await self._rewrite(task_id, rewrite, by=by)
+
     async def revert(self, task_id: str, field: str | None, *, by: str) -> Shown:
         """End all overrides of a task, or that of one field."""
 
         def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
             kept = tuple(o for o in stored.overrides if field is not None and o.field != field)
             if field is not None and len(kept) == len(stored.overrides):
-                names = ", ".join(o.field for o in stored.overrides) or "none"
-                raise NotFound(f"no override of {field[:100]!r}; there are: {names}")
+                raise _no_override(stored, field)
             return stored.declaration, kept
 
         return await self._rewrite(task_id, rewrite, by=by)
@@ -371,6 +393,11 @@ def _live(
     if if_match not in (None, "*", stored.state.etag):
         raise PreconditionFailed("the task has changed since it was read")
     return stored
+
+
+def _no_override(stored: StoredTask, field: str) -> NotFound:
+    names = ", ".join(override.field for override in stored.overrides) or "none"
+    return NotFound(f"no override of {field[:100]!r}; there are: {names}")
 
 
 def _no_until(until: str | None) -> None:

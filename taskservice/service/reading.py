@@ -7,6 +7,7 @@ from taskservice.domain.errors import NotFound
 from taskservice.domain.state import next_fires
 from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
+from taskservice.service.forecasting import Forecast, forecast_of
 from taskservice.service.moments import parse_moment
 from taskservice.storage import executions as log
 from taskservice.storage import history, shown
@@ -130,6 +131,11 @@ class Reading:
     async def fires(self, task_id: str, count: int) -> list[datetime]:
         """The next `count` fires of a task; none while it is paused or retired."""
         return list(next_fires((await self.get(task_id)).state, count, self._zone))
+
+    async def forecast(self, task_id: str, count: int) -> Forecast:
+        """The same with the zone of the task and its clock changes."""
+        state = (await self.get(task_id)).state
+        return forecast_of(state, count, now=now_utc(), zone=self._zone)
 
     async def yaml(self, task_id: str) -> str:
         """The effective task as the text of a task file."""

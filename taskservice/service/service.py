@@ -11,7 +11,7 @@ from taskservice.domain.errors import Conflict, StartError, Unavailable
 from taskservice.domain.preview import Preview
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Executor
-from taskservice.engine.functions import FunctionInfo, Functions
+from taskservice.engine.functions import FunctionInfo, Functions, ParameterInfo
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.repeat import repeat
@@ -259,6 +259,10 @@ class Service(Changing):
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""
         return await asyncio.to_thread(self._functions.catalogue)
+
+    async def parameters(self, func_path: str) -> list[ParameterInfo]:
+        """The arguments that a function takes by name. Raises `Invalid` where there is none."""
+        return await asyncio.to_thread(self._functions.parameters, func_path)
 
     async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
         """Where each field of a task comes from, or only of those that are `overridden`.

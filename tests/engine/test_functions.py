@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.engine import functions as module
-from taskservice.engine.functions import FunctionInfo, Functions
+from taskservice.engine.functions import FunctionInfo, Functions, ParameterInfo
 from taskservice.engine.modules import could_hold, modules
 from tests.engine.sample_tasks import work
 
@@ -425,3 +425,27 @@ def test_a_path_can_be_judged_without_an_import() -> None:
         (fault,) = functions.path_faults(path)
         assert fault.field == "func_path"
     assert "can't be imported" in functions.faults("no_such_module.run", {})[0].reason
+
+
+def test_the_arguments_of_a_function_are_told(folder: Folder) -> None:
+    folder.write(
+        "inputs.py",
+        "def f(a: str, /, b: int, *args: int, c: 'list[str] | None' = None, d=3, **more): ...\n",
+    )
+    functions = Functions(["inputs.*", "builtins.*"])
+    assert functions.parameters("inputs.f") == [
+        ParameterInfo(name="b", kind="int", required=True),
+        ParameterInfo(name="c", kind="'list[str] | None'", required=False),
+        ParameterInfo(name="d", kind="", required=False, default=3),
+        ParameterInfo(name="more", kind="", required=False, rest=True),
+    ]
+    assert functions.parameters("builtins.print")[-1].rest is False
+    with pytest.raises(Invalid):
+        functions.parameters("inputs.nope")
+
+
+def test_a_function_that_tells_no_signature_may_take_anything(folder: Folder) -> None:
+    folder.write("silent.py", "def f(): ...\nf.__signature__ = 1\n")
+    assert Functions(["silent.*"]).parameters("silent.f") == [
+        ParameterInfo(name="kwargs", kind="", required=False, rest=True)
+    ]

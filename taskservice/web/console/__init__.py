@@ -27,12 +27,20 @@ from typing import Any
 
 from litestar import Router
 
-from taskservice.web.console import executions, signing, static, tasks
+from taskservice.web.console import editing, executions, signing, static, task, task_changes, tasks
 
 HANDLERS: tuple[Any, ...] = (
     Router(
         "/",
-        route_handlers=[*static.HANDLERS, *signing.HANDLERS, *tasks.HANDLERS, *executions.HANDLERS],
+        route_handlers=[
+            *static.HANDLERS,
+            *signing.HANDLERS,
+            *tasks.HANDLERS,
+            *task.HANDLERS,
+            *task_changes.HANDLERS,
+            *editing.HANDLERS,
+            *executions.HANDLERS,
+        ],
         include_in_schema=False,
     ),
 )

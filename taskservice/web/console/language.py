@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_timedelta
+from babel.dates import format_timedelta, get_day_names
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -55,6 +55,11 @@ class Language:
     def moment(self, moment: datetime, zone: tzinfo) -> str:
         """A time to the second, as a clock in `zone` shows it: the same in every language."""
         return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
+
+    def weekday(self, moment: datetime, zone: tzinfo) -> str:
+        """The short name of the day that a time is on."""
+        names = get_day_names("abbreviated", locale=self.locale)
+        return str(names[moment.astimezone(zone).weekday()])
 
     def ago(self, moment: datetime, now: datetime) -> str:
         """How far a time is away, such as `in 5 min` or `2 hr ago`."""

@@ -175,7 +175,7 @@ def _with_query(request: AnyRequest) -> Callable[..., str]:
     def address(**changes: object) -> str:
         kept = [(name, value) for name, value in query if name not in changes]
         kept += [(name, str(value)) for name, value in changes.items() if value is not None]
-        return "?" + urlencode(kept)
+        return "?" + urlencode(kept)  # a bare "?" takes all of them away
 
     return address
 

@@ -10,14 +10,10 @@ from typing import Any
 from babel.dates import get_day_names, get_month_names
 from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
 
+from taskservice.domain.trigger.crontab import MACROS
 from taskservice.web.console.language import LANGUAGES, Language
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-MACROS = {
-    "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0", "@daily": "0 0 * * *", "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}  # fmt: skip
 UNITS = (("weeks", 604800), ("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 MOST_TIMES = 4
 """Times of a day that are told one by one."""

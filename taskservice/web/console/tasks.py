@@ -1,5 +1,6 @@
 """The page of all tasks, and what can be done to several of them."""
 
+import asyncio
 from dataclasses import dataclass, fields
 from math import ceil
 from typing import Any, get_args
@@ -79,10 +80,10 @@ def wanted_of(request: AnyRequest) -> Wanted:
 async def show_tasks(request: AnyRequest, service: Door) -> Response[str]:
     """The tasks that the address asks for."""
     wanted = wanted_of(request)
-    found, total = await service.find(
-        wanted.filter, sort=wanted.sort, page=wanted.page, size=wanted.size
+    (found, total), states = await asyncio.gather(
+        service.find(wanted.filter, sort=wanted.sort, page=wanted.page, size=wanted.size),
+        service.states(),
     )
-    states = await service.states()
     return page(
         request,
         "tasks.html",

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
-_VOID = {"meta", "link", "input", "br", "hr", "img", "path", "circle", "rect", "line"}
+_VOID = {"meta", "link", "input", "br", "hr", "img"}
 
 
 @dataclass

@@ -3,3 +3,4 @@
 import "./times.js";
 import "./events.js";
 import "./dialogs.js";
+import "./forms.js";

@@ -4,6 +4,8 @@
 const language = document.documentElement.lang;
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
 const local = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "long" });
+// The form that the server writes too, in the viewer's zone.
+const plain = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
 const number = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
 
 const UNITS = [
@@ -57,7 +59,7 @@ export function refresh(root = document) {
     element.title = local.format(new Date(element.dateTime));
   }
   for (const element of root.querySelectorAll("time[data-local]")) {
-    write(element, local.format(new Date(element.dateTime)));
+    write(element, plain.format(new Date(element.dateTime)));
   }
 }
 
