@@ -1,7 +1,7 @@
 """The service's life: what it is made of, how it starts, what it does by itself, how it stops."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,8 @@ from taskservice.storage.database import Connection, Database
 from taskservice.storage.owners import Notice
 from taskservice.storage.schema import prepare
 from taskservice.storage.totals import totals
+from taskservice.sync.commits import Commit, last_commits
+from taskservice.sync.excerpt import lines_of
 from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer, last_report
 
@@ -347,6 +349,14 @@ class Service(Changing):
                 for listed in retired
             ],
         }
+
+    async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
+        """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""
+        return await asyncio.to_thread(last_commits, self._root, also=also)
+
+    async def lines_of(self, wanted: Mapping[str, Collection[int]]) -> dict[str, dict[int, str]]:
+        """Lines (from 1) of task files by their path, as far as they are there."""
+        return await asyncio.to_thread(lines_of, self._root, wanted)
 
     async def _housekeep(self) -> None:
         if not self._engine.leads:

@@ -27,7 +27,16 @@ from typing import Any
 
 from litestar import Router
 
-from taskservice.web.console import editing, executions, signing, static, task, task_changes, tasks
+from taskservice.web.console import (
+    editing,
+    executions,
+    folder,
+    signing,
+    static,
+    task,
+    task_changes,
+    tasks,
+)
 
 HANDLERS: tuple[Any, ...] = (
     Router(
@@ -40,6 +49,7 @@ HANDLERS: tuple[Any, ...] = (
             *task_changes.HANDLERS,
             *editing.HANDLERS,
             *executions.HANDLERS,
+            *folder.HANDLERS,
         ],
         include_in_schema=False,
     ),

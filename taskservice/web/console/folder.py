@@ -1,0 +1,65 @@
+"""The page of the tasks folder: its state, its faults, and what the API changed beside it."""
+
+from typing import Any
+
+from litestar import Response, get, post
+
+from taskservice.service import Service
+from taskservice.web import schemas
+from taskservice.web.api.parts import Caller, Door
+from taskservice.web.console.changes import changed
+from taskservice.web.console.faults import faults_of
+from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
+
+ADDRESS = "/folder"
+
+MOST = 200
+"""How many overrides, retired tasks and tasks of a held sync are shown."""
+
+
+@get(ADDRESS, opt=CONSOLE)
+async def show_folder(request: AnyRequest, service: Door) -> Response[str]:
+    """The whole page."""
+    return page(request, "folder.html", **await _values(service))
+
+
+@get(f"{ADDRESS}/state", opt=CONSOLE)
+async def show_state(request: AnyRequest, service: Door) -> Response[str]:
+    """The part of it that a sync may change."""
+    return fragment(request, "folder-state.html", **await _values(service))
+
+
+@post(f"{ADDRESS}/sync", opt=CONSOLE)
+async def sync_now(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+    """Syncs now."""
+    said = language_of(request).gettext("The folder was synced.")
+    return await changed(request, service.sync_now(prune=False, by=caller), said, ADDRESS)
+
+
+@post(f"{ADDRESS}/confirm", opt=CONSOLE)
+async def confirm_sync(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+    """Lets a held sync go on."""
+    said = language_of(request).gettext("The sync went on: what is gone is retired.")
+    return await changed(request, service.sync_now(prune=True, by=caller), said, ADDRESS)
+
+
+async def _values(service: Service) -> dict[str, Any]:
+    """What the page shows."""
+    report = schemas.SyncReport.of(await service.sync_report())
+    repository = report.repository
+    live = repository.live if repository else report.revision
+    overrides = await service.all_overrides()
+    return {
+        "report": report,
+        "files": await faults_of(service, report.errors),
+        "faulty": len({error.path for error in report.errors}),
+        "overrides": overrides[:MOST],
+        "overridden": len(overrides),
+        "commits": await service.commits([live, repository.wanted if repository else None]),
+        "live": live,
+        "most": MOST,
+        "folder": str(service.settings.tasks_dir),
+    }
+
+
+HANDLERS = (show_folder, show_state, sync_now, confirm_sync)
