@@ -1,10 +1,12 @@
 """A service with something to see: tasks of all kinds, their past, overrides and faults."""
 
 import json
+import os
 import random
 import sqlite3
+import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,18 +164,29 @@ def task(**fields: object) -> str:
     return json.dumps({**hourly, **fields}, ensure_ascii=False, indent=2)
 
 
-def declare(service: ServiceProcess, files: dict[str, str]) -> None:
-    """Write task files, and wait until they are live."""
+def declare(service: ServiceProcess, files: Mapping[str, str], commit: str = "") -> None:
+    """Write task files, commit them where a subject is given, and wait until they are live."""
     for name, text in files.items():
         (service.folder / name).parent.mkdir(parents=True, exist_ok=True)
         service.write(name, text)
+    if commit:
+        _git(service.folder, "add", "--all")
+        _git(service.folder, "commit", "--quiet", "--message", commit)
     service.send("POST", "/sync")
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    person = ("-c", "user.name=Li Na", "-c", "user.email=lina@example.org")
+    quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    subprocess.run(["git", *person, *arguments], cwd=folder, check=True, env=os.environ | quiet)
 
 
 def fill(service: ServiceProcess, database: Path, *, tasks: int = 10) -> None:
     """Make at least ten tasks, one of them running, and something of all that can go wrong."""
     more = many_files(tasks - 10) if tasks > 10 else {}
-    declare(service, {**FILES, **more, "old-import.yaml": FILES["night-cleanup.yaml"]})
+    _git(service.folder, "init", "--quiet")
+    files = {**FILES, **more, "old-import.yaml": FILES["night-cleanup.yaml"]}
+    declare(service, files, "Declare what runs at night")
     service.send(
         "POST",
         "/task-manage/",
@@ -191,7 +204,7 @@ def fill(service: ServiceProcess, database: Path, *, tasks: int = 10) -> None:
     (service.folder / "old-import.yaml").unlink()
     _override(service)
     remember(database, datetime.now(UTC))
-    declare(service, {"finance/stock-level.yaml": BROKEN})
+    declare(service, {"finance/stock-level.yaml": BROKEN}, "Report the stock level")
     service.send("POST", "/task-manage/invoice-export/trigger", 202)
     service.send("POST", "/task-manage/import-orders/trigger", 202)
     wait_for("the old import is retired", lambda: service.get("/sync")["retired"])
@@ -216,7 +229,8 @@ def _override(service: ServiceProcess) -> None:
         params={"reason": "their API answers slowly this week"},
         json={"timeout": 600, "trigger_type": "cron", "trigger_args": {"crontab": "0 * * * *"}},
     )
-    declare(service, {"finance/invoice-export.yaml": EXPORT.replace("timeout: 120", "timeout: 90")})
+    changed = EXPORT.replace("timeout: 120", "timeout: 90")
+    declare(service, {"finance/invoice-export.yaml": changed}, "Give the invoice export less time")
 
 
 def _has_status(service: ServiceProcess, task_id: str, status: str) -> bool:

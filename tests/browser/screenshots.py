@@ -83,6 +83,12 @@ def example(*, tasks: int) -> Iterator[ServiceProcess]:
             yield service
 
 
+def running(service: ServiceProcess) -> str:
+    """The id of the execution that goes on."""
+    found: str = service.get("/task-manage/import-orders/logs", size=1)["items"][0]["id"]
+    return found
+
+
 def take(
     browser: Browser,
     service: ServiceProcess,
@@ -95,7 +101,6 @@ def take(
     whole: bool,
 ) -> None:
     """Take one picture."""
-    running = service.get("/task-manage/import-orders/logs", size=1)["items"][0]["id"]
     width, height = WINDOWS[window]
     page = browser.new_page(
         base_url=str(service.http.base_url),
@@ -104,7 +109,7 @@ def take(
         locale="zh-CN" if language == "zh" else "en-GB",
         timezone_id="Europe/Berlin",
     )
-    page.goto(address.format(execution=running))
+    page.goto(address.format(execution=running(service)))
     page.wait_for_timeout(SETTLED)
     page.screenshot(path=file, full_page=whole)
     page.close()

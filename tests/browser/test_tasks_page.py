@@ -45,6 +45,13 @@ def test_a_change_is_seen_within_a_second(service: ServiceProcess, page: Page) -
     expect(row).to_contain_text("paused", timeout=SOON)
 
 
+def test_a_deleted_task_loses_its_row(service: ServiceProcess, page: Page) -> None:
+    declare(service, {"greeting.yaml": task(), "other.yaml": task(name="Other")})
+    page.goto("/")
+    service.send("DELETE", "/task-manage/other", 204)
+    expect(page.get_by_role("rowheader")).to_have_text([re.compile("^Greeting")])
+
+
 def test_what_changes_before_the_page_listens_is_not_lost(
     service: ServiceProcess, page: Page
 ) -> None:

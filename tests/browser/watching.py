@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Request
 
 BLOCKING = ("serious", "critical")
 ABORTED = "net::ERR_ABORTED"
@@ -28,7 +28,7 @@ class Watch:
         self._host = urlsplit(address).netloc
         context.on("request", self._on_request)
         context.on("requestfailed", self._on_failure)
-        context.on("console", lambda message: self._on_message(message.type, message.text))
+        context.on("console", self._on_message)
         context.on("weberror", lambda fault: self.faults.append(f"page: {fault.error}"))
 
     def _on_request(self, request: Request) -> None:
@@ -41,9 +41,10 @@ class Watch:
         if request.failure != ABORTED:
             self.faults.append(f"failed: {request.method} {request.url}: {request.failure}")
 
-    def _on_message(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.faults.append(f"console: {text}")
+    def _on_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            place = message.location["url"]
+            self.faults.append(f"console: {message.text} ({place})")
 
     @contextmanager
     def expecting(self, pattern: str) -> Iterator[None]:

@@ -17,8 +17,9 @@ let stream = null;
 function topics(type, data) {
   switch (type) {
     case "task":
-    case "task-gone":
       return [`task:${data.id}`, "tasks"];
+    case "task-gone":
+      return ["tasks"];
     case "execution":
       return [`execution:${data.id}`, `executions:${data.task_id}`, "executions"];
     default:
@@ -80,16 +81,23 @@ async function renew(address) {
   }
 }
 
+/** Take away what shows a task that is no more: there is nothing to be fetched. */
+function remove(taskId) {
+  for (const element of document.querySelectorAll("[data-live][data-fragment]")) {
+    if (element.dataset.live.split(" ").includes(`task:${taskId}`)) element.remove();
+  }
+}
+
 /** Renew all elements by one fetch: of what happened meanwhile nothing was heard. */
 async function renewPage() {
-  const answer = await get(location.href);
+  const elements = document.querySelectorAll("[data-live][data-fragment]");
+  const answer = elements.length ? await get(location.href) : null;
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const element of document.querySelectorAll("[data-live][data-fragment]")) {
-    const address = element.dataset.fragment;
-    const fresh = at(page, address);
+  for (const element of elements) {
+    const fresh = at(page, element.dataset.fragment);
     if (fresh) put(element, fresh);
-    else plan(address, () => renew(address)); // it is gone, or on another page of the list
+    else element.remove();
   }
 }
 
@@ -143,6 +151,7 @@ function open() {
       } catch {
         // a bare event says all by its name
       }
+      if (type === "task-gone") remove(data.id);
       touch(topics(type, data ?? {}));
       document.dispatchEvent(new CustomEvent("taskservice:event", { detail: { type, data } }));
     });
