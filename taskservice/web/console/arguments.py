@@ -16,7 +16,7 @@ REST = "rest"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One argument: the name of its input, its value there, and what it takes.
+    """One argument, or with no name any others: its input's name, the value there, what it takes.
 
     Text is written as it is (`text.NAME`), anything else as JSON (`json.NAME`).
     """
@@ -34,11 +34,11 @@ def inputs_of(parameters: Sequence[ParameterInfo], own: Mapping[str, Any]) -> li
     named = {one.name: one for one in parameters if not one.rest}
     inputs = [_input(one, own) for one in named.values()]
     # What a function with **kwargs takes besides has no name in its signature.
-    for name in own.keys() - named.keys():
-        inputs.append(_input(ParameterInfo(name=name, kind="", required=False), own))
+    others = [name for name in own if name not in named]
+    inputs += [_input(ParameterInfo(name=name, kind="", required=True), own) for name in others]
     if any(one.rest for one in parameters):
         hint = 'JSON: {"name": value}'
-        inputs.append(Input(name="…", key=REST, value="", hint=hint, required=False, long=True))
+        inputs.append(Input(name="", key=REST, value="", hint=hint, required=False, long=True))
     return inputs
 
 
@@ -46,13 +46,8 @@ def _input(parameter: ParameterInfo, own: Mapping[str, Any]) -> Input:
     name = parameter.name
     value = own.get(name)
     is_text = isinstance(value, str) or (value is None and parameter.kind == "str")
-    shown = (
-        ""
-        if name not in own
-        else pretty(value)
-        if is_text
-        else json.dumps(value, ensure_ascii=False)
-    )
+    # Null stands there as JSON, an argument that the task doesn't give as nothing.
+    shown = "" if name not in own else pretty(value)
     default = "" if parameter.required else f" = {parameter.default!r}"[:60]
     kind = parameter.kind or ("text" if is_text else "JSON")
     return Input(

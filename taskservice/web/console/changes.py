@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Response
 
-from taskservice.domain.errors import Invalid, TaskserviceError, Unauthenticated
+from taskservice.domain.errors import Invalid, TaskserviceError
 from taskservice.web.console import flash
 from taskservice.web.console.render import AnyRequest, redirect
 
@@ -16,8 +16,6 @@ async def changed(
     """Do the work, then lead to `back`, where `said` or the reason of a failure is shown."""
     try:
         await work
-    except Unauthenticated:
-        raise
     except TaskserviceError as error:
         cookie = flash.cookie("failed", told(error))
     else:

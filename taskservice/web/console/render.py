@@ -60,21 +60,12 @@ NAVIGATION = (
 """The address and the name of each page that the navigation leads to."""
 
 
-def page(
-    request: AnyRequest,
-    template: str,
-    *,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-    **values: Any,
-) -> Response[str]:
+def page(request: AnyRequest, template: str, *, status: int = 200, **values: Any) -> Response[str]:
     """A whole page; what was left to be said once (see `flash`) is said on it."""
     said = flash.read(request)
     answer = _answer(request, template, status, {**values, "flash": said})
     if said:
         answer.delete_cookie(flash.COOKIE)
-    for name, value in (headers or {}).items():
-        answer.set_header(name, value)
     return answer
 
 

@@ -21,8 +21,10 @@ from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, langua
 from taskservice.web.console.views import TaskView, address_of, decoded, views_of
 
 FIRES = 10
-CHARTED = 60
-"""Executions in the chart of durations."""
+CHARTED = 100
+"""Executions in the chart of durations, at most; it has room for `LEAST` at least."""
+
+LEAST = 40
 
 SIZE = 20
 """Executions on a page."""
@@ -121,7 +123,7 @@ async def _executions(request: AnyRequest, service: Service, task_id: str) -> di
         "spans": spans,
         "chart": strip(
             past, language=language, zone=zone, now=datetime.now(UTC),
-            places=CHARTED, step=10, height=80,
+            places=max(LEAST, len(past)), step=10, height=80,
         ),
     }  # fmt: skip
 

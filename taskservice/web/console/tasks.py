@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
+from taskservice.service import Service
 from taskservice.storage.shown import SORTABLE, Filter
 from taskservice.web.api.parts import Door
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
@@ -79,22 +80,38 @@ def wanted_of(request: AnyRequest) -> Wanted:
 @get("/", opt=CONSOLE)
 async def show_tasks(request: AnyRequest, service: Door) -> Response[str]:
     """The tasks that the address asks for."""
+    listed, counted = await asyncio.gather(_list(request, service), _states(service))
+    return page(request, "tasks.html", **listed, **counted)
+
+
+@get("/list", opt=CONSOLE)
+async def show_list(request: AnyRequest, service: Door) -> Response[str]:
+    """The list alone."""
+    return fragment(request, "task-list.html", **await _list(request, service))
+
+
+@get("/list/states", opt=CONSOLE)
+async def show_states(request: AnyRequest, service: Door) -> Response[str]:
+    """How many tasks there are in each status."""
+    values = await _states(service)
+    return fragment(request, "task-states.html", **values, wanted=wanted_of(request))
+
+
+async def _list(request: AnyRequest, service: Service) -> dict[str, Any]:
     wanted = wanted_of(request)
-    (found, total), states = await asyncio.gather(
-        service.find(wanted.filter, sort=wanted.sort, page=wanted.page, size=wanted.size),
-        service.states(),
+    found, total = await service.find(
+        wanted.filter, sort=wanted.sort, page=wanted.page, size=wanted.size
     )
-    return page(
-        request,
-        "tasks.html",
-        views=await views_of(service, found, language_of(request)),
-        wanted=wanted,
-        total=total,
-        pages=max(1, ceil(total / wanted.size)),
-        states=states,
-        statuses=STATUSES,
-        sizes=SIZES,
-    )
+    return {
+        "views": await views_of(service, found, language_of(request)),
+        "wanted": wanted,
+        "total": total,
+        "pages": max(1, ceil(total / wanted.size)),
+    }
+
+
+async def _states(service: Service) -> dict[str, Any]:
+    return {"states": await service.states(), "statuses": STATUSES}
 
 
 @get("/tasks/{task_id:str}/row", opt=CONSOLE)
@@ -105,4 +122,4 @@ async def show_row(request: AnyRequest, service: Door, task_id: FromPath[str]) -
     return fragment(request, "task-row.html", view=view)
 
 
-HANDLERS = (show_tasks, show_row)
+HANDLERS = (show_tasks, show_list, show_states, show_row)

@@ -68,7 +68,8 @@ async def test_a_row_tells_of_its_task(client: httpx.AsyncClient, tasks_dir: Pat
 
     await until(ended)
     row = (await shown(client)).one("tr", id="task-nightly")
-    assert row.one("td", class_="when").text == "every weekday at 23:30 finance"
+    assert row.one("td", class_="when").text == "every weekday at 23:30"
+    assert row.one("th").text == "夜间 nightly finance"
     assert row.one("td", class_="state").text == "pending"
     assert row.one("td", class_="source").text == "nightly.yaml"
     [fire, away] = row.one("td", class_="next").all("time")
@@ -80,7 +81,7 @@ async def test_a_row_tells_of_its_task(client: httpx.AsyncClient, tasks_dir: Pat
     )
     await client.post("/task-manage/nightly/pause?until=2h")
     row = (await shown(client, **{"Accept-Language": "zh"})).one("tr", id="task-nightly")
-    assert row.one("td", class_="when").text == "工作日 23:30 finance"
+    assert row.one("td", class_="when").text == "工作日 23:30"
     assert row.one("td", class_="state").text.startswith("已暂停 直到 20")
     assert "有覆盖" in row.one("td", class_="source").text
 
@@ -242,3 +243,21 @@ async def test_an_operator_has_what_operators_may(serve: Serve) -> None:
         forged = await client.post("/tasks/t/resume", data={"csrf": "x"}, headers=ORIGIN)
         assert forged.status_code == 403
         assert (await client.get("/task-manage/t")).json()["paused"] is True
+
+
+async def test_the_list_and_its_counts_are_fragments_too(client: httpx.AsyncClient) -> None:
+    await make(client, "a")
+    page = await shown(client, "/?q=a&sort=-name")
+    addresses = [
+        one.attributes["data-fragment"] for one in page.all() if "data-fragment" in one.attributes
+    ]
+    assert addresses == ["/list/states?q=a&sort=-name", "/list?q=a&sort=-name", "/tasks/a/row"]
+    for address in addresses:
+        answer = await client.get(address, headers=BROWSER)
+        assert answer.status_code == 200
+        root = parse(answer.text)
+        is_strict(root)
+        [element] = [one for one in root.children if isinstance(one, Element)]
+        # It takes the place of the one that named its address.
+        assert element.attributes["data-fragment"] == address
+        assert element.attributes["data-live"]

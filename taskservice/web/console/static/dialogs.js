@@ -1,4 +1,5 @@
-// Buttons that open dialogs (`data-opens`), and dialogs that close by a click beside them.
+// Buttons that open dialogs (`data-opens`), and dialogs that close by a click beside them; an
+// address may name one (`/tasks/ID#run`).
 // Without script the style sheet has dialogs stand open on the page, and hides their buttons.
 
 document.addEventListener("click", (event) => {
@@ -23,3 +24,6 @@ async function copy(button) {
   await navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent);
   button.textContent = button.dataset.done;
 }
+
+const named = location.hash && document.getElementById(location.hash.slice(1));
+if (named instanceof HTMLDialogElement) named.showModal();

@@ -17,7 +17,7 @@ async function preview() {
   if (!answer.ok || turn !== asked) return;
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();
-  document.getElementById("preview").replaceWith(holder.content.firstElementChild);
+  document.getElementById("preview").replaceChildren(...holder.content.firstElementChild.childNodes);
   refresh();
 }
 

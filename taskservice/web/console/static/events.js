@@ -1,12 +1,14 @@
 // Brings a page to life: on an event of the service, what shows its subject is fetched anew.
 //
 // `data-live` names what an element shows (`task:ID`, `executions:TASK_ID`, `execution:ID`,
-// `tasks`, `sync`), `data-fragment` the address of its HTML. Every event is dispatched at
-// `document` as `taskservice:event` too, with {type, data} as its detail.
+// `tasks`, `new-tasks`, `sync`), `data-fragment` the address of its HTML, and `data-every` how many
+// milliseconds lie between two fetches of it at least (1000 if it doesn't say). Every event is
+// dispatched at `document` as `taskservice:event` too, with {type, data} as its detail.
 
 import { refresh as refreshTimes } from "./times.js";
 
 const AT_MOST_EACH = 1000; // milliseconds between two fetches of one element
+const NEW = 60000; // milliseconds for which a task is new
 const AGAIN = 3000; // milliseconds until a lost stream is tried again
 const HIDDEN = 15000; // milliseconds after which a page that nobody sees lets go of its stream
 
@@ -16,8 +18,11 @@ let stream = null;
 
 function topics(type, data) {
   switch (type) {
-    case "task":
-      return [`task:${data.id}`, "tasks"];
+    case "task": {
+      const isNew = Date.now() - Date.parse(data.create_time) < NEW;
+      const unseen = !document.querySelector(`[data-live~="${CSS.escape(`task:${data.id}`)}"]`);
+      return [`task:${data.id}`, "tasks", ...(isNew && unseen ? ["new-tasks"] : [])];
+    }
     case "task-gone":
       return ["tasks"];
     case "execution":
@@ -40,15 +45,17 @@ export function touch(names) {
   for (const element of document.querySelectorAll("[data-live][data-fragment]")) {
     const address = element.dataset.fragment;
     const shown = element.dataset.live.split(" ");
-    if (names.some((name) => shown.includes(name))) plan(address, () => renew(address));
+    if (names.some((name) => shown.includes(name))) {
+      plan(address, () => renew(address), Number(element.dataset.every ?? AT_MOST_EACH));
+    }
   }
 }
 
-function plan(name, work) {
+function plan(name, work, every = AT_MOST_EACH) {
   const known = due.get(name) ?? { last: 0, timer: null };
   due.set(name, known);
   if (known.timer !== null) return;
-  const wait = Math.max(0, known.last + AT_MOST_EACH - Date.now());
+  const wait = Math.max(0, known.last + every - Date.now());
   known.timer = setTimeout(() => {
     known.timer = null;
     known.last = Date.now();

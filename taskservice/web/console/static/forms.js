@@ -11,6 +11,7 @@ function count() {
     for (const button of place.closest("form").querySelectorAll(":scope > button")) {
       button.disabled = ticked === 0;
     }
+    place.closest(".bulk")?.classList.toggle("idle", ticked === 0);
     const head = document.querySelector(`[data-all="${place.dataset.counts}"]`);
     if (head) {
       head.checked = ticked > 0 && ticked === all.length;

@@ -2,7 +2,7 @@
 // (whose title tells it in the viewer's own zone). The server wrote each of them once.
 
 const language = document.documentElement.lang;
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "always", style: "short" });
 const local = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "long" });
 // The form that the server writes too, in the viewer's zone.
 const plain = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
