@@ -22,15 +22,12 @@ COLOURS = ("light", "dark")
 WINDOWS = {"wide": (1280, 800), "phone": (390, 844)}
 PAGES = {
     "tasks": "/",
-    "task": "/tasks/daily-report",
-    "conflict": "/tasks/invoice-export",
     "execution": "/tasks/import-orders/executions/{execution}",
-    "timeline": "/timeline",
     "sync": "/folder",
     "api": "/schema",
 }
-MANY = ("tasks", "timeline", "sync")
-CHINESE = ("tasks", "task", "conflict", "timeline", "sync")
+MANY = ("tasks", "sync")
+CHINESE = ("tasks", "sync")
 SETTLED = 1500
 """Milliseconds after which a page that lives has heard of everything once."""
 
