@@ -139,6 +139,10 @@ class Engine:
         """What is scheduled of tasks now."""
         return {task_id: self._entries.get(task_id) for task_id in task_ids}
 
+    def scheduled(self) -> list[Entry] | None:
+        """The tasks that have a next fire; None where another process schedules."""
+        return list(self._entries.values()) if self.leads else None
+
     async def adopt(self, states: Sequence[TaskState], known: Known) -> None:
         """Make what is scheduled agree with states that were written and are committed.
 

@@ -28,6 +28,7 @@ from taskservice.service.provenance import (
     provenance_of,
 )
 from taskservice.service.reading import now_utc
+from taskservice.service.timeline import Timeline, Timelines
 from taskservice.service.watching import Watcher
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
@@ -87,6 +88,7 @@ class Service(Changing):
         )
         self._metrics = Metrics(engine.counts)
         self._watcher = Watcher(database, self.sync_report)
+        self._timelines = Timelines(database, engine, settings.timezone)
         self._syncing: list[asyncio.Task[None]] = []
         self._asked: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -357,6 +359,10 @@ class Service(Changing):
     async def lines_of(self, wanted: Mapping[str, Collection[int]]) -> dict[str, dict[int, str]]:
         """Lines (from 1) of task files by their path, as far as they are there."""
         return await asyncio.to_thread(lines_of, self._root, wanted)
+
+    async def timeline(self, wanted: str, *, page: int, size: int) -> Timeline:
+        """What ran in the last hours and fires in the next ones; see there."""
+        return await self._timelines.make(wanted, page=page, size=size, now=now_utc())
 
     async def _housekeep(self) -> None:
         if not self._engine.leads:

@@ -15,6 +15,7 @@ from taskservice.domain.trigger.kinds import (
 )
 from taskservice.domain.trigger.parse import canonical_trigger, parse_trigger
 from taskservice.domain.trigger.schema import TRIGGER_SCHEMAS
+from taskservice.domain.trigger.slots import count_by_slot
 
 __all__ = [
     "TRIGGER_SCHEMAS",
@@ -25,6 +26,7 @@ __all__ = [
     "Trigger",
     "canonical_trigger",
     "clock_changes",
+    "count_by_slot",
     "jitter_delay",
     "parse_trigger",
     "runs_in_a_week",

@@ -36,6 +36,7 @@ from taskservice.web.console import (
     task,
     task_changes,
     tasks,
+    timeline,
 )
 
 HANDLERS: tuple[Any, ...] = (
@@ -50,6 +51,7 @@ HANDLERS: tuple[Any, ...] = (
             *editing.HANDLERS,
             *executions.HANDLERS,
             *folder.HANDLERS,
+            *timeline.HANDLERS,
         ],
         include_in_schema=False,
     ),

@@ -1,0 +1,48 @@
+"""The page of the last and the next 24 hours, all tasks by time."""
+
+from math import ceil
+from typing import Any
+
+from litestar import Response, get
+
+from taskservice.service import Service
+from taskservice.web.api.parts import Door
+from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
+from taskservice.web.console.tasks import LONGEST
+from taskservice.web.console.timeline_chart import HEIGHT, Drawing
+
+LANES = 50
+"""Tasks on a page."""
+
+
+@get("/timeline", opt=CONSOLE)
+async def show_timeline(request: AnyRequest, service: Door) -> Response[str]:
+    """The whole page, with the tasks that the address asks for."""
+    return page(request, "timeline.html", **await _values(request, service))
+
+
+@get("/timeline/chart", opt=CONSOLE)
+async def show_chart(request: AnyRequest, service: Door) -> Response[str]:
+    """The part of it that time changes."""
+    return fragment(request, "timeline-chart.html", **await _values(request, service))
+
+
+async def _values(request: AnyRequest, service: Service) -> dict[str, Any]:
+    """What the page shows."""
+    wanted = request.query_params.get("q", "").strip()[:LONGEST]
+    number = request.query_params.get("page", "")
+    at = max(1, int(number)) if number.isascii() and number.isdecimal() and len(number) < 8 else 1
+    timeline = await service.timeline(wanted, page=at, size=LANES)
+    drawing = Drawing(timeline, language_of(request), service.settings.timezone)
+    return {
+        "timeline": timeline,
+        "chart": drawing.chart(),
+        "drawing": drawing,
+        "height": HEIGHT,
+        "wanted": wanted,
+        "at": at,
+        "pages": max(1, ceil(timeline.total / LANES)),
+    }
+
+
+HANDLERS = (show_timeline, show_chart)
