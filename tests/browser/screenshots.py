@@ -22,12 +22,14 @@ COLOURS = ("light", "dark")
 WINDOWS = {"wide": (1280, 800), "phone": (390, 844)}
 PAGES = {
     "tasks": "/",
+    "task": "/tasks/daily-report",
+    "conflict": "/tasks/invoice-export",
     "execution": "/tasks/import-orders/executions/{execution}",
     "sync": "/folder",
     "api": "/schema",
 }
 MANY = ("tasks", "sync")
-CHINESE = ("tasks", "sync")
+CHINESE = ("tasks", "task", "conflict", "sync")
 SETTLED = 1500
 """Milliseconds after which a page that lives has heard of everything once."""
 

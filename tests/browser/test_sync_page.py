@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.process import ServiceProcess
+from tests.acceptance.process import ServiceProcess, wait_for
 from tests.browser.scene import declare, task
 from tests.browser.watching import no_serious_faults
 
@@ -48,3 +48,16 @@ def test_a_held_sync_is_confirmed(service: ServiceProcess, page: Page) -> None:
     dialog.get_by_role("button", name="Let it go on").click()
     expect(page.get_by_role("table", name="Retired tasks").get_by_role("row")).to_have_count(6)
     assert len(service.get("/sync")["retired"]) == 5
+
+
+def test_overrides_in_force_lead_to_their_tasks(service: ServiceProcess, page: Page) -> None:
+    declare(service, {"greeting.yaml": task()})
+    service.send(
+        "PUT", "/task-manage/greeting", json={"timeout": 5}, params={"reason": "in a hurry"}
+    )
+    wait_for("the override is told", lambda: service.get("/overrides"))
+    page.goto("/folder")
+    table = page.get_by_role("table", name="Overrides in force")
+    expect(table).to_contain_text("in a hurry")
+    table.get_by_role("link", name="greeting").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Greeting")
