@@ -63,7 +63,7 @@ async def test_every_field_of_a_running_execution_comes_back(database: Database)
     await record(database, full, bare, empty)
     assert await held(database) == {"Full": full, "bare": bare, "empty": empty}
     # Asked for alone, an execution comes with its output instead of what only the engine needs.
-    assert await shown(database, "Full") == replace(full, func_args=None, recovered=False)
+    assert await shown(database, "Full") == replace(full, recovered=False)
 
 
 async def test_an_execution_that_never_ran_keeps_its_end(database: Database) -> None:
