@@ -122,3 +122,36 @@ def test_a_page_of_many_is_fast(service: ServiceProcess, page: Page) -> None:
         took.append(answer.elapsed.total_seconds())
     # It is to take less than 150 ms; a machine that does other things at once may take longer.
     assert sorted(took)[2] < 0.45, took
+
+
+def test_a_new_task_appears(service: ServiceProcess, page: Page) -> None:
+    declare(service, {"greeting.yaml": task()})
+    page.goto("/")
+    mark(page)
+    expect(page.get_by_text("1 task", exact=True)).to_be_visible()
+    row = page.get_by_role("row", name="Greeting")
+    row.get_by_role("checkbox").check()
+    declare(service, {"other.yaml": task(name="Other")})
+    expect(page.get_by_role("row", name="Other")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text("2 tasks", exact=True)).to_be_visible()
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    expect(page.get_by_role("link", name="all 2")).to_be_visible(timeout=10_000)
+    assert is_marked(page)
+
+
+def test_several_tasks_are_paused_with_a_reason(service: ServiceProcess, page: Page) -> None:
+    declare(service, {f"{name}.yaml": task(name=name) for name in ("one", "two", "three")})
+    page.goto("/")
+    pause = page.locator("#bulk > button", has_text="Pause")
+    expect(pause).to_be_disabled()
+    for name in ("one", "two"):
+        page.get_by_role("row", name=name).get_by_role("checkbox").check()
+    expect(page.get_by_text("chosen: 2")).to_be_visible()
+    pause.click()
+    dialog = page.get_by_role("dialog", name="Pause the chosen tasks")
+    dialog.get_by_label("Reason").fill("INC-42")
+    dialog.get_by_label("Until").fill("2h")
+    dialog.get_by_label("Until").press("Enter")
+    expect(page.get_by_text("Done, for 2 tasks.")).to_be_visible()
+    for name, status in (("one", "paused"), ("two", "paused"), ("three", "pending")):
+        expect(page.get_by_role("row", name=name)).to_contain_text(status)

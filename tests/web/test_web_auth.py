@@ -31,7 +31,7 @@ OPEN = {
     ("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/sign-in"), ("POST", "/sign-in"),
     ("GET", "/static/no-digest/no-name"),
 }  # fmt: skip
-OPERATORS = re.compile(r"/(pause|resume|trigger|cancel)$")
+OPERATORS = re.compile(r"/(pause|resume|trigger|cancel|again)$")
 
 
 def bearer(role: str) -> dict[str, str]:

@@ -24,7 +24,7 @@ FIRES = 10
 CHARTED = 100
 """Executions in the chart of durations, at most; it has room for `LEAST` at least."""
 
-LEAST = 40
+LEAST = 70
 
 SIZE = 20
 """Executions on a page."""

@@ -11,8 +11,8 @@ from taskservice.settings import Settings
 from taskservice.web import session
 from tests.web.bodies import hourly
 from tests.web.conftest import BASE, Serve
-from tests.web.console.pages import BROWSER, parse
-from tests.web.test_web_auth import TOKENS, bearer
+from tests.web.console.pages import BROWSER, is_strict, parse
+from tests.web.test_web_auth import OPEN, OPERATIONS, TOKENS, bearer
 
 ORIGIN = {"Origin": BASE}
 
@@ -32,6 +32,7 @@ async def test_a_page_leads_to_the_sign_in_and_back(serve: Serve) -> None:
         assert answer.status_code == 303
         assert answer.headers["location"] == "/sign-in?next=/%3Fstatus%3Dfailed"
         page = parse((await client.get(answer.headers["location"], headers=BROWSER)).text)
+        is_strict(page)
         assert page.one("input", name="next").attributes["value"] == "/?status=failed"
         form = {"token": "viewer-secret", "next": "/?status=failed"}
         answer = await client.post("/sign-in", data=form, headers=ORIGIN)
@@ -117,6 +118,17 @@ async def test_a_change_by_cookie_carries_the_token_of_its_session(serve: Serve)
         answer = await client.post("/sync", headers={"X-CSRF-Token": csrf})
         assert answer.status_code == 200
         assert (await client.post("/sign-out", data={"csrf": csrf})).status_code == 303
+
+
+async def test_no_change_by_cookie_goes_without_it(serve: Serve) -> None:
+    changes = [one for one in OPERATIONS if one[0] not in ("GET", "OPTIONS") and one not in OPEN]
+    assert len(changes) > 20
+    async with serve(api_tokens=TOKENS) as client:
+        await sign_in(client, "admin")
+        for method, path in changes:
+            answer = await client.request(method, path, headers=ORIGIN)
+            assert answer.status_code == 403, (method, path)
+            assert "X-CSRF-Token" in answer.json()["detail"]
 
 
 async def test_a_form_field_counts_in_a_form_only(serve: Serve) -> None:
@@ -209,6 +221,7 @@ async def test_a_link_from_elsewhere_asks_once_more(serve: Serve) -> None:
         headers = {**BROWSER, "Sec-Fetch-Site": "cross-site"}
         answer = await client.get("/", headers=headers)
         assert answer.status_code == 200
+        is_strict(parse(answer.text))
         refresh = parse(answer.text).one("meta", http_equiv="refresh")
         assert refresh.attributes["content"] == "0"
 

@@ -149,7 +149,9 @@ async def test_executions_are_listed_filtered_and_drawn(client: httpx.AsyncClien
     assert len(list(card.one("figure").all("rect"))) == 2
     assert "median" in card.one("figcaption").text and "<i>" in card.text
     log_id = (await client.get("/task-manage/t/logs")).json()["items"][0]["id"]
-    assert f"/tasks/t/executions/{log_id}" in [one.attributes["href"] for one in card.all("a")]
+    address = f"/tasks/t/executions/{log_id}"
+    assert address in [one.attributes["href"] for one in card.all("a")]
+    await shown(client, address)
     failed = await shown(client, "/tasks/t?outcome=failed")
     assert "None of these" in failed.one("section", id="executions").text
     answer = await client.get("/tasks/t/executions?outcome=nope&page=x", headers=BROWSER)
