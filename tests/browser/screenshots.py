@@ -26,10 +26,11 @@ PAGES = {
     "conflict": "/tasks/invoice-export",
     "execution": "/tasks/import-orders/executions/{execution}",
     "sync": "/folder",
+    "timeline": "/timeline",
     "api": "/schema",
 }
-MANY = ("tasks", "sync")
-CHINESE = ("tasks", "task", "conflict", "sync")
+MANY = ("tasks", "sync", "timeline")
+CHINESE = ("tasks", "task", "conflict", "sync", "timeline")
 SETTLED = 1500
 """Milliseconds after which a page that lives has heard of everything once."""
 

@@ -20,6 +20,9 @@ LEAST = 2.0
 STACK = ("completed", "running", "cancelled", "skipped", "missed", "failed")
 """The outcomes in a column of the histogram, from the bottom up."""
 
+THINNEST = 0.02
+"""Per cent of the width of what is there at all: what has none is not drawn."""
+
 ROOM = 7.0
 """Per cent of the width that a number takes."""
 
@@ -203,7 +206,7 @@ class Drawing:
             said += f" · {self._language.duration(seconds)}"
         return Mark(
             x=x,
-            width=max(0.0, round(self._x(end) - x, 3)),
+            width=max(THINNEST, round(self._x(end) - x, 3)),
             status=one.status,
             address=execution_address(lane.task_id, one.id),
             title=said,

@@ -9,7 +9,7 @@ from taskservice.service.timeline import SLOT, SLOTS, Lane, Slot, Timeline
 from taskservice.storage.history import Past
 from taskservice.web.console import timeline
 from taskservice.web.console.language import LANGUAGES
-from taskservice.web.console.timeline_chart import HEIGHT, Chart, Drawing
+from taskservice.web.console.timeline_chart import HEIGHT, THINNEST, Chart, Drawing
 from tests.web.bodies import hourly
 from tests.web.conftest import Serve
 from tests.web.console.pages import BROWSER, Element, is_strict, parse
@@ -121,7 +121,12 @@ def test_executions_are_as_long_as_they_took() -> None:
     assert ran.title == "completed · 11-24 02:06 · 1 h"
     assert running.width == pytest.approx(hour / 2, abs=0.01)
     assert running.title.endswith("30 min")
-    assert (missed.width, missed.title) == (0, "missed · 11-24 11:46")
+    assert (missed.width, missed.title) == (THINNEST, "missed · 11-24 11:46")
+
+
+def test_what_took_no_time_is_drawn_too() -> None:
+    [view] = drawn(lane(executions=(past(60, 0.001), past(50, 0)), ran=2)).lanes
+    assert [mark.width for mark in view.marks] == [THINNEST, THINNEST]
 
 
 def test_what_began_long_ago_begins_at_the_edge() -> None:
