@@ -36,10 +36,10 @@ FILES = {
 name: Heartbeat
 task_type: check
 trigger_type: interval
-trigger_args: {seconds: 10}
+trigger_args: {minutes: 10}
 func_path: taskservice.examples.simple_task
 func_args: {message: still here}
-description: Fires every ten seconds.
+description: Fires every ten minutes.
 tags: [check]
 """,
     "backup.yaml": """\

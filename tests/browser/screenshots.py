@@ -19,18 +19,18 @@ from tests.browser.scene import ENVIRON, fill
 from tests.browser.watching import launch
 
 COLOURS = ("light", "dark")
-WINDOWS = {"wide": (1280, 800), "phone": (390, 844)}
+WINDOWS = {"wide": (1280, 720), "phone": (390, 844)}
 PAGES = {
     "tasks": "/",
     "task": "/tasks/daily-report",
     "conflict": "/tasks/invoice-export",
     "execution": "/tasks/import-orders/executions/{execution}",
-    "sync": "/folder",
     "timeline": "/timeline",
+    "sync": "/folder",
     "api": "/schema",
 }
-MANY = ("tasks", "sync", "timeline")
-CHINESE = ("tasks", "task", "conflict", "sync", "timeline")
+MANY = ("tasks", "timeline", "sync")
+CHINESE = ("tasks", "task", "conflict", "timeline", "sync")
 SETTLED = 1500
 """Milliseconds after which a page that lives has heard of everything once."""
 
