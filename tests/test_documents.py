@@ -233,6 +233,16 @@ def test_relative_links_lead_to_files(document: str) -> None:
     assert [path for path in paths if not (TOP / document).parent.joinpath(path).exists()] == []
 
 
+def test_the_consoles_pictures_are_those_its_command_makes() -> None:
+    text = read("docs/console.md")
+    shown = re.findall(r"console/([\w-]+)\.png", text)
+    command = text.rpartition("--only")[2].partition("```")[0]
+    assert shown and set(shown) == set(re.findall(r"[\w-]+", command))
+    sizes = {path.stem: path.stat().st_size for path in (TOP / "docs" / "console").iterdir()}
+    assert sizes.keys() == set(shown)
+    assert max(sizes.values()) < 150_000 and sum(sizes.values()) < 1_000_000
+
+
 def test_the_readmes_lead_to_one_another() -> None:
     english, chinese = READMES
     assert f"]({chinese})" in read(english)

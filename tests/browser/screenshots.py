@@ -8,7 +8,7 @@ and `--whole` the pages to their end instead of what a window shows.
 import argparse
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from tests.acceptance.process import ServiceProcess
 from tests.browser.scene import ENVIRON, fill
 from tests.browser.watching import launch
 
+TOP = Path(__file__).parents[2]
+
 COLOURS = ("light", "dark")
-WINDOWS = {"wide": (1280, 720), "phone": (390, 844)}
+WINDOWS = {"wide": (1280, 700), "phone": (390, 844)}
 PAGES = {
     "tasks": "/",
     "task": "/tasks/daily-report",
@@ -73,14 +75,22 @@ def every(*, many: bool) -> Iterator[tuple[str, str, str, str, str]]:
 @contextmanager
 def example(*, tasks: int) -> Iterator[ServiceProcess]:
     """A service with so many tasks, and something to see of everything."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place, "tasks.d")
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = place / "taskservice.db"
+        environ = {
+            **ENVIRON,
+            "PYTHONPATH": str(TOP),
+            "TASKSERVICE_TIMEZONE": "Europe/Berlin",
+            "TASKSERVICE_TASKS_DIR": "tasks.d",
+        }
+        folder = place / "tasks.d"
         folder.mkdir()
-        database = Path(place, "taskservice.db")
-        environ = {**ENVIRON, "TASKSERVICE_TIMEZONE": "Europe/Berlin"}
-        with ServiceProcess(f"sqlite+aiosqlite:///{database}", folder, environ) as service:
-            fill(service, database, tasks=tasks)
-            yield service
+        service = ServiceProcess(f"sqlite+aiosqlite:///{database}", folder, environ)
+        with chdir(place):  # the pages say where the tasks are: not in which temporary folder
+            stack.enter_context(service)
+        fill(service, database, tasks=tasks)
+        yield service
 
 
 def running(service: ServiceProcess) -> str:
