@@ -22,14 +22,16 @@ $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-inst
 endef
 
 # The server's core packages hold the programs and start no service of the system; faketime has
-# the library that steps the clock of one process; the font is one with Chinese in it.
+# the library that steps the clock of one process; curl, git, openssl and patch are for commands
+# that documents show; the font is one with Chinese in it.
 define install_test_programs
 missing=
 if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
 	missing="mariadb-server-core mariadb-client-core"
 fi
-command -v faketime >/dev/null || missing="$$missing faketime"
-command -v patch >/dev/null || missing="$$missing patch"
+for program in curl faketime git openssl patch; do
+	command -v "$$program" >/dev/null || missing="$$missing $$program"
+done
 command -v chromium >/dev/null || missing="$$missing chromium fonts-wqy-microhei"
 if [ -n "$$missing" ]; then
 	$(call apt_install,$$missing)
