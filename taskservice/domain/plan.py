@@ -156,13 +156,14 @@ def next_settlement(plan: Plan, now: datetime) -> datetime | None:
 
 def differs(candidate: Candidate, row: Stored | None) -> bool:
     """Whether a declaration has to be written, by what is stored."""
-    declaration = candidate.declaration
+    place = candidate.declaration.path, candidate.declaration.line
+    return row is None or not is_live(row, candidate.digest) or (row.path, row.line) != place
+
+
+def is_live(row: Stored | None, digest: str) -> bool:
+    """Whether what a file says, by its digest, is what is stored: it was found sound then."""
     return (
-        row is None
-        or row.source != "file"
-        or row.retired_at is not None
-        or row.digest != candidate.digest
-        or (row.path, row.line) != (declaration.path, declaration.line)
+        row is not None and row.source == "file" and row.retired_at is None and row.digest == digest
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Candidate, Declared, Stored
+from taskservice.domain.plan import Candidate, Declared, Stored, is_live
 from taskservice.sync.reader import AuthoredTask
 from taskservice.sync.taken import Taken, authored, owners_of, taken_from, uncontested
 
@@ -79,13 +79,6 @@ def declared_by(
         step()
     _, declared = declare(taken, stored, faults_of)
     return replace(declared, faults=tuple(sorted(declared.faults, key=place)))
-
-
-def is_live(row: Stored | None, name: str) -> bool:
-    """Whether a declaration of this digest is what is stored: it was found to be sound then."""
-    return (
-        row is not None and row.source == "file" and row.digest == name and row.retired_at is None
-    )
 
 
 def place(fault: Fault) -> tuple[str, int, int]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Candidate, Declared, Stored, differs
-from taskservice.sync.declaring import Check, declare, is_live, place
+from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
+from taskservice.sync.declaring import Check, declare, place
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask
 from taskservice.sync.seal import Rows, by_path, is_sealed
