@@ -9,7 +9,7 @@ from pathlib import Path
 from taskservice.domain.overlay import digest
 from taskservice.sync.git import run_git
 from taskservice.sync.reader import AuthoredTask, read_file
-from taskservice.sync.yaml_walk import MAX_BYTES
+from taskservice.sync.taken import content_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,9 @@ def authored_in(root: Path, path: str, task_id: str, fields: object) -> Authored
 
     Blocks.
     """
-    try:
-        with open(root / path, "rb") as file:
-            content = read_file(path, file.read(MAX_BYTES + 1))
-    except OSError:
-        return None
-    found = next((task for task in content.tasks if task.task_id == task_id), None)
+    data = content_of(str(root / path))
+    tasks = () if isinstance(data, str) else read_file(path, data).tasks
+    found = next((task for task in tasks if task.task_id == task_id), None)
     return found if found and digest(found.fields) == digest(fields) else None
 
 

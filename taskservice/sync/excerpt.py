@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from taskservice.sync.listing import is_task_file
-from taskservice.sync.yaml_walk import MAX_BYTES
+from taskservice.sync.taken import content_of
 
 LONGEST = 400
 """Characters of a line that are told."""
@@ -26,11 +26,12 @@ def _lines(top: str, path: str, numbers: Collection[int]) -> dict[int, str]:
         file = os.path.realpath(os.path.join(top, path))
         if not is_task_file(path) or os.path.commonpath([top, file]) != top:
             return {}
-        with open(file, "rb") as opened:
-            text = opened.read(MAX_BYTES).decode(errors="replace")
-    except (OSError, ValueError):  # gone by now, or a path that no file can have
+        data = content_of(file)
+    except (OSError, ValueError):  # a path that no file can have
         return {}
-    lines = text.removesuffix("\n").split("\n")
+    if isinstance(data, str):
+        return {}
+    lines = data.decode(errors="replace").removesuffix("\n").split("\n")
     return {
         number: lines[number - 1].rstrip("\r")[:LONGEST]
         for number in sorted(numbers)

@@ -6,10 +6,7 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.listing import list_files
-from taskservice.sync.taken import read_bytes, signature_of, unfit
-
-_TRIES = 3
-"""How often a file that changes while it is read is read again."""
+from taskservice.sync.taken import content_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +25,7 @@ def read_folder(root: Path) -> TaskFiles:
     texts: dict[str, bytes] = {}
     faults = list(listing.faults)
     for path, found in sorted(listing.files.items()):
-        data = found if isinstance(found, str) else _content(f"{real}/{path}")
+        data = found if isinstance(found, str) else content_of(f"{real}/{path}")
         if isinstance(data, str):
             faults.append(Fault(reason=data, path=path))
         else:
@@ -38,22 +35,7 @@ def read_folder(root: Path) -> TaskFiles:
 
 def read_file_alone(file: Path) -> TaskFiles:
     """One task file, by its name; it is read whatever that is."""
-    data = _content(str(file))
+    data = content_of(str(file))
     if isinstance(data, str):
         return TaskFiles(texts={}, faults=(Fault(reason=data, path=file.name),))
     return TaskFiles(texts={file.name: data}, faults=())
-
-
-def _content(file: str) -> bytes | str:
-    """The bytes of a file, or the reason why there are none."""
-    for _ in range(_TRIES):
-        try:
-            found = os.stat(file)
-            if wrong := unfit(found):
-                return wrong
-            data = read_bytes(file, signature_of(found))
-        except OSError as error:
-            return f"can't be read: {error.strerror}"
-        if data is not None:
-            return data
-    return "changes while it is read; try again"

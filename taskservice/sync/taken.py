@@ -16,6 +16,9 @@ from taskservice.sync.yaml_walk import MAX_BYTES
 
 Signature = tuple[int, ...]
 
+_TRIES = 3
+"""How often a file that changes while it is read is read again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
@@ -216,3 +219,18 @@ def read_bytes(file: str, signature: Signature) -> bytes | None:
             return None
         data = opened.read(MAX_BYTES + 1)
         return data if signature_of(os.fstat(opened.fileno())) == signature else None
+
+
+def content_of(file: str) -> bytes | str:
+    """The bytes of a file as it is now, or the reason why there are none. Blocks."""
+    for _ in range(_TRIES):
+        try:
+            found = os.stat(file)
+            if wrong := unfit(found):
+                return wrong
+            data = read_bytes(file, signature_of(found))
+        except OSError as error:
+            return unreadable(error)
+        if data is not None:
+            return data
+    return "changes while it is read; try again"

@@ -76,3 +76,8 @@ def test_the_task_as_its_file_has_it(tmp_path: Path) -> None:
     assert authored_in(tmp_path, "a.yaml", "a", {"name": "Two", "task_type": "t"}) is None
     assert authored_in(tmp_path, "a.yaml", "b", {"name": "One", "task_type": "t"}) is None
     assert authored_in(tmp_path, "gone.yaml", "a", {}) is None
+
+
+def test_a_file_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    assert authored_in(tmp_path, "a.yaml", "a", {}) is None

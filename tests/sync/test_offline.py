@@ -92,10 +92,10 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
             opened.write("# more\n" if len(reads) < 3 else "")
         return read_bytes(file, signature)
 
-    monkeypatch.setattr("taskservice.sync.offline.read_bytes", changing)
+    monkeypatch.setattr("taskservice.sync.taken.read_bytes", changing)
     assert read_file_alone(folder / "a.yaml").texts == {"a.yaml": b"name: A\n# more\n# more\n"}
     reads[:] = []
-    monkeypatch.setattr("taskservice.sync.offline.read_bytes", lambda *_: None)
+    monkeypatch.setattr("taskservice.sync.taken.read_bytes", lambda *_: None)
     assert "changes while it is read" in read_file_alone(folder / "a.yaml").faults[0].reason
 
 
