@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from taskservice.sync.git import run_git
 from taskservice.sync.revisions import files_at
 from tests.sync.test_blame import commit, git
 
@@ -57,3 +58,18 @@ def test_what_is_no_commit(folder: Path, revision: str) -> None:
 
 def test_no_repository(tmp_path: Path) -> None:
     assert files_at(tmp_path, "HEAD") is None
+
+
+@pytest.mark.parametrize("silent", ["ls-tree", "cat-file"])
+def test_a_git_that_does_not_answer_is_no_empty_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    (folder / "a.yaml").write_text("name: One\n")
+    commit(folder)
+    monkeypatch.setattr(
+        "taskservice.sync.revisions.run_git",
+        lambda place, command, *rest, **given: (
+            None if command == silent else run_git(place, command, *rest, **given)
+        ),
+    )
+    assert files_at(folder, "HEAD") is None
