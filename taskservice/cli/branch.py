@@ -1,7 +1,6 @@
 """Commits on a new branch of a git work tree, made beside its files and its index."""
 
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -11,12 +10,10 @@ from typing import Any
 from taskservice.cli.promoting import Promotions, Share, Step
 from taskservice.domain.errors import Conflict
 from taskservice.domain.overlay import DELETED
+from taskservice.sync.git import environment
 
 GIT_SECONDS = 60
 _LONGEST_VALUE = 200
-
-# Set by git for its hooks: they would name another repository than the folder's.
-_LOCAL = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY")
 
 
 class Branch:
@@ -112,12 +109,11 @@ class Branch:
     def _git(
         self, *arguments: str, given: bytes = b"", variables: Mapping[str, str] | None = None
     ) -> str:
-        environment = {name: value for name, value in os.environ.items() if name not in _LOCAL}
-        environment |= {"LC_ALL": "C", "GIT_LITERAL_PATHSPECS": "1", **(variables or {})}
+        told = {"GIT_LITERAL_PATHSPECS": "1", **(variables or {})}
         try:
             done = subprocess.run(
                 ["git", "-C", str(self._folder), *arguments],
-                input=given, capture_output=True, check=False, env=environment,
+                input=given, capture_output=True, check=False, env=environment() | told,
                 timeout=GIT_SECONDS,
             )  # fmt: skip
         except FileNotFoundError:
