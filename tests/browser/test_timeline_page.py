@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.process import ServiceProcess
+from tests.acceptance.process import ServiceProcess, wait_for
 from tests.browser.scene import declare, task
 
 
@@ -12,9 +12,9 @@ def test_a_mark_leads_to_its_execution(service: ServiceProcess, page: Page) -> N
     page.goto("/timeline")
     lane = page.get_by_role("listitem").filter(has_text="1 ran")
     mark = lane.locator(f"a[href$='{execution['id']}']")
-    # An execution that took no time is still seen, and can be hit.
-    box = mark.locator("rect").bounding_box()
-    assert box is not None
+    # An execution that took no time is still seen, and can be hit. The page may draw it anew while
+    # it is measured, and then there is no box.
+    box = wait_for("the mark is drawn", mark.locator("rect").bounding_box)
     assert box["height"] > 8
     mark.locator("rect").dispatch_event("click")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Execution")
