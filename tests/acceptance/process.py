@@ -48,7 +48,7 @@ class ServiceProcess:
             **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=15)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def __enter__(self) -> Self:
         self.start()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.acceptance.process import ServiceProcess
 from tests.browser.scene import ENVIRON
@@ -18,6 +18,11 @@ from tests.browser.watching import Watch, launch
 
 Start = Callable[..., ServiceProcess]
 Open = Callable[..., tuple[Page, Watch]]
+
+LIMIT = 15_000
+"""Milliseconds for which something is waited for on a page. What never comes costs them once."""
+
+expect.set_options(timeout=LIMIT)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +72,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             usual: dict[str, Any] = {"locale": "en-GB", "timezone_id": "Europe/Berlin"}
             context = browser.new_context(base_url=address, **{**usual, **options})
             stack.callback(context.close)
-            context.set_default_timeout(10_000)
+            context.set_default_timeout(LIMIT)
             watches.append(watch := Watch(context, address))
             return context.new_page(), watch
 

@@ -8,8 +8,9 @@ from tests.acceptance.process import ServiceProcess
 from tests.browser.conftest import Open
 from tests.browser.scene import declare, many_files, task
 
-SOON = 3_000
-"""Milliseconds within which a page must show what has happened; it is to take one second."""
+SOON = 10_000
+"""Milliseconds within which a page must show what has happened: it is to take one second, and a
+busy machine may be slower. Without its events the page would never show it."""
 
 
 def mark(page: Page) -> None:
@@ -95,8 +96,10 @@ def test_what_is_looked_for_stands_in_the_address(service: ServiceProcess, page:
     page.goto("/")
     names = page.get_by_role("rowheader")
     expect(names).to_have_text([re.compile("^Alpha"), re.compile("^Beta"), re.compile("^Gamma")])
-    page.get_by_role("columnheader", name="Task").get_by_role("link").click()
-    page.get_by_role("columnheader", name="Task").get_by_role("link").click()
+    by_name = page.get_by_role("columnheader", name="Task").get_by_role("link")
+    by_name.click()
+    expect(page).to_have_url(re.compile("sort=name"))
+    by_name.click()
     expect(page).to_have_url(re.compile("sort=-name"))
     expect(names.first).to_contain_text("Gamma")
     page.get_by_role("searchbox").fill("alp")
