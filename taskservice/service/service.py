@@ -40,8 +40,9 @@ from taskservice.storage.schema import prepare
 from taskservice.storage.totals import totals
 from taskservice.sync.commits import Commit, last_commits
 from taskservice.sync.excerpt import lines_of
+from taskservice.sync.report import last_report
 from taskservice.sync.repository import Repository, forget_pull, last_pull
-from taskservice.sync.syncer import Syncer, last_report
+from taskservice.sync.syncer import Syncer
 
 HOUSEKEEPING_SECONDS = 1.0
 RETENTION_SECONDS = 60.0

@@ -2,25 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
 
 import structlog
 
-from taskservice.domain import overlay, state
 from taskservice.domain.errors import Fault, Unavailable
-from taskservice.domain.plan import Candidate, Declared, Held, Plan, make_plan, next_settlement
-from taskservice.domain.state import FireDue
+from taskservice.domain.plan import Candidate, Declared, Plan, make_plan, next_settlement
 from taskservice.storage import tasks as store
-from taskservice.storage.apply import apply, claim_and_write
-from taskservice.storage.database import Connection, Database
+from taskservice.storage.database import Database
+from taskservice.sync.carrying_out import carry_out
 from taskservice.sync.declaring import Check
 from taskservice.sync.folder import Folder
 from taskservice.sync.git import head_revision
+from taskservice.sync.report import Report
 from taskservice.sync.rescan import Rescan
-from taskservice.sync.resolving import resolve_all
 from taskservice.sync.taken import Glance
 from taskservice.sync.watch import Hint, watch
 
@@ -29,7 +25,6 @@ RESCAN_SECONDS = 30.0
 
 PATIENCE_SECONDS = 2.0
 _SOON = 0.025
-_REMEMBERED = "sync report"
 
 log = structlog.get_logger()
 
@@ -65,27 +60,18 @@ class Syncer:
         self._rescan = Rescan(database, root, self._folder, turn=self._turn, stop=self._stop)
         self._missing: Mapping[str, datetime] = {}
         self._confirmed: set[str] = set()
-        self._since: dict[str, datetime] = {}
         self._wake_at: datetime | None = None
         self._unsettled = _SOON
         self._noted: str | None = None
-        self._held: Held | None = None
-        self._faults: tuple[Fault, ...] = ()
+        self._report = Report(database)
         # What was hinted at since; whether it may be anything; whether a sync left work behind.
         self._hinted: set[str] = set()
         self._doubt = False
         self._owing = True
 
     async def start(self) -> None:
-        """Recall what stood in the last report, whoever made it, and sync for the first time."""
-        async with self._database.read() as connection:
-            report = await last_report(connection)
-        self._since = {
-            _key(error): datetime.fromisoformat(error["since"]) for error in report["errors"]
-        }
-        self._held = report["held"] and Held(
-            reason=report["held"]["reason"], task_ids=tuple(report["held"]["task_ids"])
-        )
+        """Go on from the last report, whoever made it, and sync for the first time."""
+        await self._report.recall()
         self._missing, self._noted = {}, None
         self._stop.clear()
         await self.sync(by_content=True)
@@ -147,7 +133,7 @@ class Syncer:
                 missing=self._missing,
                 now=now,
                 confirmed=self._confirmed,
-                held=self._held,
+                held=self._report.held,
             )
             faults: tuple[Fault, ...] = ()
             if not plan.empty:
@@ -163,14 +149,14 @@ class Syncer:
                 self._noted = revision
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
-            self._held = plan.held
+            self._report.held = plan.held
             self._wake_at = next_settlement(plan, now)
             # A file that never comes to rest is looked at less and less often.
             self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
             if scan.unsettled:
                 self._wake_at = now + timedelta(seconds=self._unsettled)
-            self._faults = (*scan.declared.faults, *faults)
-            await self._report(revision, now)
+            self._report.faults = (*scan.declared.faults, *faults)
+            await self._report.save(revision, now)
             self._owing = bool(scan.unsettled or faults or plan.missing)
             return not scan.unsettled
 
@@ -201,7 +187,7 @@ class Syncer:
                 if not plan.empty and await self._carry_out(plan, tasks):
                     return False
                 self._folder.keep(tasks)
-                await self._report(revision, now)
+                await self._report.save(revision, now)
             self._wake_at = None
             self._unsettled = min(2 * self._unsettled, 1.0) if glance.unsettled else _SOON
             if glance.unsettled:
@@ -218,7 +204,14 @@ class Syncer:
         self, plan: Plan, candidates: Mapping[str, Candidate]
     ) -> tuple[Fault, ...]:
         """Apply a plan and have the engine follow; what was refused."""
-        changed, faults = await self._apply(plan, candidates)
+        changed, faults = await carry_out(
+            self._database,
+            plan,
+            candidates,
+            check=self._check,
+            zone=self._zone,
+            claim=self._claim,
+        )
         if changed:
             await self._changed(changed)
         return faults
@@ -270,7 +263,7 @@ class Syncer:
             self._poke.set()
             return
         async with self._turn:
-            await self._report(self._noted, now)
+            await self._report.save(self._noted, now)
 
     async def _is_settled(self) -> bool:
         """Whether the last syncs left nothing to do, and both commit and table are as they were."""
@@ -289,65 +282,3 @@ class Syncer:
             self._doubt = True
         else:
             self._hinted |= hint
-
-    async def _apply(
-        self, plan: Plan, candidates: Mapping[str, Candidate]
-    ) -> tuple[list[str], tuple[Fault, ...]]:
-        faults: list[Fault] = []
-
-        async def work(connection: Connection) -> list[str]:
-            faults.clear()
-            existing = await store.load(connection, [*plan.write, *plan.retire], lock=True)
-            now = datetime.now(UTC)
-            resolutions = await asyncio.to_thread(
-                resolve_all, plan.write, candidates, existing, faults,
-                check=self._check, zone=self._zone, now=now,
-            )  # fmt: skip
-            changed = await apply(connection, resolutions, now=now)
-            gone = [existing[task_id].state for task_id in plan.retire if task_id in existing]
-            retired = [state.retire(one, now) for one in gone if one]
-            if due := [one.id for one in gone if one and state.is_due(one, now)]:
-                raise FireDue(due)
-            await store.save_states(connection, retired)
-            await store.forget(connection, plan.forget)
-            return [*changed, *(one.id for one in retired)]
-
-        changed = await claim_and_write(self._database, work, self._claim)
-        log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=len(changed))
-        return changed, tuple(faults)
-
-    async def _report(self, revision: str | None, now: datetime) -> None:
-        """Save what this sync came to, for every process to tell."""
-        before, self._since = self._since, {}
-        errors = []
-        for fault in self._faults:
-            error = asdict(fault)
-            key = _key(error)
-            if key not in before:
-                log.warning("task_file_refused", fault=str(fault))
-            self._since[key] = before.get(key, now)
-            errors.append({**error, "since": self._since[key].isoformat()})
-        report = {
-            "synced_at": now.isoformat(),
-            "revision": revision,
-            "errors": errors,
-            "held": self._held and asdict(self._held),
-        }
-        await self._database.write(
-            lambda connection: store.remember(connection, _REMEMBERED, report)
-        )
-
-
-async def last_report(connection: Connection) -> dict[str, Any]:
-    """What the last sync came to: `synced_at`, `revision`, `errors` and `held`, as JSON has them.
-
-    Before the first sync all of them are empty.
-    """
-    nothing: dict[str, Any] = {"synced_at": None, "revision": None, "errors": [], "held": None}
-    return await store.recall(connection, _REMEMBERED) or nothing
-
-
-def _key(error: Mapping[str, Any]) -> str:
-    """What makes a fault the same one as before, though the lines above it may have moved."""
-    known = [error["path"], error["task_id"], error["field"], error["reason"]]
-    return overlay.digest(known)[:32]
