@@ -1,52 +1,37 @@
 """The service's life: what it is made of, how it starts, what it does by itself, how it stops."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from taskservice.domain.errors import Conflict, StartError, Unavailable
-from taskservice.domain.preview import Preview
+from taskservice.domain.errors import StartError, Unavailable
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import FunctionInfo, Functions, ParameterInfo
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.repeat import repeat
-from taskservice.service.changing import Changing
+from taskservice.service.declared import Declared
 from taskservice.service.events import Subscription
+from taskservice.service.housekeeping import Housekeeping
 from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.metrics import Measured, Metrics, Stored
-from taskservice.service.planning import plan_folder
-from taskservice.service.promoting import Promotion, promotion_of
-from taskservice.service.provenance import (
-    Provenance,
-    TaskOverride,
-    overrides_of,
-    provenance_of,
-)
+from taskservice.service.notices import Notices
 from taskservice.service.reading import now_utc
 from taskservice.service.timeline import Timeline, Timelines
 from taskservice.service.watching import Watcher
 from taskservice.settings import Settings
-from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Connection, Database
-from taskservice.storage.owners import Notice
+from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.totals import totals
-from taskservice.sync.commits import Commit, last_commits
-from taskservice.sync.excerpt import lines_of
 from taskservice.sync.report import last_report
 from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer
-
-HOUSEKEEPING_SECONDS = 1.0
-RETENTION_SECONDS = 60.0
-RETENTION_BATCH = 1000
 
 WEBHOOK_SECONDS = 8.0
 """How long a webhook is made to wait for a sync: GitHub gives up after ten seconds."""
@@ -54,7 +39,7 @@ WEBHOOK_SECONDS = 8.0
 logger = structlog.get_logger()
 
 
-class Service(Changing):
+class Service(Declared):
     """Everything behind the API and the console, of one process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -84,14 +69,21 @@ class Service(Changing):
             changed=self._follow_sync,
             claim=engine.claim,
         )
+        self._housekeeping = Housekeeping(
+            database, engine, settings, expire=self.expire, commit=self._commit
+        )
+        self._notices = Notices(database, engine, self._sync_here)
         self._leading = Leading(
-            database, engine.owner, lead=self._lead, follow=self._follow, handle=self._handle
+            database,
+            engine.owner,
+            lead=self._lead,
+            follow=self._follow,
+            handle=self._notices.handle,
         )
         self._metrics = Metrics(engine.counts)
         self._watcher = Watcher(database, self.sync_report)
         self._timelines = Timelines(database, engine, settings.timezone)
         self._syncing: list[asyncio.Task[None]] = []
-        self._asked: dict[str, asyncio.Task[None]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
@@ -140,8 +132,7 @@ class Service(Changing):
         self._loops = [
             asyncio.create_task(self._leading.run()),
             asyncio.create_task(repeat(self._stop, NOTICE_SECONDS, notices)),
-            asyncio.create_task(repeat(self._stop, HOUSEKEEPING_SECONDS, self._housekeep)),
-            asyncio.create_task(repeat(self._stop, RETENTION_SECONDS, self._apply_retention)),
+            asyncio.create_task(self._housekeeping.run(self._stop)),
         ]
 
     async def _lead(self) -> None:
@@ -169,41 +160,6 @@ class Service(Changing):
         await self._engine.reconcile(task_ids)
         self._watcher.poke()
 
-    async def _handle(self, notices: list[Notice]) -> None:
-        """Do what other processes ask; what takes its time is not waited for."""
-        changed = [one for one in notices if one.kind == "changed"]
-        if changed:
-            await self._engine.reconcile([one.subject for one in changed if one.subject])
-            await self._database.write(
-                lambda connection: owners.done(connection, [one.id for one in changed])
-            )
-        for notice in notices:
-            if notice.kind != "changed" and notice.id not in self._asked:
-                self._asked[notice.id] = asyncio.create_task(self._do(notice))
-
-    async def _do(self, notice: Notice) -> None:
-        try:
-            await self._follow_notice(notice)
-            await self._database.write(lambda connection: owners.done(connection, [notice.id]))
-        except Unavailable as outage:
-            # It is found again.
-            logger.warning("notice_waits", notice=notice.kind, reason=str(outage))
-        finally:
-            del self._asked[notice.id]
-
-    async def _follow_notice(self, notice: Notice) -> None:
-        try:
-            if notice.kind == "cancel":
-                await self._engine.cancel(notice.subject or "", by=notice.said_by)
-            else:
-                await self._sync_here(prune=notice.kind == "prune")
-        except Unavailable:
-            raise
-        except Conflict as conflict:
-            logger.info("notice_refused", notice=notice.kind, reason=str(conflict))
-        except Exception:
-            logger.exception("notice_failed", notice=notice.kind)
-
     async def drain(self) -> None:
         """Take no new fire, and give running executions the time that the settings allow."""
         if not self.draining:
@@ -230,9 +186,7 @@ class Service(Changing):
             await asyncio.wait(self._loops)
         else:
             await self._leading.give_up()
-        for work in self._asked.values():
-            work.cancel()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        await self._notices.stop()
         await self._engine.stop()
         await self._watcher.stop()
         await self._database.close()
@@ -269,46 +223,13 @@ class Service(Changing):
         """The arguments that a function takes by name. Raises `Invalid` where there is none."""
         return await asyncio.to_thread(self._functions.parameters, func_path)
 
-    async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
-        """Where each field of a task comes from, or only of those that are `overridden`.
-
-        Of a task that the API deleted, too. Raises `NotFound`.
-        """
-        async with self._database.read() as connection:
-            stored = await self._stored(connection, task_id)
-        if overridden and not stored.overrides:
-            return []
-        found = await asyncio.to_thread(
-            provenance_of, task_id, stored, self._root, overridden=overridden
-        )
-        return sorted(found, key=lambda one: one.field) if overridden else found
-
-    async def all_overrides(self) -> list[TaskOverride]:
-        """What the API changed of any task, deleted ones too but no retired ones."""
-        async with self._database.read() as connection:
-            ids = list(await store.overrides(connection))
-            return overrides_of(await store.load(connection, ids))
-
-    async def plan(self, files: Mapping[str, object]) -> Preview:
-        """What a sync would do if the folder had these files, their texts by path; see there."""
-        return await plan_folder(self._database, files, check=self.check, zone=self._zone)
-
-    async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
-        """What to commit for the file to say what the API changed of a task, or these fields of it.
-
-        Takes a deleted task too. Raises `NotFound` and `Conflict`.
-        """
-        async with self._database.read() as connection:
-            stored = await self._stored(connection, task_id)
-        return await asyncio.to_thread(promotion_of, self._root, task_id, stored, fields, now_utc())
-
     async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
         """Sync by content, now, and pull before where a repository is followed; the report.
 
         With `prune` a held sync goes on, and a rewritten branch is taken.
         """
         if self._engine.leads:
-            await self._sync_here(prune=prune)
+            await self._sync_here(prune)
         else:
             await self._ask("prune" if prune else "sync", None, by=by, recipient=None)
         return await self.sync_report()
@@ -322,7 +243,7 @@ class Service(Changing):
             # Only the waiting is over: the sync goes on.
             return await self.sync_report()
 
-    async def _sync_here(self, *, prune: bool) -> None:
+    async def _sync_here(self, prune: bool) -> None:
         if self._repository:
             await self._repository.pull_now(prune=prune)
         else:
@@ -353,51 +274,9 @@ class Service(Changing):
             ],
         }
 
-    async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
-        """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""
-        return await asyncio.to_thread(last_commits, self._root, also=also)
-
-    async def lines_of(self, wanted: Mapping[str, Collection[int]]) -> dict[str, dict[int, str]]:
-        """Lines (from 1) of task files by their path, as far as they are there."""
-        return await asyncio.to_thread(lines_of, self._root, wanted)
-
     async def timeline(self, wanted: str, *, page: int, size: int) -> Timeline:
         """What ran in the last hours and fires in the next ones; see there."""
         return await self._timelines.make(wanted, page=page, size=size, now=now_utc())
-
-    async def _housekeep(self) -> None:
-        if not self._engine.leads:
-            return
-        await self.expire()
-        await self._prune()
-
-    async def _prune(self) -> None:
-        before = now_utc() - timedelta(seconds=self.settings.prune_grace)
-        async with self._database.read() as connection:
-            ids = await store.retired_before(connection, before)
-        if not ids:
-            return
-
-        async def work(connection: Connection) -> None:
-            # One that came back in the meantime stays.
-            due = await store.states_of(connection, ids, lock=True)
-            gone = [task_id for task_id, state in due.items() if state.retired_at]
-            await store.remove(connection, gone)
-            await store.forget(connection, gone)
-
-        await self._commit(work, *ids)
-        logger.info("tasks_pruned", tasks=ids)
-
-    async def _apply_retention(self) -> None:
-        retention = self.settings.log_retention
-        if retention is None or not self._engine.leads:
-            return
-        before = now_utc() - retention
-        deleted = RETENTION_BATCH
-        while deleted == RETENTION_BATCH and not self._stop.is_set():
-            deleted = await self._database.write(
-                lambda connection: log.delete_before(connection, before, limit=RETENTION_BATCH)
-            )
 
 
 def _plus(moment: datetime | None, span: timedelta) -> datetime | None:

@@ -9,7 +9,7 @@ import pytest
 from taskservice.domain import plan
 from taskservice.domain.errors import NotFound, StartError
 from taskservice.service import Service
-from taskservice.service import service as module
+from taskservice.service import housekeeping as module
 from taskservice.storage import executions as log
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import Execution

@@ -1,0 +1,62 @@
+"""What is asked of the declarations: where values come from, what is to come, what to commit."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from taskservice.domain.preview import Preview
+from taskservice.service.changing import Changing
+from taskservice.service.planning import plan_folder
+from taskservice.service.promoting import Promotion, promotion_of
+from taskservice.service.provenance import Provenance, TaskOverride, overrides_of, provenance_of
+from taskservice.service.reading import now_utc
+from taskservice.storage import tasks as store
+from taskservice.sync.commits import Commit, last_commits
+from taskservice.sync.excerpt import lines_of
+
+
+class Declared(Changing):
+    """The tasks folder, `_root`, as far as it is only read."""
+
+    _root: Path
+
+    async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
+        """Where each field of a task comes from, or only of those that are `overridden`.
+
+        Of a task that the API deleted, too. Raises `NotFound`.
+        """
+        async with self._database.read() as connection:
+            stored = await self._stored(connection, task_id)
+        if overridden and not stored.overrides:
+            return []
+        found = await asyncio.to_thread(
+            provenance_of, task_id, stored, self._root, overridden=overridden
+        )
+        return sorted(found, key=lambda one: one.field) if overridden else found
+
+    async def all_overrides(self) -> list[TaskOverride]:
+        """What the API changed of any task, deleted ones too but no retired ones."""
+        async with self._database.read() as connection:
+            ids = list(await store.overrides(connection))
+            return overrides_of(await store.load(connection, ids))
+
+    async def plan(self, files: Mapping[str, object]) -> Preview:
+        """What a sync would do if the folder had these files, their texts by path; see there."""
+        return await plan_folder(self._database, files, check=self.check, zone=self._zone)
+
+    async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
+        """What to commit for the file to say what the API changed of a task, or these fields of it.
+
+        Takes a deleted task too. Raises `NotFound` and `Conflict`.
+        """
+        async with self._database.read() as connection:
+            stored = await self._stored(connection, task_id)
+        return await asyncio.to_thread(promotion_of, self._root, task_id, stored, fields, now_utc())
+
+    async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
+        """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""
+        return await asyncio.to_thread(last_commits, self._root, also=also)
+
+    async def lines_of(self, wanted: Mapping[str, Collection[int]]) -> dict[str, dict[int, str]]:
+        """Lines (from 1) of task files by their path, as far as they are there."""
+        return await asyncio.to_thread(lines_of, self._root, wanted)
