@@ -116,7 +116,7 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
     from taskservice.sync.offline import TaskFiles, read_folder
     from taskservice.sync.planning import compare
     from taskservice.sync.revisions import files_at
-    from taskservice.web.plan_schemas import Plan
+    from taskservice.web.schemas.plan import Plan
 
     if Path(against).is_dir():
         before = read_folder(Path(against))

@@ -4,7 +4,7 @@ from litestar import post
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.task import describe, nearest
-from taskservice.web import bodies, body_schemas, plan_schemas
+from taskservice.web import bodies, body_schemas, schemas
 from taskservice.web.api.parts import AnyRequest, Door
 from taskservice.web.openapi import problems, with_body
 
@@ -22,7 +22,7 @@ LARGEST_FOLDER = 64 * 1024 * 1024
     responses=problems(413),
     operation_class=with_body(body_schemas.PLAN, body_schemas.PLAN_EXAMPLES),
 )
-async def plan_sync(request: AnyRequest, service: Door) -> plan_schemas.Plan:
+async def plan_sync(request: AnyRequest, service: Door) -> schemas.Plan:
     """Takes the whole folder to come; changes nothing."""
     body = await bodies.json_object(request)
     faults = [
@@ -35,7 +35,7 @@ async def plan_sync(request: AnyRequest, service: Door) -> plan_schemas.Plan:
         faults.append(Fault(field="files", reason=reason if files is not None else "is required"))
     if faults:
         raise Invalid(faults)
-    return plan_schemas.Plan.of(await service.plan(files or {}))
+    return schemas.Plan.of(await service.plan(files or {}))
 
 
 HANDLERS = (plan_sync,)

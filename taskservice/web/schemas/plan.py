@@ -12,10 +12,10 @@ from taskservice.domain.preview import Entry as Entered
 from taskservice.domain.preview import Preview
 from taskservice.domain.task import UNSET
 from taskservice.domain.trigger import ClockChange as Clock
-from taskservice.web.schemas import Held, SyncError
+from taskservice.web.schemas.sync import Held, SyncError
 
 
-class Override(msgspec.Struct, frozen=True, kw_only=True):
+class PlanOverride(msgspec.Struct, frozen=True, kw_only=True):
     """An override that a plan meets: who set it, when, why, and until when it holds."""
 
     task_id: str
@@ -47,7 +47,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     old: Any
     new: Any
     hidden: str | None
-    override: Override | None
+    override: PlanOverride | None
 
     @classmethod
     def of(cls, task_id: str, change: Changed) -> Self:
@@ -58,7 +58,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
             old=change.old,
             new=change.new,
             hidden=hidden.field if hidden else None,
-            override=Override.of(task_id, hidden) if hidden else None,
+            override=PlanOverride.of(task_id, hidden) if hidden else None,
         )
 
 
@@ -105,7 +105,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     fires_new: tuple[datetime, ...]
     runs_a_week: RunsAWeek
     clock_changes: list[ClockChange]
-    ends: list[Override]
+    ends: list[PlanOverride]
 
     @classmethod
     def of(cls, entry: Entered) -> Self:
@@ -119,7 +119,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
             fires_new=entry.fires_new,
             runs_a_week=msgspec.convert(entry.week, RunsAWeek, from_attributes=True),
             clock_changes=[ClockChange.of(change) for change in entry.clock_changes],
-            ends=[Override.of(entry.task_id, override) for override in entry.ends],
+            ends=[PlanOverride.of(entry.task_id, override) for override in entry.ends],
         )
 
 
@@ -131,7 +131,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     retire: list[Entry]
     refuse: list[SyncError]
     held: Held | None
-    overrides: list[Override]
+    overrides: list[PlanOverride]
 
     @classmethod
     def of(cls, preview: Preview) -> Self:
@@ -149,7 +149,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             ],
             held=msgspec.convert(preview.held, Held | None, from_attributes=True),
             overrides=[
-                Override.of(task_id, override)
+                PlanOverride.of(task_id, override)
                 for task_id, several in preview.overrides.items()
                 for override in several
             ],

@@ -1,0 +1,31 @@
+"""What the API answers with, as the OpenAPI document describes it and msgspec encodes it."""
+
+from taskservice.web.schemas.executions import Execution, ExecutionDetail, ExecutionPage
+from taskservice.web.schemas.house import FieldError, Function, Live, Problem, Ready
+from taskservice.web.schemas.overrides import Override, Promotion, TaskOverride
+from taskservice.web.schemas.paging import paging
+from taskservice.web.schemas.plan import Plan
+from taskservice.web.schemas.sync import SyncError, SyncReport
+from taskservice.web.schemas.tasks import Source, Task, TaskPage, TriggerType
+
+__all__ = [
+    "Execution",
+    "ExecutionDetail",
+    "ExecutionPage",
+    "FieldError",
+    "Function",
+    "Live",
+    "Override",
+    "Plan",
+    "Problem",
+    "Promotion",
+    "Ready",
+    "Source",
+    "SyncError",
+    "SyncReport",
+    "Task",
+    "TaskOverride",
+    "TaskPage",
+    "TriggerType",
+    "paging",
+]

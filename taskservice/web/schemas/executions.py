@@ -1,0 +1,43 @@
+"""Executions, as the API shows them."""
+
+from datetime import datetime
+from typing import Self
+
+import msgspec
+
+from taskservice.domain.run import ExecutionStatus
+from taskservice.storage.executions import Execution as Row
+from taskservice.web.schemas.paging import Page
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a task's log."""
+
+    id: str
+    task_id: str
+    scheduled_time: datetime | None
+    start_time: datetime
+    end_time: datetime | None
+    status: ExecutionStatus
+    attempt: int
+    triggered_by: str
+    folded: int
+    result: str | None
+    error: str | None
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The answer for an execution, with as much of it as this class shows."""
+        return msgspec.convert(row, cls, from_attributes=True)
+
+
+class ExecutionDetail(Execution, frozen=True, kw_only=True):
+    """One execution, with what its function printed and logged."""
+
+    output: str | None
+
+
+class ExecutionPage(Page, frozen=True, kw_only=True):
+    """A page of a task's log, newest first."""
+
+    items: list[Execution]

@@ -1,0 +1,51 @@
+"""What is no task: functions, health, and why a request failed."""
+
+from typing import Literal, Self
+
+import msgspec
+
+from taskservice.service import FunctionInfo
+
+
+class Function(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that tasks may call."""
+
+    func_path: str
+    name: str
+    signature: str
+    description: str
+
+    @classmethod
+    def of(cls, info: FunctionInfo) -> Self:
+        """The answer for a function."""
+        return msgspec.convert(info, cls, from_attributes=True)
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts that the service needs, each `ok`."""
+
+    database: str
+    scheduler: str
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with one field; `field` is dotted, and null where it is the whole."""
+
+    field: str | None
+    reason: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a request failed (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []

@@ -1,0 +1,79 @@
+"""Overrides, where values come from, and what to commit for a file to say the same."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+import msgspec
+
+from taskservice.service import Promotion as ServicePromotion
+from taskservice.service import Provenance
+from taskservice.service import TaskOverride as ServiceTaskOverride
+from taskservice.web.schemas.tasks import Source
+
+
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """A field, and where its value comes from.
+
+    `absent` tells a key that an override takes away from a null one. `path` to `date` are of
+    the line that declares the field, as git knows it.
+    """
+
+    field: str
+    origin: Literal["default", "file", "api"]
+    value: Any
+    declared: Any
+    declared_when_set: Any
+    set_at: datetime | None
+    set_by: str | None
+    reason: str | None
+    until: datetime | None
+    absent: bool
+    path: str | None
+    line: int | None
+    revision: str | None
+    author: str | None
+    date: datetime | None
+
+    @classmethod
+    def of(cls, found: Provenance) -> Self:
+        """The answer for a field."""
+        return msgspec.convert(found, cls, from_attributes=True)
+
+
+class TaskOverride(Override, frozen=True, kw_only=True):
+    """One field of one task that the API set."""
+
+    task_id: str
+    source: Source
+
+    @classmethod
+    def of_task(cls, found: ServiceTaskOverride) -> Self:
+        """The answer for an override of any task."""
+        shown = msgspec.structs.asdict(Override.of(found.override))
+        return msgspec.convert({**shown, "task_id": found.task_id, "source": found.source}, cls)
+
+
+class Author(msgspec.Struct, frozen=True, kw_only=True):
+    """Who set some of the promoted fields, when (the last of them), why and until when."""
+
+    name: str
+    fields: list[str]
+    reason: str | None
+    until: datetime | None
+    set_at: datetime
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """The change of a file that promotes overrides; its text is null where there is no file."""
+
+    task_id: str
+    path: str
+    diff: str
+    before: str | None
+    after: str | None
+    authors: list[Author]
+
+    @classmethod
+    def of(cls, promotion: ServicePromotion) -> Self:
+        """The answer for a promotion."""
+        return msgspec.convert(promotion, cls, from_attributes=True)
