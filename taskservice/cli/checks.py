@@ -45,8 +45,8 @@ def offline_check(
 
     Raises SettingsError. With `no_import` a function's path is looked at, and no more.
     """
+    from taskservice.domain.task_faults import task_faults
     from taskservice.engine.functions import Functions
-    from taskservice.service.checking import task_faults
 
     settings = _settings(functions=functions, import_path=import_path, timezone=timezone)
     # A user's own modules go before any installed ones of the same name.

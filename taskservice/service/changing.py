@@ -18,10 +18,10 @@ from taskservice.domain.errors import (
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.domain.task import parse_task, unknown_fields
+from taskservice.domain.task_faults import task_faults
 from taskservice.domain.task_id import id_fault
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
-from taskservice.service.checking import task_faults
 from taskservice.service.forecasting import Trial, forecast_for
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
