@@ -9,22 +9,26 @@ import sys
 import termios
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.acceptance.process import ServiceProcess
+from tests.commands import Result, bare_environ, run_here
 
 TOP = Path(__file__).parents[2]
 LIMIT = 60.0
 
 
-class Result(NamedTuple):
-    """What a command left: its exit status, standard output and standard error."""
-
-    status: int
-    out: str
-    err: str
+def read_terminal(parent: int) -> bytes:
+    """All that is shown on a terminal until its other end is closed."""
+    shown = b""
+    try:
+        while more := os.read(parent, 4096):
+            shown += more
+    except OSError:  # Linux's way to say that it is closed
+        pass
+    return shown
 
 
 def terminal(command: list[str], environ: Mapping[str, str]) -> tuple[int, str]:
@@ -36,12 +40,7 @@ def terminal(command: list[str], environ: Mapping[str, str]) -> tuple[int, str]:
         command, env={**inherited, "TERM": "xterm"}, stdin=child, stdout=child, stderr=child
     ) as process:
         os.close(child)
-        shown = b""
-        try:
-            while more := os.read(parent, 4096):
-                shown += more
-        except OSError:  # Linux's way to say that the other end is closed
-            pass
+        shown = read_terminal(parent)
         os.close(parent)
     return process.returncode, shown.decode()
 
@@ -54,12 +53,8 @@ class Cli:
 
     def environ(self, **variables: str) -> Mapping[str, str]:
         """The environment of a command, with these variables and no others of the project."""
-        return {
-            **{name: value for name, value in os.environ.items() if "TASKSERVICE" not in name},
-            "PYTHONPATH": str(TOP),
-            "TASKSERVICE_SERVER": self.server,
-            **variables,
-        }
+        own = {"PYTHONPATH": str(TOP), "TASKSERVICE_SERVER": self.server, **variables}
+        return bare_environ(**own)
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start a command that the test ends, or that ends by itself."""
@@ -72,7 +67,11 @@ class Cli:
         )
 
     def run(self, *arguments: str, **variables: str) -> Result:
-        """Run a command to its end."""
+        """Run a command to its end, in this process."""
+        return run_here(arguments, self.environ(**variables))
+
+    def process(self, *arguments: str, **variables: str) -> Result:
+        """Run a command to its end, in a process of its own."""
         with self.start(*arguments, **variables) as process:
             try:
                 out, err = process.communicate(timeout=LIMIT)

@@ -29,7 +29,7 @@ def tasks(service: ServiceProcess) -> None:
 
 def completed(cli: Cli, *words: str, **variables: str) -> list[str]:
     """What is offered for the last of the words."""
-    found = cli.run(
+    found = cli.process(
         _TASKSERVICE_COMPLETE="bash_complete",
         COMP_WORDS=" ".join(["taskservice", *words]),
         COMP_CWORD=str(len(words)),

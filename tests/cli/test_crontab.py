@@ -14,7 +14,8 @@ from taskservice.engine.functions import Functions
 from taskservice.examples_shell import CommandFailed, run_command
 from taskservice.settings import Settings
 from taskservice.sync.reader import read_file
-from tests.test_cli import CHECKOUT, LIMIT, Running, result, running
+from tests.commands import result
+from tests.test_cli import CHECKOUT, LIMIT, Running, running
 
 ALLOWED = {"TASKSERVICE_FUNCTIONS": "taskservice.examples_shell.*"}
 CRONTAB = """\

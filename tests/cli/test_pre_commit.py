@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from taskservice.sync.listing import list_files
-from tests.test_cli import CHECKOUT, result
+from tests.commands import result
+from tests.test_cli import CHECKOUT
 
 NEEDED = {"id", "name", "entry", "language"}
 KNOWN = NEEDED | {"args", "description", "exclude", "files", "require_serial"}

@@ -16,7 +16,8 @@ import pytest
 from taskservice.cli.client import Client, ClientError
 from taskservice.cli.promoting import Promotions
 from tests.acceptance.process import ServiceProcess
-from tests.cli.conftest import Cli, Result
+from tests.cli.conftest import Cli, read_terminal
+from tests.commands import Result
 from tests.web.bodies import hourly
 
 REPORTS = """\
@@ -251,7 +252,7 @@ def test_on_a_terminal_it_is_coloured(house: House) -> None:
         env=house.cli.environ(**variables), stdout=theirs, check=False,
     )  # fmt: skip
     os.close(theirs)
-    shown = os.read(ours, 65536).decode()
+    shown = read_terminal(ours).decode()
     os.close(ours)
     assert done.returncode == 0
     assert shown.startswith("\x1b[1m--- a/notice.yaml\x1b[0m\r\n")

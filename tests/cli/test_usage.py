@@ -30,11 +30,13 @@ def options(name: str) -> set[str]:
 
 
 def test_help_groups_the_commands(nowhere: Cli) -> None:
-    out = nowhere.ok("--help")
-    panels = [line.split()[1] for line in out.splitlines() if line.startswith("╭─")]
+    told = nowhere.process("--help")
+    assert told == nowhere.run("--help")
+    assert (told.status, told.err) == (0, "")
+    panels = [line.split()[1] for line in told.out.splitlines() if line.startswith("╭─")]
     assert panels == [*PANELS, "Options"] == ["Serve", "Tasks", "GitOps", "Other", "Options"]
     for name in EVERY:
-        assert f"│ {name} " in out
+        assert f"│ {name} " in told.out
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -78,6 +80,7 @@ def test_every_client_command_takes_a_server(name: str, nowhere: Cli) -> None:
     ],
 )
 def test_wrong_usage_is_64(nowhere: Cli, arguments: list[str]) -> None:
-    status, out, err = nowhere.run(*arguments)
-    assert (status, out) == (64, "")
-    assert "Error: " in err
+    told = nowhere.process(*arguments)
+    assert told == nowhere.run(*arguments)
+    assert (told.status, told.out) == (64, "")
+    assert "Error: " in told.err

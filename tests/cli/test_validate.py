@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import CHECKOUT, command, result
+from tests.cli.conftest import read_terminal
+from tests.commands import result
+from tests.test_cli import CHECKOUT, command
+from tests.test_cli import result as process
 
 ONE = """\
 name: One
@@ -64,6 +67,13 @@ def ordered(output: str) -> list[str]:
 def test_every_fault_of_a_folder(folder: Path, paths: list[str]) -> None:
     status, output, errors = result(folder, "validate", *paths)
     assert (status, ordered(output), errors) == (1, sorted(FAULTS), SUMMARY)
+
+
+def test_a_process_says_the_same(folder: Path) -> None:
+    assert process(folder, "validate") == result(folder, "validate")
+    assert process(folder, "validate", "tasks.d/one.yaml") == (
+        *(0, "", "1 task in 1 file: no faults\n"),
+    )
 
 
 def test_a_path_is_shown_as_it_was_typed(folder: Path) -> None:
@@ -174,7 +184,7 @@ def test_functions_are_allowed_imported_and_asked_for_their_arguments(folder: Pa
     arguments = ["validate", "mine.yaml", "--format", "json"]
 
     def reasons(*more: str, **variables: str) -> dict[str, str]:
-        _, output, _ = result(folder, *arguments, *more, **variables)
+        _, output, _ = process(folder, *arguments, *more, **variables)
         return {fault["field"]: fault["reason"] for fault in json.loads(output)["faults"]}
 
     assert "TASKSERVICE_FUNCTIONS allows taskservice.examples.*" in reasons()["func_path"]
@@ -185,7 +195,7 @@ def test_functions_are_allowed_imported_and_asked_for_their_arguments(folder: Pa
     assert reasons(**installed).keys() == {"func_args.message", "func_args.name"}
     flags = ("--functions", "noisy_module.*", "--import-path", "modules")
     assert reasons(*flags).keys() == {"func_args.message", "func_args.name"}
-    assert "noise" in result(folder, *arguments, *flags)[2]
+    assert "noise" in process(folder, *arguments, *flags)[2]
 
 
 def test_without_imports_only_the_path_is_looked_at(folder: Path) -> None:
@@ -214,14 +224,8 @@ def test_a_bar_is_drawn_on_a_terminal_and_nowhere_else(folder: Path) -> None:
         stderr=follower,
     ) as process:
         os.close(follower)
-        drawn = b""
-        try:
-            while data := os.read(leader, 4096):
-                drawn += data
-        except OSError:  # the terminal's other end is closed
-            pass
-        finally:
-            os.close(leader)
+        drawn = read_terminal(leader)
+        os.close(leader)
         assert process.stdout
         assert process.stdout.read() == b""
     assert process.returncode == 0
