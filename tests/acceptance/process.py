@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import httpx
 
@@ -32,6 +32,23 @@ def wait_for(
         time.sleep(every)
 
 
+class Child(Protocol):
+    """What is used of a process that was started: a part of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+
+    returncode: int | Any
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 class ServiceProcess:
     """`taskservice run` in a process of its own, started and killed as often as a test likes."""
 
@@ -47,7 +64,7 @@ class ServiceProcess:
             "TASKSERVICE_PORT": str(self.port),
             **(environ or {}),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def __enter__(self) -> Self:
@@ -65,17 +82,18 @@ class ServiceProcess:
         self.http.close()
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Child:
         """The running process."""
         assert self._process is not None, "start() comes first"
         return self._process
 
     def start(self) -> None:
         """Start and wait until it is ready."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "taskservice", "run"], env=self._environ
-        )
+        self._process = self._launch(self._environ)
         wait_for("the service is ready", self._is_ready, seconds=READY_SECONDS)
+
+    def _launch(self, environ: Mapping[str, str]) -> Child:
+        return subprocess.Popen([sys.executable, "-m", "taskservice", "run"], env=environ)
 
     def kill(self) -> None:
         """`kill -9`."""

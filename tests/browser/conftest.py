@@ -13,8 +13,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.acceptance.process import ServiceProcess
+from tests.acceptance.warm import WarmService
 from tests.browser.scene import ENVIRON
 from tests.browser.watching import Watch, launch
+
+LIMIT = 15_000
+"""Milliseconds within which a page must be as expected: a busy machine may take its time."""
+
+expect.set_options(timeout=LIMIT)
 
 Start = Callable[..., ServiceProcess]
 Open = Callable[..., tuple[Page, Watch]]
@@ -47,7 +53,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                 **{f"TASKSERVICE_{name}": value for name, value in variables.items()},
             }
             url = f"sqlite+aiosqlite:///{tmp_path / 'taskservice.db'}"
-            return stack.enter_context(ServiceProcess(url, folder, environ))
+            return stack.enter_context(WarmService(url, folder, environ))
 
         yield run
 

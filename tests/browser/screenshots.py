@@ -15,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.acceptance.process import ServiceProcess
+from tests.acceptance.warm import WarmService
 from tests.browser.scene import ENVIRON, fill
 from tests.browser.watching import launch
 
@@ -86,7 +87,7 @@ def example(*, tasks: int) -> Iterator[ServiceProcess]:
         }
         folder = place / "tasks.d"
         folder.mkdir()
-        service = ServiceProcess(f"sqlite+aiosqlite:///{database}", folder, environ)
+        service = WarmService(f"sqlite+aiosqlite:///{database}", folder, environ)
         with chdir(place):  # the pages say where the tasks are: not in which temporary folder
             stack.enter_context(service)
         fill(service, database, tasks=tasks)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.process import ServiceProcess
+from tests.acceptance.warm import WarmService
 from tests.commands import Result, bare_environ, run_here
 
 TOP = Path(__file__).parents[2]
@@ -106,7 +107,7 @@ def service(
     folder = place / "tasks.d"
     folder.mkdir()
     url = f"sqlite+aiosqlite:///{place / 'taskservice.db'}"
-    with ServiceProcess(url, folder, environ) as running:
+    with WarmService(url, folder, environ) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.acceptance.process import ServiceProcess, wait_for
+from tests.acceptance.process import Child, ServiceProcess, wait_for
 from tests.databases import MariaDB
 
 ROOT = Path(__file__).parents[2]
@@ -131,7 +131,7 @@ class Server(MariaDB):
         super().stop()
 
 
-def _freeze(process: subprocess.Popen[bytes]) -> None:
+def _freeze(process: Child) -> None:
     process.send_signal(signal.SIGSTOP)
     wait_for("every thread stands still", lambda: _threads_that_go(process.pid) == [])
 
