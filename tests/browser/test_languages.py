@@ -46,16 +46,12 @@ def test_a_theme_that_was_chosen_outdoes_the_systems(
 ) -> None:
     page, _ = open_page(service, color_scheme="light")
 
-    def ground() -> str:
-        colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        return colour
-
     page.goto("/")
-    light = ground()
+    ground = page.locator("body")
+    light: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.get_by_role("link", name="Dark").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    dark = ground()
-    assert dark != light
+    expect(ground).not_to_have_css("background-color", light)
     page.get_by_role("link", name="As the system").click()
     expect(page.locator("html")).not_to_have_attribute("data-theme", "dark")
-    assert ground() == light
+    expect(ground).to_have_css("background-color", light)
