@@ -127,10 +127,12 @@ def make_plan(
     going = [task_id for task_id in going if task_id not in confirmed]
     owned = sum(_is_owned(row) for row in stored.values())
     # Absences that don't count yet are judged along, for files go one after the other; and what
-    # was held stays so until it is confirmed or comes back, whatever else comes and goes.
+    # was held stays so until it is confirmed or comes back, whatever else comes and goes: also
+    # when its absence counts anew, as it does after a restart.
     guarded = owned >= GUARDED_FROM and 2 * len(going) > owned
-    kept = going if guarded else held.task_ids if held else ()
-    waiting = [task_id for task_id in retire if task_id in kept and task_id not in confirmed]
+    before = held.task_ids if held else ()
+    counting = retire if guarded else ()
+    waiting = [task_id for task_id in going if task_id in counting or task_id in before]
     return Plan(
         write=write,
         retire=tuple(task_id for task_id in retire if task_id not in waiting),

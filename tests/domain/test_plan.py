@@ -232,3 +232,19 @@ def test_only_what_changes_something_is_not_empty() -> None:
     assert not Plan(missing={}, write=("a",)).empty
     assert not Plan(missing={}, retire=("a",)).empty
     assert not Plan(missing={}, forget=("a",)).empty
+
+
+def test_what_was_held_stays_so_though_its_absence_counts_anew() -> None:
+    """As after a restart, when less is missing by now than the guard would hold."""
+    stored = {task_id: row(path=f"{task_id}.yaml") for task_id in IDS}
+    here = Declared(tasks={one: candidate(path=f"{one}.yaml") for one in IDS[:6]})
+    held = Held(reason="5 of 8 declared tasks would be retired", task_ids=tuple(IDS[3:]))
+    first = make_plan(here, stored, missing={}, now=NOW, held=held)
+    assert first.held and first.held.task_ids == tuple(IDS[6:])
+    later = make_plan(here, stored, missing=first.missing, now=NOW + SETTLE, held=first.held)
+    assert (later.retire, later.held) == ((), first.held)
+    confirmed = make_plan(
+        here, stored, missing=first.missing, now=NOW + SETTLE, held=first.held,
+        confirmed=frozenset(IDS[6:]),
+    )  # fmt: skip
+    assert (confirmed.retire, confirmed.held) == (tuple(IDS[6:]), None)
