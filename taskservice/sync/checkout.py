@@ -35,7 +35,7 @@ class _Held(Exception):
 class Pulled:
     """What a pull came to: the commit wanted (None: nothing was fetched), and the one live.
 
-    `problem` says in one line why they differ, or why nothing was fetched.
+    `problem` says in one line why they differ, why nothing was fetched, or what the live one lacks.
     """
 
     wanted: str | None
@@ -46,8 +46,9 @@ class Pulled:
 class Checkout:
     """Keeps the head of `branch` of the repository at `url` checked out in `folder`.
 
-    `path` is the folder of task files in it, which must be there. Submodules are not followed,
-    and links that lead out of the checkout are cut. `pull` blocks: call it off the event loop.
+    `path` is the folder of task files in it; a commit without it is checked out all the same, for
+    git keeps no empty folders. Submodules are not followed, and links that lead out of the
+    checkout are cut. `pull` blocks: call it off the event loop.
     """
 
     def __init__(self, folder: Path, *, url: str, branch: str, path: str) -> None:
@@ -92,6 +93,8 @@ class Checkout:
             with self._alone():
                 wanted = self._fetch()
                 self._make_live(wanted, confirmed=confirmed, last=last)
+                if not self.root.is_dir():
+                    problem = f"commit {wanted[:12]} has no folder {self._path!r}"
         except (GitError, _Held) as error:
             problem = str(error)
         except OSError as error:
@@ -126,8 +129,6 @@ class Checkout:
 
     def _make_live(self, wanted: str, *, confirmed: bool, last: str | None) -> None:
         live = self.live()
-        if self._path and self._remote.says("cat-file", "-t", f"{wanted}:{self._path}") != "tree":
-            raise _Held(f"commit {wanted[:12]} has no folder {self._path!r}")
         if live == wanted:
             return
         before = live or last

@@ -19,12 +19,14 @@ log = structlog.get_logger()
 
 
 def head_revision(root: Path) -> str | None:
-    """The commit of HEAD in the git work tree that `root` stands in.
+    """The commit of HEAD in the git work tree that `root` stands in, or stood in.
 
     None if it stands in none, if there is no commit yet, or if git is missing or refuses (a
     repository of another user): a refusal is logged, each once. Blocks for up to 5 seconds.
     """
     folder = Path(os.path.realpath(root))
+    while not folder.is_dir():
+        folder = folder.parent
     if not any(os.path.exists(above / ".git") for above in (folder, *folder.parents)):
         return None
     command = ["git", "-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"]

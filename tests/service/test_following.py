@@ -235,17 +235,38 @@ async def test_with_nothing_live_and_no_network_nothing_is_retired(
     assert (report["held"], report["errors"], report["retired"]) == (None, [], [])
 
 
-async def test_a_commit_without_the_folder_is_not_taken(
+async def test_a_commit_without_the_folder_is_held_until_somebody_confirms(
+    follow: Callable[..., Any], origin: Origin
+) -> None:
+    """Git keeps no empty folders: so it is when the last file of the folder is deleted."""
+    service = await follow(git_interval=NEVER)
+    await service.sync_now(prune=False, by="ann")
+    commit = origin.commit({"deploy/a.yaml": None})
+    for _ in range(2):
+        report = await service.sync_now(prune=False, by="ann")
+        assert (report["repository"]["live"], report["revision"]) == (commit, commit)
+        assert report["repository"]["problem"] == f"commit {commit[:12]} has no folder 'deploy'"
+        assert [error["path"] for error in report["errors"]] == ["."]
+        assert report["held"]["task_ids"] == ["a"]
+        assert (report["retired"], report["declared"]) == ([], 1)
+    report = await service.sync_now(prune=True, by="ann")
+    assert [one["task_id"] for one in report["retired"]] == ["a"]
+    assert (report["held"], report["declared"]) == (None, 0)
+
+
+async def test_a_folder_that_comes_back_is_held_no_more(
     follow: Callable[..., Any], origin: Origin
 ) -> None:
     service = await follow(git_interval=NEVER)
-    good = (await service.sync_now(prune=False, by="ann"))["repository"]["live"]
+    await service.sync_now(prune=False, by="ann")
     origin.git("mv", "deploy", "elsewhere")
-    moved = origin.commit()
+    origin.commit()
+    assert (await service.sync_now(prune=False, by="ann"))["held"]
+    origin.git("mv", "elsewhere", "deploy")
+    origin.commit()
     report = await service.sync_now(prune=False, by="ann")
-    assert (report["repository"]["wanted"], report["repository"]["live"]) == (moved, good)
-    assert report["repository"]["problem"] == f"commit {moved[:12]} has no folder 'deploy'"
-    assert (report["held"], report["retired"], report["declared"]) == (None, [], 1)
+    assert (report["held"], report["errors"], report["retired"]) == (None, [], [])
+    assert report["repository"]["problem"] is None
 
 
 async def test_a_commit_that_deletes_everything_is_held(

@@ -161,19 +161,25 @@ def test_a_branch_or_folder_that_is_not_there(origin: Origin, folder: Path) -> N
     head = origin.git("rev-parse", "HEAD")
     for path in ("nowhere", "README", "tasks.d/a.yaml"):
         pulled = make(origin, folder, path).pull()
-        assert (pulled.wanted, pulled.live) == (head, None)
+        assert (pulled.wanted, pulled.live) == (head, head)
         assert pulled.problem == f"commit {head[:12]} has no folder {path!r}"
-    assert make(origin, folder, path="").pull().live == head
+    assert make(origin, folder, path="").pull().problem is None
 
 
-def test_a_commit_without_the_folder_is_passed_over(origin: Origin, checkout: Checkout) -> None:
-    good = checkout.pull().live
-    bad = origin.commit({"tasks.d/a.yaml": None})
-    pulled = checkout.pull()
-    assert (pulled.wanted, pulled.live) == (bad, good)
-    assert "has no folder 'tasks.d'" in str(pulled.problem)
+def test_a_commit_whose_last_file_is_gone_is_taken_without_its_folder(
+    origin: Origin, checkout: Checkout
+) -> None:
+    checkout.pull()
+    bare = origin.commit({"tasks.d/a.yaml": None})
+    for _ in range(2):
+        pulled = checkout.pull()
+        assert (pulled.wanted, pulled.live) == (bare, bare)
+        assert "has no folder 'tasks.d'" in str(pulled.problem)
+    assert not checkout.root.exists()
+    assert head_revision(checkout.root) == bare
     mended = origin.commit({"tasks.d/b.yaml": task("b")})
-    assert checkout.pull().live == mended
+    pulled = checkout.pull()
+    assert (pulled.live, pulled.problem) == (mended, None)
 
 
 def test_links_that_lead_out_of_the_repository_are_cut(

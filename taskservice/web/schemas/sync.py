@@ -44,7 +44,10 @@ class DriftCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
-    """The repository that is followed: `problem` says why `wanted` is not `live`, or not known."""
+    """The repository that is followed.
+
+    `problem` says why `wanted` is not `live`, or not known, or that the folder is not in it.
+    """
 
     url: str
     branch: str
