@@ -6,7 +6,7 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.listing import list_files
-from taskservice.sync.taken import content_of
+from taskservice.sync.taken import content_of, of_the_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ def read_folder(root: Path) -> TaskFiles:
     for path, found in sorted(listing.files.items()):
         data = found if isinstance(found, str) else content_of(f"{real}/{path}")
         if isinstance(data, str):
-            faults.append(Fault(reason=data, path=path))
+            faults.append(of_the_whole(path, data))
         else:
             texts[path] = data
     return TaskFiles(texts=texts, faults=tuple(faults))
@@ -37,5 +37,5 @@ def read_file_alone(file: Path) -> TaskFiles:
     """One task file, by its name; it is read whatever that is."""
     data = content_of(str(file))
     if isinstance(data, str):
-        return TaskFiles(texts={}, faults=(Fault(reason=data, path=file.name),))
+        return TaskFiles(texts={}, faults=(of_the_whole(file.name, data),))
     return TaskFiles(texts={file.name: data}, faults=())

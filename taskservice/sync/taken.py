@@ -176,8 +176,13 @@ def owners_of(
 
 def refused(path: str, reason: str | None) -> Taken:
     """A file of which nothing can be said, with the reason if that is a fault."""
-    faults = () if reason is None else (Fault(reason=reason, path=path),)
+    faults = () if reason is None else (of_the_whole(path, reason),)
     return Taken(content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset()))
+
+
+def of_the_whole(path: str, reason: str) -> Fault:
+    """The fault of a file that is not read at all: it stands at the file's beginning."""
+    return Fault(reason=reason, path=path, line=1, column=1)
 
 
 def uncontested(owners: Mapping[str, str], taken: Mapping[str, Taken]) -> dict[str, str]:

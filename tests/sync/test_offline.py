@@ -77,7 +77,7 @@ def test_a_file_alone_is_read_whatever_it_is_called(folder: Path) -> None:
 def test_a_file_alone_that_can_not_be_read(folder: Path, name: str, reason: str) -> None:
     read = read_file_alone(folder / name)
     (fault,) = read.faults
-    assert (read.texts, fault.path) == ({}, name)
+    assert (read.texts, fault.path, fault.line, fault.column) == ({}, name, 1, 1)
     assert reason in fault.reason
 
 
