@@ -332,7 +332,7 @@ class Changing(Reading):
                 if faults:
                     raise Invalid(faults) from None
             else:
-                self._watcher.poke()
+                self._follow_change()
                 return changed
         raise Unavailable("fires that are due can't be recorded")
 
@@ -366,6 +366,10 @@ class Changing(Reading):
 
         await claim_and_write(self._database, told, self._engine.claim)
         await self._engine.reconcile(task_ids)
+        self._follow_change()
+
+    def _follow_change(self) -> None:
+        """Have others look at a change of tasks that is committed."""
         self._watcher.poke()
 
     def _until(self, until: str | None) -> datetime | None:

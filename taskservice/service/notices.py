@@ -15,13 +15,22 @@ log = structlog.get_logger()
 
 
 class Notices:
-    """Follows notices, each until it is done; `sync` is awaited with whether to prune."""
+    """Follows notices, each until it is done.
+
+    `changed` is awaited with the ids of tasks that others changed, `sync` with whether to prune.
+    """
 
     def __init__(
-        self, database: Database, engine: Engine, sync: Callable[[bool], Awaitable[None]]
+        self,
+        database: Database,
+        engine: Engine,
+        *,
+        changed: Callable[[Sequence[str]], Awaitable[None]],
+        sync: Callable[[bool], Awaitable[None]],
     ) -> None:
         self._database = database
         self._engine = engine
+        self._changed = changed
         self._sync = sync
         self._going_on: dict[str, asyncio.Task[None]] = {}
 
@@ -29,7 +38,7 @@ class Notices:
         """Schedule what others changed; what takes its time is begun, and not waited for."""
         changed = [one for one in notices if one.kind == "changed"]
         if changed:
-            await self._engine.reconcile([one.subject for one in changed if one.subject])
+            await self._changed([one.subject for one in changed if one.subject])
             await self._database.write(
                 lambda connection: owners.done(connection, [one.id for one in changed])
             )

@@ -72,7 +72,7 @@ class Service(Declared):
         self._housekeeping = Housekeeping(
             database, engine, settings, expire=self.expire, commit=self._commit
         )
-        self._notices = Notices(database, engine, self._sync_here)
+        self._notices = Notices(database, engine, changed=self._follow_others, sync=self._sync_here)
         self._leading = Leading(
             database,
             engine.owner,
@@ -159,6 +159,15 @@ class Service(Declared):
     async def _follow_sync(self, task_ids: Sequence[str]) -> None:
         await self._engine.reconcile(task_ids)
         self._watcher.poke()
+
+    def _follow_change(self) -> None:
+        super()._follow_change()
+        self._syncer.overrides_changed()
+
+    async def _follow_others(self, task_ids: Sequence[str]) -> None:
+        """Schedule what other processes changed."""
+        await self._engine.reconcile(task_ids)
+        self._syncer.overrides_changed()
 
     async def drain(self) -> None:
         """Take no new fire, and give running executions the time that the settings allow."""

@@ -64,6 +64,7 @@ class Syncer:
         self._unsettled = _SOON
         self._noted: str | None = None
         self._report = Report(database)
+        self._refused = False
         # What was hinted at since; whether it may be anything; whether a sync left work behind.
         self._hinted: set[str] = set()
         self._doubt = False
@@ -101,6 +102,11 @@ class Syncer:
         """Let `run` come to its end."""
         self._stop.set()
         self._poke.set()
+
+    def overrides_changed(self) -> None:
+        """Sync again soon if a declaration was refused for the overrides over it."""
+        if self._refused:
+            self._poke.set()
 
     async def sync_now(self, *, prune: bool = False) -> None:
         """Sync by content, and again while files are still being written, for two seconds."""
@@ -156,6 +162,7 @@ class Syncer:
             if scan.unsettled:
                 self._wake_at = now + timedelta(seconds=self._unsettled)
             self._report.faults = (*scan.declared.faults, *faults)
+            self._refused = bool(faults)
             await self._report.save(revision, now)
             self._owing = bool(scan.unsettled or faults or plan.missing)
             return not scan.unsettled

@@ -14,6 +14,7 @@ from taskservice.sync import folder as folder_module
 from taskservice.sync import syncer as syncer_module
 from taskservice.sync.listing import Listing, list_files
 from taskservice.sync.watch import Hint
+from tests.service.conftest import until
 
 TASK = (
     "task_type: t\ntrigger_type: interval\ntrigger_args: {hours: 1}\n"
@@ -139,6 +140,14 @@ async def test_an_override_that_no_longer_fits_is_told(running: Service, folder:
         assert error["field"] == "func_args.message"
         assert "with the override of func_args.message" in error["reason"]
     assert await name_of(running, "a") == "one"
+    # Nothing is saved: what was refused follows as soon as the override is gone.
+    await running.revert("a", None, by="me")
+
+    async def mended() -> bool:
+        return await name_of(running, "a") == "two"
+
+    await until(mended)
+    assert (await running.sync_report())["errors"] == []
 
 
 async def test_a_sync_that_failed_is_made_up_for(
