@@ -25,11 +25,6 @@ expect.set_options(timeout=LIMIT)
 Start = Callable[..., ServiceProcess]
 Open = Callable[..., tuple[Page, Watch]]
 
-LIMIT = 15_000
-"""Milliseconds for which something is waited for on a page. What never comes costs them once."""
-
-expect.set_options(timeout=LIMIT)
-
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
