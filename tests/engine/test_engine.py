@@ -220,10 +220,10 @@ async def test_a_change_that_came_just_before_a_claim_counts(
     ids = ("paused", "deleted", "retired", "later", "changed", "kept")
     fire = ago(-0.5)
     await bench.put(*(bench.noting(task_id, **once(fire)) for task_id in ids))
-    engine = await bench.start()
-    known = {task_id: engine._entries[task_id] for task_id in ids}
     holding = Holding(monkeypatch)
+    engine = await bench.start()
     await holding.reached.wait()
+    known = {task_id: engine._entries[task_id] for task_id in ids}
     # Their fires are on the way to be claimed; nobody tells the engine of what is changed now.
     await bench.set_task("paused", paused=True)
     await bench.remove("deleted")
@@ -314,7 +314,7 @@ async def test_a_follower_schedules_nothing_that_was_written(bench: Bench) -> No
 async def test_a_fire_that_is_claimed_while_its_task_changes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, claimed: str
 ) -> None:
-    fire = ago(-0.5)
+    fire = ago(-1)
     await bench.put(resolution("a", "say", **every(FAR, start_date=fire.isoformat())))
     engine = await bench.start()
     record, changes = Recorder.record, 0
@@ -472,7 +472,7 @@ async def test_a_drain_lets_executions_end_and_marks_the_rest(bench: Bench) -> N
     for task_id in ("quick", "slow", "deaf"):
         await engine.trigger(task_id, None, by="me")
     await bench.running("quick", "slow", "deaf")
-    fire = ago(-0.5)
+    fire = ago(-1)
     await bench.put(bench.noting("due", **once(fire)))
     await engine.reconcile(["due"])
     draining = asyncio.create_task(engine.drain(1.2))

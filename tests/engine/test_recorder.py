@@ -11,6 +11,7 @@ from taskservice.engine import claims
 from taskservice.engine import recorder as module
 from taskservice.engine.claims import Recorded
 from taskservice.engine.engine import Engine
+from taskservice.engine.runner import Runner
 from taskservice.storage import executions as log
 from taskservice.storage.database import CommitUnknown, Connection, SyncConnection
 from taskservice.storage.executions import Execution
@@ -333,8 +334,8 @@ async def test_an_answer_to_a_commit_that_is_lost(
         bench.noting("failing", "note_and_fail", retries=retries, **once(ago(-0.2))),
         bench.noting("by hand", "note_and_fail", retries=retries),
     )
-    engine = await bench.start()
     lost = lose_answer(bench, monkeypatch, which[what])
+    engine = await bench.start()
     try:
         await engine.trigger("by hand", None, by="ann")
     except Unavailable:
@@ -399,9 +400,9 @@ async def test_a_fire_that_cannot_be_stored_blocks_no_other(
         *(bench.noting(task_id, **once(fire)) for task_id in ("bad", "good", "better")),
         bench.noting("by hand"),
     )
-    engine = await bench.start()
     bad = ("bad", "by hand")
     refused = _poison(monkeypatch, "add", ValueError("no"), lambda e: e.task_id in bad)
+    engine = await bench.start()
     await bench.ended("good")
     await bench.ended("better")
     with pytest.raises(ValueError, match="no"):
@@ -461,9 +462,7 @@ async def test_an_end_that_the_database_drops_blocks_no_other(
 async def test_the_recorder_goes_on_after_an_error_of_its_own(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await bench.put(bench.noting("a", **once(ago(-0.2))), resolution("b", "say"))
-    engine = await bench.start()
-    start = engine._runner.start
+    start = Runner.start
     errors = [RuntimeError("unexpected")]
 
     def failing(*args: Any) -> None:
@@ -471,7 +470,9 @@ async def test_the_recorder_goes_on_after_an_error_of_its_own(
             raise errors.pop()
         start(*args)
 
-    monkeypatch.setattr(engine._runner, "start", failing)
+    monkeypatch.setattr(Runner, "start", failing)
+    await bench.put(bench.noting("a", **once(ago(-0.2))), resolution("b", "say"))
+    engine = await bench.start()
     await until(lambda: not errors)
     await engine.trigger("b", None, by="ann")
     await bench.ended("b")
