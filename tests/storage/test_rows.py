@@ -20,6 +20,14 @@ def test_a_new_id_is_unique_and_says_when_it_was_made(monkeypatch: pytest.Monkey
     assert uuid.UUID(new_id()).int >> 80 == 1_700_000_000_123
 
 
+def test_ids_of_the_same_millisecond_are_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for start in (1_700_000_000_123_000_000, 1_700_000_000_999_999_000):
+        moments = iter(range(start, start + 3000, 250))
+        monkeypatch.setattr("time.time_ns", lambda moments=moments: next(moments))
+        ids = [new_id() for _ in range(12)]
+        assert ids == sorted(ids) and len(set(ids)) == 12
+
+
 def test_ids_are_ordered_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     for moment in range(0, 300_000_000, 1_000_000):
