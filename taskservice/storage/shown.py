@@ -183,6 +183,9 @@ def _conditions(wanted: Filter) -> list[Any]:
         value = getattr(wanted, name)
         if value is not None:
             where.append(_T[name] == value)
+    if wanted.task_type is not None:
+        # To MySQL's collations `Report` equals `report`; in their bytes they differ.
+        where.append(func.hex(_T.task_type) == func.hex(literal(wanted.task_type, String())))
     if wanted.task_ids is not None:
         where.append(_T.id.in_(wanted.task_ids))
     if wanted.tag is not None:

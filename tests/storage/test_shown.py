@@ -105,6 +105,8 @@ FOUND: list[tuple[dict[str, Any], list[str]]] = [
     ({}, ["one", "two_2"]),
     ({"status": "failed"}, ["one"]),
     ({"task_type": "report"}, ["one"]),
+    ({"task_type": "Report"}, []),
+    ({"task_type": "report "}, []),
     ({"trigger_type": "cron"}, ["two_2"]),
     ({"source": "api"}, ["one"]),
     ({"drift": "in_sync"}, ["two_2"]),
