@@ -50,6 +50,7 @@ class Changing(Reading):
 
     _functions: Functions
     _watcher: Watcher
+    _default_executor: str
 
     def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
         super().__init__(database, engine, zone)
@@ -107,6 +108,11 @@ class Changing(Reading):
             if declaration.source == "file":
                 before = overlay.merge(declaration, overrides)
                 values = overlay.changed_fields(before, self._comparable(before, changes))
+                if (
+                    values.get("executor") == self._default_executor
+                    and overlay.declared_value(declaration, "executor") is None
+                ):
+                    values["executor"] = None  # a file that names none says the same
                 return declaration, overlay.override_with(
                     declaration, overrides, values, now=now, by=by, reason=reason, until=end
                 )

@@ -46,6 +46,7 @@ class Service(Declared):
         self.settings = settings
         self.draining = False
         self._functions = Functions(settings.functions)
+        self._default_executor = settings.executor
         database = Database(settings.database_url)
         executors: dict[str, Executor] = {
             "local": LocalExecutor(),

@@ -9,6 +9,11 @@ import pytest
 from tests.sync.test_blame import commit, git
 from tests.web.bodies import hourly
 
+OPTIONAL = (
+    "max_instances", "description", "tags", "paused", "misfire_grace_time", "coalesce", "timeout",
+    "retries", "recover", "executor",
+)  # fmt: skip
+
 SEVERAL = """\
 defaults:
   task_type: report
@@ -96,3 +101,15 @@ async def test_what_is_asked_wrongly(declared: httpx.AsyncClient) -> None:
     assert answer.status_code == 422
     assert "must be one of overridden, all" in answer.text
     assert (await declared.get("/task-manage/none/overrides?fields=all")).status_code == 404
+
+
+async def test_a_task_put_back_as_it_was_read_has_no_override(declared: httpx.AsyncClient) -> None:
+    """Its executor too: the default one, that the file does not name, is what it was read with."""
+    read = (await declared.get("/task-manage/two")).json()
+    body = {name: read[name] for name in read if name in hourly() or name in OPTIONAL}
+    answer = await declared.put("/task-manage/two", json={**body, "max_instances": 2})
+    assert answer.json()["overridden"] == ["max_instances"]
+    answer = await declared.put("/task-manage/two", json={"executor": "process"})
+    assert answer.json()["overridden"] == ["executor", "max_instances"]
+    answer = await declared.put("/task-manage/two", json=body)
+    assert answer.json()["overridden"] == []
