@@ -41,8 +41,17 @@ class Found:
     default="text",
     help="A line for each fault, GitHub's annotations, or JSON.  [text]",
 )
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="As other commands have it: json is the same as --format json.  [table]",
+)
 @checks_offline
-def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | None) -> int:
+def validate(
+    paths: tuple[str, ...], form: str, output: str, no_import: bool, **flags: str | None
+) -> int:
     """Check task files by the service's rules, and print every fault.
 
     PATHS are folders of task files, or single files; without any it is the folder that
@@ -76,7 +85,7 @@ def validate(paths: tuple[str, ...], form: str, no_import: bool, **flags: str | 
         tasks=sum(one.tasks for one in found),
         faults=[fault for one in found for fault in one.faults],
     )
-    for line in _FORMATS[form](together):
+    for line in _FORMATS["json" if output == "json" else form](together):
         click.echo(line)
     said = _count(len(together.faults), "fault") if together.faults else "no faults"
     summary = f"{_count(together.tasks, 'task')} in {_count(together.files, 'file')}: {said}"

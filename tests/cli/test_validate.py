@@ -132,12 +132,15 @@ def test_files_that_can_not_be_read_are_faults(folder: Path) -> None:
     (folder / "tasks.d" / "nowhere.yaml").symlink_to("nothing")
     (folder / "tasks.d" / "folder.yaml").mkdir()
     _, output, errors = result(folder, "validate")
-    assert "tasks.d/nowhere.yaml: is a link that points at nothing" in output.splitlines()
-    assert "tasks.d/folder.yaml: is a folder, where a task file was expected" in output.splitlines()
+    assert "tasks.d/nowhere.yaml:1:1: is a link that points at nothing" in output.splitlines()
+    assert (
+        "tasks.d/folder.yaml:1:1: is a folder, where a task file was expected"
+        in output.splitlines()
+    )
     assert errors == "4 tasks in 3 files: 6 faults\n"
     os.mkfifo(folder / "pipe")
     status, output, _ = result(folder, "validate", "pipe")
-    assert (status, output.startswith("pipe: is no regular file")) == (1, True)
+    assert (status, output.startswith("pipe:1:1: is no regular file")) == (1, True)
 
 
 def test_annotations_for_github(folder: Path) -> None:
@@ -156,7 +159,9 @@ def test_annotations_for_github(folder: Path) -> None:
         "::error file=tasks.d/50%25.yaml,line=1,col=1::the file's name gives the id '50%25': "
         "an id has no '%25': it stands in URLs"
     ) in lines
-    assert "::error file=tasks.d/nowhere.yaml::is a link that points at nothing" in lines
+    assert (
+        "::error file=tasks.d/nowhere.yaml,line=1,col=1::is a link that points at nothing" in lines
+    )
 
 
 def test_json_for_programs(folder: Path) -> None:
@@ -172,8 +177,9 @@ def test_json_for_programs(folder: Path) -> None:
         "field": "trigger_args.crontab",
         "reason": "weekday: '8' is not allowed; allowed are 0 to 7 or sun to sat",
     }
-    _, output, _ = result(folder, "validate", "--format", "json", "tasks.d/one.yaml")
-    assert json.loads(output) == {"files": 1, "tasks": 1, "faults": []}
+    for option in (("--format", "json"), ("--output", "json"), ("-o", "json")):
+        _, output, _ = result(folder, "validate", *option, "tasks.d/one.yaml")
+        assert json.loads(output) == {"files": 1, "tasks": 1, "faults": []}
 
 
 def test_functions_are_allowed_imported_and_asked_for_their_arguments(folder: Path) -> None:
