@@ -222,13 +222,13 @@ def test_logs_list_the_newest_first(
     cli: Cli, service: ServiceProcess, other: str, failing: str
 ) -> None:
     assert cli.run("logs", other) == (0, "", "no execution\n")
-    first, second, third = (cli.ok("trigger", other).strip() for _ in range(3))
-    ended(service, other, third)
+    first, second, third = (cli.ok("trigger", other, "--wait").split()[0] for _ in range(3))
     heading, *rows = cli.ok("logs", other, TZ="Asia/Kolkata").splitlines()
     assert heading.split() == ["EXECUTION", "STARTED", "STATUS", "TOOK", "BY", "RESULT"]
     assert [row.split()[0] for row in rows] == [third, second, first]
-    for part in ("+05:30", "completed", "0.0 s", "anonymous", '"NoneType"'):
+    for part in ("+05:30", "completed", "anonymous", '"NoneType"'):
         assert part in rows[0]
+    assert re.search(r" \d+\.\d s ", rows[0])
     page = service.get(f"/task-manage/{other}/logs", size=2)
     assert json.loads(cli.ok("logs", other, "--limit", "2", "-o", "json")) == page
     assert cli.run("logs", other, "--status", "failed").err == "no execution\n"

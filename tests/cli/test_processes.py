@@ -33,7 +33,6 @@ def tasks(service: ServiceProcess) -> None:
         ["logs", "own"],
         ["fires", "own", "--output", "json"],
         ["functions"],
-        ["status", "--output", "json"],
         ["overrides", "notice", "--output", "json"],
         ["promote", "notice"],
         ["export", "notice", "own"],
@@ -49,6 +48,8 @@ def test_what_shows_something(cli: Cli, arguments: list[str]) -> None:
 
 def test_what_changes_something(cli: Cli, service: ServiceProcess) -> None:
     status, out, err = cli.process("sync")
+    assert (status, err, "\nerrors:    0\n" in out) == (0, "", True)
+    status, out, err = cli.process("status")
     assert (status, err, "\nerrors:    0\n" in out) == (0, "", True)
     assert cli.process("pause", "own") == (0, "own: paused\n", "")
     status, out, err = cli.process("resume", "own")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.acceptance.process import ServiceProcess
+from tests.acceptance.process import ServiceProcess, wait_for
 from tests.cli.conftest import Cli
 
 FILE = """\
@@ -58,12 +58,14 @@ def test_a_held_sync_goes_on_with_prune(cli: Cli, service: ServiceProcess) -> No
     cli.ok("sync")
     for name in "bcdef":
         (service.folder / f"{name}.yaml").unlink()
-    out, limit = "", 200
-    while "held:" not in out:
-        limit -= 1
-        assert limit, out
+
+    def held() -> str:
         status, out, err = cli.run("sync")
-        assert (status, err) == (1 if "held:" in out else 0, "")
+        is_held = "held:" in out
+        assert (status, err) == (1 if is_held else 0, "")
+        return out if is_held else ""
+
+    out = wait_for("the sync is held", held, seconds=30, every=0.2)
     assert "to let it go on: taskservice sync --prune\n           b, c, d, e, f\n" in out
     assert "held:" in cli.ok("status")
     out = cli.ok("sync", "--prune")
