@@ -1,12 +1,19 @@
 """Fixtures that every room's tests share."""
 
+import asyncio
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
+import pymysql
 import pytest
+from sqlalchemy.engine import make_url
 
+from taskservice.storage.database import Database
+from taskservice.storage.schema import prepare
+from taskservice.storage.tables import metadata
 from tests.databases import CLOSE_LIMIT, MariaDB, open_files
 
 # A slow machine is no fault of the code: how long one example takes is not judged.
@@ -41,9 +48,62 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def mariadb_tables(mariadb_server: MariaDB) -> Iterator[str]:
+    """The URL of one MariaDB database with its tables: making them anew takes long."""
+    url = mariadb_server.create_database()
+    asyncio.run(_prepared(url))
+    yield url
+    mariadb_server.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with its tables, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "tables.db"
+    asyncio.run(_prepared(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database whose tables are there and empty, on SQLite and on MariaDB.
+
+    The test fails if it leaves a connection to it open.
+    """
+    if request.param == "sqlite":
+        path = tmp_path / "taskservice.db"
+        shutil.copy(request.getfixturevalue("sqlite_tables"), path)
+        yield f"sqlite+aiosqlite:///{path}"
+        wait_until_none(lambda: open_files(path))
+        return
+    server: MariaDB = request.getfixturevalue("mariadb_server")
+    url = request.getfixturevalue("mariadb_tables")
+    _empty(url)
+    yield url
+    wait_until_none(lambda: server.connections(url))
+
+
 def wait_until_none(still_open: Callable[[], object]) -> None:
     """Fails when `still_open` keeps naming something: closing takes a moment, a leak stays."""
     limit = time.monotonic() + CLOSE_LIMIT
     while left := still_open():
         assert time.monotonic() < limit, f"connections were left open: {left}"
         time.sleep(0.01)
+
+
+async def _prepared(url: str) -> None:
+    database = Database(url)
+    await prepare(database)
+    await database.close()
+
+
+def _empty(url: str) -> None:
+    parts = make_url(url)
+    connection = pymysql.connect(
+        host=parts.host, port=parts.port or 0, user=parts.username,
+        password=parts.password or "", database=parts.database, autocommit=True,
+    )  # fmt: skip
+    with connection, connection.cursor() as cursor:
+        for table in reversed(metadata.sorted_tables):
+            cursor.execute(f"DELETE FROM {table.name}")

@@ -1,4 +1,4 @@
-"""A service in this process, over a folder and a fresh database."""
+"""A service in this process, over a folder and an empty database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +19,12 @@ async def until(condition: Callable[[], Awaitable[object]], seconds: float = 15)
             if await condition():
                 return
             await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def database_url(empty_url: str) -> str:
+    """A database whose tables are there: making them is not what these tests are about."""
+    return empty_url
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The app over the real service, on SQLite in a folder of its own."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -37,12 +38,13 @@ def tasks_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, tasks_dir: Path) -> Serve:
+def serve(tmp_path: Path, tasks_dir: Path, sqlite_tables: Path) -> Serve:
     """What runs the app."""
+    database = shutil.copy(sqlite_tables, tmp_path / "taskservice.db")
 
     @asynccontextmanager
     async def run(**more: Any) -> AsyncIterator[httpx.AsyncClient]:
-        url = f"sqlite+aiosqlite:///{tmp_path / 'taskservice.db'}"
+        url = f"sqlite+aiosqlite:///{database}"
         settings = Settings(database_url=url, tasks_dir=tasks_dir, **more)
         service = Service(settings)
         await service.start()
