@@ -44,7 +44,8 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"a time without a zone can't be stored: {value}")
-        return value.astimezone(UTC).replace(tzinfo=None)
+        utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+        return datetime.combine(utc, utc.time())
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         # Not by `process_result_value`, which a page of tasks would call two hundred times
@@ -54,7 +55,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def _as_utc(value: datetime | None) -> datetime | None:
-    return None if value is None else value.replace(tzinfo=UTC)
+    # `replace` takes ten times as long.
+    return None if value is None else datetime.combine(value, value.time(), UTC)
 
 
 def _exact(length: int) -> String:
