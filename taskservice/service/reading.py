@@ -46,14 +46,16 @@ class Reading:
         self, wanted: Filter, *, sort: str, page: int, size: int
     ) -> tuple[list[Shown], int]:
         """A page (from 1) of the tasks wanted, and how many there are in all."""
-        counted = Wish[Filter, int](key=wanted)
-        self._counts.add(counted)
-        total = await counted.answer
+        before = (page - 1) * size
         async with self._database.read() as connection:
             found = await connection.run_sync(
-                shown.find, wanted, sort=sort, offset=(page - 1) * size, limit=size
+                shown.find, wanted, sort=sort, offset=before, limit=size
             )
-        return found, total
+        if len(found) < size and (found or not before):
+            return found, before + len(found)  # the list ends here, which tells as much
+        counted = Wish[Filter, int](key=wanted)
+        self._counts.add(counted)
+        return found, await counted.answer
 
     async def _answer_shows(self, wishes: Sequence[Wish[str, Shown]]) -> None:
         async with self._database.read() as connection:

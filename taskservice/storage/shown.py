@@ -94,7 +94,7 @@ def shown(connection: Connection, ids: Collection[str]) -> dict[str, Shown]:
     """The tasks with these ids, retired ones too."""
     found = {}
     for piece in chunks(list(ids)):
-        for row in connection.execute(_SHOWN, {"ids": piece}):
+        for row in connection.execute(_SHOWN, {"ids": piece}).all():
             found[row[0]] = Shown._make(row)
     return found
 
@@ -143,7 +143,7 @@ def find(
     `sort` is a name of `SORTABLE`, with `-` in front for descending.
     """
     place = {"offset": offset, "limit": limit}
-    return [Shown._make(row) for row in connection.execute(_finding(wanted, sort), place)]
+    return [Shown._make(row) for row in connection.execute(_finding(wanted, sort), place).all()]
 
 
 def count(connection: Connection, wanted: Filter) -> int:
