@@ -382,7 +382,7 @@ class Engine:
             return
 
         async def move(connection: Connection) -> None:
-            rows = await connection.run_sync(log.lock_tasks, wrong.keys())
+            rows = await connection.run_sync(log.lock_tasks, self.owner, wrong.keys())
             progress = [
                 log.Progress(
                     id=row.id, next_run_time=wrong[row.id], status=row.status,

@@ -277,6 +277,11 @@ class LocalExecutor:
     def _deliver(self) -> None:
         with self._lock:
             ended, self._ended = self._ended, []
+            waits = bool(self._waiting)
+        if self._watcher is not None and not waits:
+            # To be woken for nothing costs more than to begin again.
+            self._watcher.cancel()
+            self._watcher = None
         for job, outcome in ended:
             try:
                 job.done(outcome)

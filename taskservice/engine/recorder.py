@@ -25,7 +25,6 @@ from taskservice.engine.claims import (
 )
 from taskservice.engine.counts import Counts
 from taskservice.storage import executions as log
-from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, SyncConnection
 from taskservice.storage.executions import Execution, Retry, TaskRow
@@ -280,8 +279,7 @@ class Recorder:
         self, connection: SyncConnection, batch: Batch
     ) -> tuple[Recorded, dict[str, Execution]]:
         """Lock what a batch touches; and the executions that occupy its tasks' instances."""
-        owners.guard(connection, self._owner)
-        done = Recorded(rows=log.lock_tasks(connection, batch.task_ids()))
+        done = Recorded(rows=log.lock_tasks(connection, self._owner, batch.task_ids()))
         if batch.retries:
             done.waiting = {retry.execution.id for retry in log.retries(connection)}
         return done, log.open_rows(connection, done.rows.keys())

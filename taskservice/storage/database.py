@@ -95,6 +95,8 @@ class Database:
         self.url: URL = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine: AsyncEngine = _sqlite(self.url) if self.is_sqlite else _mysql(self.url)
+        # An option of each connection would cost as much as a statement.
+        self._writing = self.engine.execution_options(writes=True)
         # What only reads needs no transaction, whose end would be one more message each time.
         self._reading = self.engine if self.is_sqlite else _mysql(self.url, reads=True)
         self._fresh_from = 0.0
@@ -183,11 +185,14 @@ class Database:
             try:
                 # The driver limits its waiting for answers, but not its sending.
                 limit = asyncio.timeout(TRANSACTION_SECONDS)
-                async with limit, self._writer, self._connection(self.engine) as connection:
-                    await connection.execution_options(writes=True)
-                    async with connection.begin():
+                async with limit, self._writer, self._connection(self._writing) as connection:
+                    try:  # the first statement begins the transaction
                         result = await work(connection)
                         committing = True
+                        await connection.commit()
+                    except BaseException:
+                        await connection.rollback()
+                        raise
                     return result
             except (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError) as error:
                 if _may_try_again(error):

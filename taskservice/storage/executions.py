@@ -15,10 +15,11 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.run import Outcome
+from taskservice.storage.owners import LeaseLost
 from taskservice.storage.rows import chunks
-from taskservice.storage.tables import task_execution_log, task_manage, task_retry
+from taskservice.storage.tables import task_execution_log, task_manage, task_owner, task_retry
 
-_L, _T, _R = task_execution_log.c, task_manage.c, task_retry.c
+_L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
 
 # MySQL refuses a packet that is too big, 16 MiB at least: quoting doubles a statement at most.
 PACKET_BYTES = 2**20
@@ -32,9 +33,12 @@ _SHOWN = (
 _SOME = select(*_SHOWN).where(_L.id.in_(bindparam("ids", expanding=True)))
 _HELD = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
 
+# One statement for the owner's row and the tasks': the owner's is there without any task, too.
 _LOCK = (
     select(_T.id, _T.etag, _T.next_run_time, _T.paused, _T.retired_at, _T.status, _T.last_outcome)
-    .where(_T.id.in_(bindparam("ids", expanding=True)))
+    .select_from(task_owner)
+    .outerjoin(task_manage, _T.id.in_(bindparam("ids", expanding=True)))
+    .where(_W.id == bindparam("holder"))
     .order_by(_T.id)
     .with_for_update()
 )
@@ -119,16 +123,23 @@ class Progress:
     last_outcome: Outcome | None
 
 
-def lock_tasks(connection: Connection, ids: Collection[str]) -> dict[str, TaskRow]:
-    """The rows of tasks, kept from others until the transaction ends."""
+def lock_tasks(connection: Connection, owner: str, ids: Collection[str]) -> dict[str, TaskRow]:
+    """The rows of tasks, kept from others until the transaction ends, as the owner's own is.
+
+    Raises `LeaseLost` where another process has closed the owner.
+    """
     found = {}
-    for piece in chunks(sorted(ids)):
-        for row in connection.execute(_LOCK, {"ids": piece}):
-            found[row.id] = TaskRow(
-                id=row.id, etag=row.etag, next_run_time=row.next_run_time, paused=row.paused,
-                retired=row.retired_at is not None, status=row.status,
-                last_outcome=row.last_outcome,
-            )  # fmt: skip
+    for piece in list(chunks(sorted(ids))) or [[]]:
+        rows = connection.execute(_LOCK, {"holder": owner, "ids": piece}).all()
+        if not rows:
+            raise LeaseLost("this process was taken for dead by another one")
+        for row in rows:
+            if row.id is not None:
+                found[row.id] = TaskRow(
+                    id=row.id, etag=row.etag, next_run_time=row.next_run_time, paused=row.paused,
+                    retired=row.retired_at is not None, status=row.status,
+                    last_outcome=row.last_outcome,
+                )  # fmt: skip
     return found
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, text, update
+from sqlalchemy import delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Unavailable
@@ -13,8 +13,6 @@ from taskservice.storage.rows import chunks, new_id
 from taskservice.storage.tables import task_execution_log, task_notice, task_owner
 
 _W, _N, _L = task_owner.c, task_notice.c, task_execution_log.c
-
-_GUARD = select(_W.id).where(_W.id == bindparam("owner")).with_for_update()
 
 NoticeKind = Literal["changed", "sync", "prune", "cancel"]
 
@@ -59,12 +57,6 @@ async def renew(connection: AsyncConnection, owner: str, name: str, seconds: flo
         update(task_owner).where(_W.id == owner).values(lease_until=until, name=name)
     )
     return renewed.rowcount > 0
-
-
-def guard(connection: Connection, owner: str) -> None:
-    """Keep others from closing an owner until the transaction ends; raises `LeaseLost`."""
-    if connection.execute(_GUARD, {"owner": owner}).first() is None:
-        raise LeaseLost("this process was taken for dead by another one")
 
 
 async def set_lock(connection: AsyncConnection, owner: str, lock_id: int | None) -> None:

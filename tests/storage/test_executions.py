@@ -12,9 +12,11 @@ from hypothesis import strategies as some
 from sqlalchemy import select, text
 
 from taskservice.storage import executions as log
+from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
+from taskservice.storage.owners import LeaseLost
 from taskservice.storage.tables import task_execution_log, task_manage, task_retry
 from tests.storage.samples import (
     MANY,
@@ -34,6 +36,10 @@ LIMIT = 64 * 1024
 async def held(database: Database, owner: str = "me") -> dict[str, Execution]:
     async with database.read() as connection:
         return await connection.run_sync(log.owned, owner)
+
+
+async def register(database: Database, owner: str) -> None:
+    await database.write(lambda connection: owners.register(connection, owner, owner, 60))
 
 
 async def shown(database: Database, execution_id: str) -> Execution:
@@ -145,7 +151,6 @@ async def test_an_end_of_nothing_sends_nothing(database: Database) -> None:
         await connection.run_sync(log.release, "me", [])
         await connection.run_sync(log.save_retries, {})
         await connection.run_sync(log.drop_retries, [])
-        assert await connection.run_sync(log.lock_tasks, []) == {}
         assert await connection.run_sync(log.open_rows, []) == {}
         assert await connection.run_sync(log.recorded, [], []) == set()
 
@@ -202,8 +207,9 @@ async def test_a_claim_sees_the_rows_of_its_tasks(database: Database) -> None:
         make_state("b", retired_at=NOW, last_outcome="failed"),
         make_state("c"),
     )
+    await register(database, "me")
     found = await database.write(
-        lambda connection: connection.run_sync(log.lock_tasks, {"b", "a", "x"})
+        lambda connection: connection.run_sync(log.lock_tasks, "me", {"b", "a", "x"})
     )
     assert found == {
         "a": TaskRow(
@@ -217,12 +223,20 @@ async def test_a_claim_sees_the_rows_of_its_tasks(database: Database) -> None:
     }  # fmt: skip
 
 
+async def test_who_was_taken_for_dead_sees_no_rows(database: Database) -> None:
+    await save(database, make_state("a"))
+    await register(database, "other")
+    with pytest.raises(LeaseLost):
+        await database.write(lambda connection: connection.run_sync(log.lock_tasks, "me", ["a"]))
+
+
 async def test_of_many_claims_at_once_none_is_lost(database: Database) -> None:
     """Each reads and then writes: without the lock, some would overwrite others."""
     await save(database, make_state(next_run_time=NOW))
+    await register(database, "me")
 
     async def step(connection: Connection) -> None:
-        row = (await connection.run_sync(log.lock_tasks, ["notice"]))["notice"]
+        row = (await connection.run_sync(log.lock_tasks, "me", ["notice"]))["notice"]
         assert row.next_run_time is not None
         progress = Progress(
             id="notice", next_run_time=row.next_run_time + timedelta(seconds=1),
@@ -262,6 +276,7 @@ async def test_instances_are_occupied_until_they_are_released(database: Database
 async def test_many_executions_are_a_few_statements(database: Database) -> None:
     numbers = range(MANY)
     await save(database, *(make_state(f"task-{number}") for number in numbers))
+    await register(database, "me")
     running = [
         make_execution(f"e{number}", f"task-{number}", scheduled_time=later(number))
         for number in numbers
@@ -275,7 +290,7 @@ async def test_many_executions_are_a_few_statements(database: Database) -> None:
     ]
 
     async def work(connection: Connection) -> None:
-        assert (await connection.run_sync(log.lock_tasks, tasks)).keys() == set(tasks)
+        assert (await connection.run_sync(log.lock_tasks, "me", tasks)).keys() == set(tasks)
         await connection.run_sync(log.add, running)
         held = await connection.run_sync(log.open_rows, tasks)
         assert held == {e.id: e for e in running}

@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage.database import Database
 from taskservice.storage.owners import LeaseLost, Notice, Owner
@@ -52,7 +53,7 @@ async def test_a_lease_can_be_renewed_to_what_it_was(database: Database) -> None
 
 async def test_who_was_forgotten_may_not_write(database: Database) -> None:
     await register(database, "me")
-    await database.write(lambda connection: connection.run_sync(owners.guard, "me"))
+    await database.write(lambda connection: connection.run_sync(log.lock_tasks, "me", []))
 
     async def forget(*, if_expired: bool) -> bool:
         return await database.write(
@@ -60,10 +61,10 @@ async def test_who_was_forgotten_may_not_write(database: Database) -> None:
         )
 
     assert await forget(if_expired=True) is False
-    await database.write(lambda connection: connection.run_sync(owners.guard, "me"))
+    await database.write(lambda connection: connection.run_sync(log.lock_tasks, "me", []))
     assert await forget(if_expired=False) is True
     with pytest.raises(LeaseLost, match="taken for dead"):
-        await database.write(lambda connection: connection.run_sync(owners.guard, "me"))
+        await database.write(lambda connection: connection.run_sync(log.lock_tasks, "me", []))
     assert await known(database) == {}
     # One that nobody registered can be forgotten as well: its rows are closed then.
     assert await forget(if_expired=True) is True
