@@ -30,7 +30,12 @@ class Declared(Changing):
         if overridden and not stored.overrides:
             return []
         found = await asyncio.to_thread(
-            provenance_of, task_id, stored, self._root, overridden=overridden
+            provenance_of,
+            task_id,
+            stored,
+            self._root,
+            overridden=overridden,
+            executor=self._default_executor,
         )
         return sorted(found, key=lambda one: one.field) if overridden else found
 
@@ -38,7 +43,8 @@ class Declared(Changing):
         """What the API changed of any task, deleted ones too but no retired ones."""
         async with self._database.read() as connection:
             ids = list(await store.overrides(connection))
-            return overrides_of(await store.load(connection, ids))
+            found = await store.load(connection, ids)
+        return overrides_of(found, executor=self._default_executor)
 
     async def plan(self, files: Mapping[str, object]) -> Preview:
         """What a sync would do if the folder had these files, their texts by path; see there."""

@@ -62,9 +62,12 @@ class _Line:
 
 
 def provenance_of(
-    task_id: str, stored: StoredTask, root: Path, *, overridden: bool
+    task_id: str, stored: StoredTask, root: Path, *, overridden: bool, executor: str
 ) -> list[Provenance]:
-    """The provenance of every field, or of those overridden; `root` is the tasks folder. Blocks."""
+    """The provenance of every field, or of those overridden; `root` is the tasks folder. Blocks.
+
+    `executor` is that of tasks which name none.
+    """
     declaration = stored.declaration
     lines: dict[str, _Line] = {}
     # A root that is a link may be swapped meanwhile: read and blame the same tree.
@@ -78,22 +81,23 @@ def provenance_of(
             for field, number in numbers.items()
         }
     return [
-        _told(origin, stored, lines.get(origin.field))
+        _told(origin, stored, lines.get(origin.field), executor)
         for origin in overlay.origins(declaration, stored.overrides)
         if origin.override or not overridden
     ]
 
 
-def overrides_of(tasks: Mapping[str, StoredTask]) -> list[TaskOverride]:
+def overrides_of(tasks: Mapping[str, StoredTask], *, executor: str) -> list[TaskOverride]:
     """The overrides of tasks, deleted ones too but no retired ones, by id and field.
 
-    Of lines they tell no more than where the task begins: no file is read for it.
+    Of lines they tell no more than where the task begins: no file is read for it. `executor` is
+    that of tasks which name none.
     """
     return [
         TaskOverride(
             task_id=task_id,
             source=stored.declaration.source,
-            override=_told(origin, stored, None),
+            override=_told(origin, stored, None, executor),
         )
         for task_id, stored in sorted(tasks.items())
         if stored.state is None or stored.state.retired_at is None
@@ -113,16 +117,17 @@ def _number(authored: AuthoredTask | None, field: str) -> int | None:
     return authored.place(field)[0]
 
 
-def _told(origin: Origin, stored: StoredTask, line: _Line | None) -> Provenance:
+def _told(origin: Origin, stored: StoredTask, line: _Line | None, executor: str) -> Provenance:
     declaration, override = stored.declaration, origin.override
+    default = executor if origin.field == "executor" else None
     created = origin.source == "api" and override is None
     author = line.author if line else None
     return Provenance(
         field=origin.field,
         origin=origin.source,
-        value=_shown(origin.value),
-        declared=_shown(origin.declared),
-        declared_when_set=_shown(override.declared_when_set) if override else None,
+        value=_shown(origin.value, default),
+        declared=_shown(origin.declared, default),
+        declared_when_set=_shown(override.declared_when_set, default) if override else None,
         set_at=override.set_at if override else stored.declared_at if created else None,
         set_by=override.set_by if override else stored.declared_by if created else None,
         reason=override.reason if override else None,
@@ -136,5 +141,5 @@ def _told(origin: Origin, stored: StoredTask, line: _Line | None) -> Provenance:
     )
 
 
-def _shown(value: Any) -> Any:
-    return None if value is UNSET else value
+def _shown(value: Any, default: str | None) -> Any:
+    return default if value is UNSET or value is None else value

@@ -113,3 +113,14 @@ async def test_a_task_put_back_as_it_was_read_has_no_override(declared: httpx.As
     assert answer.json()["overridden"] == ["executor", "max_instances"]
     answer = await declared.put("/task-manage/two", json=body)
     assert answer.json()["overridden"] == []
+
+
+async def test_the_default_executor_is_told_by_its_name(declared: httpx.AsyncClient) -> None:
+    async def told() -> dict[str, Any]:
+        answer = await declared.get("/task-manage/two/overrides?fields=all")
+        [found] = [one for one in answer.json() if one["field"] == "executor"]
+        return {name: found[name] for name in ("origin", "value", "declared")}
+
+    assert await told() == {"origin": "default", "value": "local", "declared": "local"}
+    await declared.put("/task-manage/two", json={"executor": "process"})
+    assert await told() == {"origin": "api", "value": "process", "declared": "local"}
