@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
-from taskservice.domain.state import TaskState, expected_fire
+from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output, owner
 from taskservice.engine.claims import (
@@ -18,7 +18,6 @@ from taskservice.engine.claims import (
     Known,
     Manual,
     Recorded,
-    make_entry,
     started,
 )
 from taskservice.engine.counts import Counts
@@ -28,18 +27,15 @@ from taskservice.engine.ownership import Ownership
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.repeat import repeat
 from taskservice.engine.runner import Runner
+from taskservice.engine.schedule import Schedule
 from taskservice.engine.scheduler import Scheduler
 from taskservice.storage import executions as log
-from taskservice.storage import tasks as store
-from taskservice.storage.database import Connection, Database
+from taskservice.storage.database import Database
 from taskservice.storage.executions import Execution, Retry
-from taskservice.storage.rows import chunks, new_id
+from taskservice.storage.rows import new_id
 
 RECONCILE_SECONDS = 30.0
 """How often the whole table is compared with what is scheduled, whatever notices were given."""
-
-RECONCILED_AT_ONCE = 500
-"""How many tasks are compared at a time; to compare so many takes a few milliseconds."""
 
 STOP_SECONDS = 15.0
 """How long what is being written at a stop may take: longer than the database's time limits."""
@@ -67,7 +63,6 @@ class Engine:
     ) -> None:
         self._database = database
         self._executors = executors
-        self._zone = zone
         self._entries: dict[str, Entry] = {}
         self._retries: dict[str, Retry] = {}
         self.owner = new_id()
@@ -91,8 +86,15 @@ class Engine:
             end=self._recorder.end,
             release=self._recorder.release,
         )
+        self._schedule = Schedule(
+            database,
+            self._scheduler,
+            self._entries,
+            zone=zone,
+            owner=self.owner,
+            drop=self._runner.drop,
+        )
         self._ownership = Ownership(self.owner, database, self._recorder, self._runner, self._plan)
-        self._reading = asyncio.Lock()
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._saved: dict[str, list[asyncio.Future[None]]] = {}
@@ -130,14 +132,12 @@ class Engine:
 
     async def reconcile(self, task_ids: Sequence[str]) -> None:
         """Make what is scheduled of these tasks agree with the table."""
-        if not (self.leads and self._recorder.claiming):
-            return
-        async with self._reading:
-            await self._read(task_ids)
+        if self.leads and self._recorder.claiming:
+            await self._schedule.follow(task_ids)
 
     def known(self, task_ids: Iterable[str]) -> Known:
         """What is scheduled of tasks now."""
-        return {task_id: self._entries.get(task_id) for task_id in task_ids}
+        return self._schedule.known(task_ids)
 
     def scheduled(self) -> list[Entry] | None:
         """The tasks that have a next fire; None where another process schedules."""
@@ -148,20 +148,8 @@ class Engine:
 
         `known` is what was scheduled of these tasks when their rows were locked for it.
         """
-        if not (self.leads and self._recorder.claiming):
-            return
-        async with self._reading:
-            # Rows are changed one after the other, but who changed them may hear of it in
-            # another order. As long as nothing was scheduled of a task since its row was locked,
-            # what was written is the newest that is heard of here; whoever locks the row later
-            # hears later, or finds in turn that this came between. Otherwise the table is asked.
-            # A task that fires no more has no entry to compare: if one such came between, the
-            # worst is a fire that is looked for and that the row, once it is locked, doesn't have.
-            newest = [one for one in states if self._is_known(one.id, known)]
-            overtaken = [one.id for one in states if not self._is_known(one.id, known)]
-            self._adopt(newest)
-            if overtaken:
-                await self._read(overtaken)
+        if self.leads and self._recorder.claiming:
+            await self._schedule.adopt(states, known)
 
     async def claim(self, task_ids: Iterable[str]) -> None:
         """Claim what is due of these tasks before they are changed; raises `Unavailable`."""
@@ -260,18 +248,18 @@ class Engine:
         if not self.leads:
             return
         for task_id in batch.due | recorded.next_fires.keys():
-            if not self._is_known(task_id, recorded.known):
+            if not self._schedule.is_known(task_id, recorded.known):
                 # A change came between, before this commit or after it: the row, once it is
                 # locked again, says how they add up.
                 self._recorder.due(task_id)
                 continue
             row = recorded.rows.get(task_id)
             if row is None or row.paused or row.retired:
-                self._forget(task_id)
+                self._schedule.forget(task_id)
                 continue
             next_run_time = recorded.next_fires.get(task_id, row.next_run_time)
             state = replace(recorded.entries[task_id].state, next_run_time=next_run_time)
-            self._schedule(replace(recorded.entries[task_id], state=state))
+            self._schedule.put(replace(recorded.entries[task_id], state=state))
 
     def _plan(self, retry: Retry) -> None:
         key = _RETRY_KEY + retry.execution.id
@@ -283,120 +271,17 @@ class Engine:
         if retry:
             self._recorder.retry(retry)
 
-    def _is_known(self, task_id: str, known: Known) -> bool:
-        return self._entries.get(task_id) is known.get(task_id)
-
-    async def _read(self, task_ids: Sequence[str]) -> dict[str, TaskState]:
-        """Adopt what the table says of tasks, and return it; of those that are no more, end all.
-
-        One reads and adopts at a time, or what was read first could be adopted last: to be
-        called with `_reading` held.
-        """
-        async with self._database.read() as connection:
-            states = await store.states_of(connection, task_ids)
-        self._adopt(states.values())
-        for task_id in set(task_ids) - states.keys():
-            self._runner.drop(task_id)
-            self._forget(task_id)
-        return states
-
-    def _adopt(self, states: Iterable[TaskState]) -> None:
-        with self._scheduler.quiet():
-            for state in states:
-                entry = self._entries.get(state.id)
-                if entry is None or _trigger_of(entry.state) != _trigger_of(state):
-                    entry = make_entry(state, self._zone)
-                self._schedule(replace(entry, state=state))
-
-    def _schedule(self, entry: Entry) -> None:
-        state = entry.state
-        if state.next_run_time is None or state.task.paused or state.retired_at:
-            self._forget(state.id)
-            return
-        known = self._entries.get(state.id)
-        self._entries[state.id] = entry
-        same = known is not None and known.trigger is entry.trigger
-        if not same or self._scheduler.next_fire(state.id) != state.next_run_time:
-            self._scheduler.set(state.id, state.next_run_time, entry.trigger)
-
-    def _forget(self, task_id: str) -> None:
-        self._entries.pop(task_id, None)
-        self._scheduler.remove(task_id)
-
     async def _reconcile_all(self) -> None:
-        seen = set[str]()
-        followed: dict[str, TaskState] = {}
-        last, fires = "", dict[str, tuple[str, datetime]]()
-        while self.leads:
-            # A piece at a time: fires that are due come in between.
-            async with self._database.read() as connection:
-                fires = await store.fires_known(connection, last, RECONCILED_AT_ONCE)
-            if not fires:
-                break
-            *_, last = fires
-            seen |= fires.keys()
-            differ = [
-                task_id for task_id, (etag, when) in fires.items()
-                if not self._is_scheduled(task_id, etag, when)
-            ]  # fmt: skip
-            if differ:
-                async with self._reading:
-                    followed |= await self._read(differ)
-        if not self.leads:
+        if not self.leads or not await self._schedule.reconcile_all(lambda: self.leads):
             return
-        if over := self._entries.keys() - seen:
-            async with self._reading:
-                await self._read(list(over))
         async with self._database.read() as connection:
             waiting = await connection.run_sync(log.retries)
         self._plan_unknown(waiting)
-        await self._mend({key: state for key, state in followed.items() if state.next_run_time})
 
     def _plan_unknown(self, waiting: Iterable[Retry]) -> None:
         for retry in waiting:
             if self._scheduler.next_fire(_RETRY_KEY + retry.execution.id) is None:
                 self._plan(retry)
-
-    def _is_scheduled(self, task_id: str, etag: str, when: datetime) -> bool:
-        entry = self._entries.get(task_id)
-        return (
-            entry is not None
-            and entry.state.etag == etag
-            and self._scheduler.next_fire(task_id) == when
-        )
-
-    async def _mend(self, states: Mapping[str, TaskState]) -> None:
-        """Move the next fires that their triggers no longer have (the default zone changed)."""
-        now = datetime.now(UTC)
-        wrong = {}
-        for piece in chunks(list(states.values()), 200):
-            for state in piece:
-                entry = self._entries.get(state.id)
-                if entry is None or entry.state.etag != state.etag:
-                    continue  # changed since it was read: it has its fire from that change
-                expected = expected_fire(state, entry.trigger, now)
-                if expected != state.next_run_time:
-                    wrong[state.id] = expected
-            await asyncio.sleep(0)
-        if not wrong:
-            return
-
-        async def move(connection: Connection) -> None:
-            rows = await connection.run_sync(log.lock_tasks, self.owner, wrong.keys())
-            progress = [
-                log.Progress(
-                    id=row.id, next_run_time=wrong[row.id], status=row.status,
-                    last_outcome=row.last_outcome,
-                )
-                for row in rows.values()
-                if (row.etag, row.next_run_time) == (
-                    states[row.id].etag, states[row.id].next_run_time
-                )
-            ]  # fmt: skip
-            await connection.run_sync(log.advance, progress)
-
-        await self._database.write(move)
-        await self.reconcile(list(wrong))
 
     async def _recover(self) -> None:
         """Find out what is ours after the database was gone."""
@@ -407,8 +292,3 @@ class Engine:
         await self._ownership.renew()
         if self.leads:
             await self._ownership.close_dead()
-
-
-def _trigger_of(state: TaskState) -> tuple[object, ...]:
-    """What of a task its trigger is made of."""
-    return state.anchor, state.task.trigger_type, state.task.trigger_args

@@ -7,7 +7,7 @@ import pytest
 from taskservice.domain.errors import Conflict, NotFound, Unavailable
 from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
-from taskservice.engine import engine as engine_module
+from taskservice.engine import schedule as schedule_module
 from taskservice.engine.claims import Batch, Known, Recorded, make_entry
 from taskservice.engine.engine import Engine
 from taskservice.engine.recorder import Recorder
@@ -153,7 +153,7 @@ async def test_reconciling_leaves_an_unchanged_task_alone(bench: Bench) -> None:
 async def test_what_others_change_is_found_by_the_next_pass(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(engine_module, "RECONCILED_AT_ONCE", at_once)
+    monkeypatch.setattr(schedule_module, "RECONCILED_AT_ONCE", at_once)
     await bench.put(
         *(bench.noting(task_id) for task_id in ("earlier", "later", "changed", "paused", "gone"))
     )
@@ -196,7 +196,7 @@ async def test_a_pass_ends_where_this_process_no_longer_schedules(
         engine.follow()
         return await read(*asked)
 
-    monkeypatch.setattr(engine_module, "RECONCILED_AT_ONCE", 1)
+    monkeypatch.setattr(schedule_module, "RECONCILED_AT_ONCE", 1)
     monkeypatch.setattr(store, "fires_known", lost)
     await engine._reconcile_all()
     # Of the second one the pass knows nothing: it leaves it alone.
