@@ -32,6 +32,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.apply import CLAIM_TRIES, apply, claim_and_write
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.executions import Execution
+from taskservice.storage.overrides import expired
 from taskservice.storage.owners import NoticeKind
 from taskservice.storage.rows import new_id
 from taskservice.storage.shown import Shown
@@ -292,7 +293,7 @@ class Changing(Reading):
     async def expire(self) -> None:
         """End the overrides whose time is over."""
         async with self._database.read() as connection:
-            ids = await store.expired(connection, now_utc())
+            ids = await expired(connection, now_utc())
         if not ids:
             return
 

@@ -10,6 +10,7 @@ from taskservice.domain.preview import Preview
 from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
+from taskservice.storage.overrides import all_overrides
 from taskservice.sync.declaring import Check, declared_by
 from taskservice.sync.listing import is_task_file, passed_over
 from taskservice.sync.planning import plan_of, preview
@@ -30,7 +31,7 @@ async def plan_folder(
     plan = plan_of(declared, stored, now)
     async with database.read() as connection:
         existing = await store.load(connection, [*plan.write, *plan.retire, *plan.forget])
-        overrides = await store.overrides(connection)
+        overrides = await all_overrides(connection)
     return await asyncio.to_thread(
         preview, plan, declared, existing, overrides, check=check, zone=zone, now=now
     )

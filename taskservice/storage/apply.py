@@ -10,6 +10,7 @@ from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage import executions, tasks
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
+from taskservice.storage.overrides import save_overrides
 from taskservice.storage.rows import new_id
 
 CLAIM_TRIES = 20
@@ -58,7 +59,7 @@ async def apply(
     if declare:
         declarations = {r.id: r.declaration for r in resolutions}
         await tasks.save_declarations(connection, declarations, now=now, by=declared_by)
-    await tasks.save_overrides(connection, {r.id: r.overrides for r in resolutions}, overrides)
+    await save_overrides(connection, {r.id: r.overrides for r in resolutions}, overrides)
     await _record_missed(connection, resolutions, now)
     return [r.id for r in changed]
 

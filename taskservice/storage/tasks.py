@@ -1,4 +1,4 @@
-"""Queries on tasks, their declarations and their overrides. Each takes an open connection."""
+"""Queries on tasks and their declarations. Each takes an open connection."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from taskservice.domain.overlay import DELETED, Declaration, Override, digest
 from taskservice.domain.plan import Stored
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import FIELDS, UNSET, Retries, Task
+from taskservice.domain.task import FIELDS, Retries, Task
+from taskservice.storage.overrides import OVERRIDE, override_of
 from taskservice.storage.rows import chunks, upsert
 from taskservice.storage.tables import (
-    service_state,
     task_declaration,
     task_manage,
     task_override,
@@ -42,11 +42,9 @@ _LISTED = (
 )
 _STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
 _STATES_LOCKED = _STATES.with_for_update()
-_OVERRIDE = [one.label(f"override_{one.name}") for one in task_override.c]
-_OVERRIDES = select(*_OVERRIDE).order_by(_O.task_id, _O.field)
 # Not ordered: rows as wide as these are sorted on disk.
 _DECLARED = (
-    select(task_declaration, *_OVERRIDE)
+    select(task_declaration, *OVERRIDE)
     .outerjoin(task_override, _O.task_id == _D.task_id)
     .where(_D.task_id.in_(_IDS))
 )
@@ -66,7 +64,6 @@ _FIRES_AFTER = (
     .order_by(_T.id)
     .limit(bindparam("count"))
 )
-_END_OVERRIDES = delete(task_override).where(_O.task_id.in_(_IDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +99,7 @@ async def load(
         rows = (await connection.execute(_DECLARED, {"ids": piece})).all()
         for row in rows:
             if row.override_field is not None:
-                overrides.setdefault(row.task_id, []).append(_override(row))
+                overrides.setdefault(row.task_id, []).append(override_of(row))
         for row in rows:
             found[row.task_id] = StoredTask(
                 state=states.get(row.task_id),
@@ -127,12 +124,6 @@ async def states_of(
         for row in await connection.execute(query, {"ids": piece}):
             found[row.id] = _state(row)
     return found
-
-
-async def scheduled(connection: AsyncConnection) -> dict[str, TaskState]:
-    """The states of all tasks that have a next fire."""
-    query = select(task_manage).where(_T.next_run_time.is_not(None))
-    return {row.id: _state(row) for row in await connection.execute(query)}
 
 
 async def fires_known(
@@ -192,48 +183,6 @@ async def save_revision(
         await connection.execute(update(task_declaration).where(*where).values(revision=revision))
 
 
-async def save_overrides(
-    connection: AsyncConnection,
-    overrides: Mapping[str, Collection[Override]],
-    before: Mapping[str, Collection[Override]] | None = None,
-) -> None:
-    """Make these the overrides of each task; those it had before and that are not here end.
-
-    `before` are the overrides as they were read in this transaction, with the tasks' rows locked:
-    where the caller gives them, only what changed is sent.
-    """
-    ended = set(overrides)
-    unchanged: set[int] = set()
-    if before is not None:
-        ended = {
-            task_id
-            for task_id, kept in overrides.items()
-            if _fields(before.get(task_id, ())) - _fields(kept)
-        }
-        # The very objects that were read: to Python, an override by 1 equals one by true.
-        unchanged = {
-            id(one) for task_id, read in before.items() if task_id not in ended for one in read
-        }
-    for piece in chunks(sorted(ended)):
-        await connection.execute(_END_OVERRIDES, {"ids": piece})
-    rows = [
-        {
-            "task_id": task_id,
-            "field": override.field,
-            "value": _boxed(override.value),
-            "declared_when_set": _boxed(override.declared_when_set),
-            "set_at": override.set_at,
-            "set_by": override.set_by,
-            "reason": override.reason,
-            "until_time": override.until,
-        }
-        for task_id, several in overrides.items()
-        for override in several
-        if id(override) not in unchanged
-    ]
-    await upsert(connection, task_override, rows)
-
-
 async def remove(connection: AsyncConnection, ids: Sequence[str]) -> None:
     """Delete tasks with their logs; what is declared of them and overridden stays."""
     for piece in chunks(ids):
@@ -261,20 +210,6 @@ async def declared_after(
     """The same of the first `count` tasks after this id that files declared, in that order."""
     query = {"after": task_id, "count": count}
     return {row.task_id: _stored(row) for row in await connection.execute(_STORED_AFTER, query)}
-
-
-async def overrides(connection: AsyncConnection) -> dict[str, list[Override]]:
-    """Every override there is, by task."""
-    found: dict[str, list[Override]] = {}
-    for row in await connection.execute(_OVERRIDES):
-        found.setdefault(row.override_task_id, []).append(_override(row))
-    return found
-
-
-async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
-    """Tasks with an override whose time is over."""
-    query = select(_O.task_id).where(_O.until_time <= now).distinct()
-    return list((await connection.execute(query)).scalars())
 
 
 async def retired_before(connection: AsyncConnection, moment: datetime) -> list[str]:
@@ -307,17 +242,6 @@ def listed(connection: Connection, ids: Collection[str]) -> dict[str, Listed]:
         for row in connection.execute(_LISTED, {"ids": piece}):
             found[row.id] = _listing(row)
     return found
-
-
-async def remember(connection: AsyncConnection, name: str, value: object) -> None:
-    """Keep a JSON value of the service's own under a name."""
-    await upsert(connection, service_state, [{"name": name, "value": value}])
-
-
-async def recall(connection: AsyncConnection, name: str) -> Any:
-    """The value kept under a name, or None."""
-    query = select(service_state.c.value).where(service_state.c.name == name)
-    return (await connection.execute(query)).scalar()
 
 
 def _stored(row: Row[Any]) -> Stored:
@@ -392,23 +316,3 @@ def _columns(state: TaskState) -> dict[str, Any]:
         "update_time": state.update_time,
         "changed_at": datetime.now(UTC),
     }
-
-
-def _override(row: Row[Any]) -> Override:
-    return Override(
-        field=row.override_field,
-        value=row.override_value.get("value", UNSET),
-        declared_when_set=row.override_declared_when_set.get("value", UNSET),
-        set_at=row.override_set_at,
-        set_by=row.override_set_by,
-        reason=row.override_reason,
-        until=row.override_until_time,
-    )
-
-
-def _fields(overrides: Iterable[Override]) -> set[str]:
-    return {override.field for override in overrides}
-
-
-def _boxed(value: object) -> dict[str, object]:
-    return {} if value is UNSET else {"value": value}

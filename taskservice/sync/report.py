@@ -10,8 +10,8 @@ import structlog
 from taskservice.domain import overlay
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Held
-from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.memory import recall, remember
 
 _REMEMBERED = "sync report"
 
@@ -55,9 +55,7 @@ class Report:
             "errors": errors,
             "held": self.held and asdict(self.held),
         }
-        await self._database.write(
-            lambda connection: store.remember(connection, _REMEMBERED, report)
-        )
+        await self._database.write(lambda connection: remember(connection, _REMEMBERED, report))
 
 
 async def last_report(connection: Connection) -> dict[str, Any]:
@@ -66,7 +64,7 @@ async def last_report(connection: Connection) -> dict[str, Any]:
     Before the first sync all of them are empty.
     """
     nothing: dict[str, Any] = {"synced_at": None, "revision": None, "errors": [], "held": None}
-    return await store.recall(connection, _REMEMBERED) or nothing
+    return await recall(connection, _REMEMBERED) or nothing
 
 
 def _key(error: Mapping[str, Any]) -> str:

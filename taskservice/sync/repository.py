@@ -9,8 +9,8 @@ from typing import Any
 import structlog
 
 from taskservice.domain.errors import Unavailable
-from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.memory import recall, remember
 from taskservice.sync.checkout import Checkout, Pulled
 from taskservice.sync.listing import list_files
 
@@ -173,9 +173,7 @@ class Repository:
 
     async def _remember(self) -> None:
         state = dict(self._state)
-        await self._database.write(
-            lambda connection: store.remember(connection, _REMEMBERED, state)
-        )
+        await self._database.write(lambda connection: remember(connection, _REMEMBERED, state))
 
     async def _wait(self) -> None:
         try:
@@ -186,7 +184,7 @@ class Repository:
 
 async def last_pull(connection: Connection) -> dict[str, Any] | None:
     """`{url, branch, path, wanted, live, problem, fetched_at}`; None: no repository is followed."""
-    return await store.recall(connection, _REMEMBERED) or None
+    return await recall(connection, _REMEMBERED) or None
 
 
 async def forget_pull(database: Database) -> None:
@@ -194,7 +192,7 @@ async def forget_pull(database: Database) -> None:
     async with database.read() as connection:
         known = await last_pull(connection)
     if known:
-        await database.write(lambda connection: store.remember(connection, _REMEMBERED, {}))
+        await database.write(lambda connection: remember(connection, _REMEMBERED, {}))
 
 
 def _answer(asked: list[tuple[bool, asyncio.Future[None]]], error: Exception | None) -> None:

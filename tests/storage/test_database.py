@@ -21,6 +21,7 @@ from taskservice.domain.errors import StartError, Unavailable
 from taskservice.storage import database as database_module
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, is_outage
+from taskservice.storage.memory import recall, remember
 from taskservice.storage.tables import service_state, task_manage
 from tests.storage.samples import make_state, save
 
@@ -35,7 +36,7 @@ async def names(database: Database) -> list[str]:
 
 async def keep(connection: Connection, *several: str) -> None:
     for name in several:
-        await store.remember(connection, name, 1)
+        await remember(connection, name, 1)
 
 
 async def test_a_write_gives_back_what_its_work_gives(database: Database) -> None:
@@ -86,7 +87,7 @@ async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> Non
 
 async def test_a_read_sees_what_was_committed_before_it(database: Database) -> None:
     async with database.read() as connection:
-        assert await store.recall(connection, "a") is None
+        assert await recall(connection, "a") is None
         await database.write(lambda connection: keep(connection, "a"))
     assert await names(database) == ["a"]
 
@@ -94,9 +95,9 @@ async def test_a_read_sees_what_was_committed_before_it(database: Database) -> N
 @on_mariadb
 async def test_a_poller_sees_new_rows_within_one_transaction(database: Database) -> None:
     async with database.read() as connection:
-        assert await store.recall(connection, "a") is None
+        assert await recall(connection, "a") is None
         await database.write(lambda connection: keep(connection, "a"))
-        assert await store.recall(connection, "a") == 1
+        assert await recall(connection, "a") == 1
 
 
 async def test_a_read_writes_nothing(database: Database) -> None:
@@ -289,7 +290,7 @@ async def test_nobody_writes_between_what_a_write_reads_and_what_it_writes(
     path = empty_url.removeprefix("sqlite+aiosqlite:///")
 
     async def work(connection: Connection) -> None:
-        await store.recall(connection, "a")
+        await recall(connection, "a")
         with (
             closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
             pytest.raises(sqlite3.OperationalError, match="database is locked"),
@@ -312,7 +313,7 @@ async def test_a_full_disk_is_unavailable_until_there_is_room(database: Database
 
     async def fill(connection: Connection) -> None:
         await keep(connection, "a")
-        await store.remember(connection, "big", "x" * 2_000_000)
+        await remember(connection, "big", "x" * 2_000_000)
 
     event.listen(database.engine.sync_engine, "checkout", limit)
     with pytest.raises(Unavailable, match="database or disk is full"):

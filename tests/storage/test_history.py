@@ -6,9 +6,9 @@ from typing import Any
 
 from taskservice.domain.overlay import Override
 from taskservice.storage import history
-from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.history import TOGETHER, Past
+from taskservice.storage.overrides import save_overrides
 from tests.storage.samples import (
     NOW,
     later,
@@ -89,7 +89,7 @@ async def test_the_ends_of_overrides_of_a_field(database: Database) -> None:
         "b": (override("paused", None),),
         "c": (override("paused", later(90)),),
     }
-    await database.write(lambda connection: store.save_overrides(connection, given))
+    await database.write(lambda connection: save_overrides(connection, given))
     async with database.read() as connection:
         found = await connection.run_sync(history.ends, ["a", "b"], "paused")
     assert found == {"a": later(60)}

@@ -15,6 +15,8 @@ from taskservice.domain.task import UNSET
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Progress, advance
+from taskservice.storage.memory import recall, remember
+from taskservice.storage.overrides import all_overrides, expired, save_overrides
 from taskservice.storage.tables import task_manage
 from taskservice.storage.tasks import StoredTask
 from tests.storage.samples import FULL, MANY, NOW, UGLY, later, make_state, record, save, statements
@@ -161,7 +163,7 @@ async def test_every_field_of_a_declaration_and_its_overrides_comes_back(
     async def work(connection: Connection) -> None:
         declarations = {"file": DECLARED, "api": Declaration(source="api", fields={})}
         await store.save_declarations(connection, declarations, now=NOW, by=None)
-        await store.save_overrides(connection, {"file": OVERRIDES, "api": ()})
+        await save_overrides(connection, {"file": OVERRIDES, "api": ()})
 
     await database.write(work)
     found = await load_all(database, "file", "api", "absent")
@@ -192,8 +194,8 @@ async def test_overrides_are_replaced_as_a_set_and_task_by_task(database: Databa
         await store.save_declarations(
             connection, dict.fromkeys(("a", "b"), DECLARED), now=NOW, by=None
         )
-        await store.save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES[:2]})
-        await store.save_overrides(connection, {"a": OVERRIDES[1:2]})
+        await save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES[:2]})
+        await save_overrides(connection, {"a": OVERRIDES[1:2]})
 
     await database.write(work)
     found = await load_all(database, "a", "b")
@@ -207,7 +209,7 @@ async def test_what_planning_needs_of_declared_tasks(database: Database) -> None
         await store.save_declarations(
             connection, dict.fromkeys(("live", "old", "gone"), DECLARED), now=NOW, by=None
         )
-        await store.save_overrides(connection, {"live": OVERRIDES[1:], "gone": OVERRIDES[:2]})
+        await save_overrides(connection, {"live": OVERRIDES[1:], "gone": OVERRIDES[:2]})
 
     await database.write(work)
     async with database.read() as connection:
@@ -236,7 +238,7 @@ async def test_declared_tasks_are_read_a_few_at_a_time(database: Database) -> No
 
 async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) -> None:
     async def work(connection: Connection) -> None:
-        await store.save_overrides(
+        await save_overrides(
             connection,
             {
                 "a": [replace(OVERRIDES[1], until=later(0)), replace(OVERRIDES[2], until=NOW)],
@@ -251,9 +253,9 @@ async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) 
 
     await database.write(work)
     async with database.read() as connection:
-        assert await store.expired(connection, NOW) == ["a"]
-        assert sorted(await store.expired(connection, later(1))) == ["a", "b"]
-        assert list(await store.overrides(connection)) == ["a", "b", "c"]
+        assert await expired(connection, NOW) == ["a"]
+        assert sorted(await expired(connection, later(1))) == ["a", "b"]
+        assert list(await all_overrides(connection)) == ["a", "b", "c"]
         assert await store.retired_before(connection, NOW) == ["w"]
         assert [item.state.id for item in await store.retired(connection)] == ["w", "x"]
 
@@ -266,7 +268,7 @@ async def test_a_removal_takes_the_log_along_and_leaves_the_declaration(
 
     async def work(connection: Connection) -> None:
         await store.save_declarations(connection, {"a": DECLARED}, now=NOW, by=None)
-        await store.save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES})
+        await save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES})
         await store.remove(connection, ["a", "absent"])
 
     await database.write(work)
@@ -312,7 +314,6 @@ async def test_drift_is_counted_of_declared_tasks_that_live(database: Database) 
 async def test_only_tasks_with_a_next_fire_are_scheduled(database: Database) -> None:
     await save(database, FULL, BARE)
     async with database.read() as connection:
-        assert await store.scheduled(connection) == {FULL.id: FULL}
         fires = await store.fires_known(connection, "", 10)
         assert fires == {FULL.id: (FULL.etag, FULL.next_run_time)}
 
@@ -326,12 +327,12 @@ async def test_fires_are_read_a_few_at_a_time(database: Database) -> None:
 
 async def test_what_the_service_remembers(database: Database) -> None:
     async with database.read() as connection:
-        assert await store.recall(connection, "sync") is None
+        assert await recall(connection, "sync") is None
     values: list[object] = [{"时": [1, None]}, [], 0, "x"]
     for value in values:
-        await database.write(partial(store.remember, name="sync", value=value))
+        await database.write(partial(remember, name="sync", value=value))
         async with database.read() as connection:
-            assert await store.recall(connection, "sync") == value
+            assert await recall(connection, "sync") == value
 
 
 async def test_many_tasks_are_a_few_statements(database: Database) -> None:
@@ -342,7 +343,7 @@ async def test_many_tasks_are_a_few_statements(database: Database) -> None:
         await store.save_states(connection, [make_state(task_id) for task_id in ids])
         declarations = dict.fromkeys(ids, DECLARED)
         await store.save_declarations(connection, declarations, now=NOW, by=None)
-        await store.save_overrides(connection, overrides)
+        await save_overrides(connection, overrides)
         found = await store.load(connection, ids, lock=True)
         assert found.keys() == set(ids)
         assert {stored.overrides for stored in found.values()} == {OVERRIDES[1:3]}

@@ -1,8 +1,8 @@
 """How many tasks and overrides there are."""
 
 from taskservice.domain.overlay import Override
-from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
+from taskservice.storage.overrides import save_overrides
 from taskservice.storage.totals import Totals, totals
 from tests.storage.samples import NOW, make_state, save
 
@@ -29,7 +29,7 @@ async def test_retired_tasks_are_counted_apart(database: Database) -> None:
     )
     deleted = Override(field="deleted", value=True, declared_when_set=None, set_at=NOW, set_by="a")
     overrides = {"a": [field], "d": [field], "gone": [field, deleted]}
-    await database.write(lambda connection: store.save_overrides(connection, overrides))
+    await database.write(lambda connection: save_overrides(connection, overrides))
     found = await counted(database)
     assert found.by_status == {"pending": 1, "failed": 2}
     assert found.by_drift == {"conflict": 1, "in_sync": 1}

@@ -1,0 +1,99 @@
+"""What the API set of tasks, field by field. Each query takes an open connection."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from taskservice.domain.overlay import Override
+from taskservice.domain.task import UNSET
+from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.tables import task_override
+
+_O = task_override.c
+
+OVERRIDE = [one.label(f"override_{one.name}") for one in task_override.c]
+"""The columns that `override_of` reads, by names that no other table's columns have."""
+
+# Made once: to make a statement takes about as long as to send it.
+_EVERY = select(*OVERRIDE).order_by(_O.task_id, _O.field)
+_END: Any = delete(task_override).where(_O.task_id.in_(bindparam("ids", expanding=True)))
+
+
+async def save_overrides(
+    connection: AsyncConnection,
+    overrides: Mapping[str, Collection[Override]],
+    before: Mapping[str, Collection[Override]] | None = None,
+) -> None:
+    """Make these the overrides of each task; those it had before and that are not here end.
+
+    `before` are the overrides as they were read in this transaction, with the tasks' rows locked:
+    where the caller gives them, only what changed is sent.
+    """
+    ended = set(overrides)
+    unchanged: set[int] = set()
+    if before is not None:
+        ended = {
+            task_id
+            for task_id, kept in overrides.items()
+            if _fields(before.get(task_id, ())) - _fields(kept)
+        }
+        # The very objects that were read: to Python, an override by 1 equals one by true.
+        unchanged = {
+            id(one) for task_id, read in before.items() if task_id not in ended for one in read
+        }
+    for piece in chunks(sorted(ended)):
+        await connection.execute(_END, {"ids": piece})
+    rows = [
+        {
+            "task_id": task_id,
+            "field": override.field,
+            "value": _boxed(override.value),
+            "declared_when_set": _boxed(override.declared_when_set),
+            "set_at": override.set_at,
+            "set_by": override.set_by,
+            "reason": override.reason,
+            "until_time": override.until,
+        }
+        for task_id, several in overrides.items()
+        for override in several
+        if id(override) not in unchanged
+    ]
+    await upsert(connection, task_override, rows)
+
+
+async def all_overrides(connection: AsyncConnection) -> dict[str, list[Override]]:
+    """Every override there is, by task."""
+    found: dict[str, list[Override]] = {}
+    for row in await connection.execute(_EVERY):
+        found.setdefault(row.override_task_id, []).append(override_of(row))
+    return found
+
+
+async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
+    """Tasks with an override whose time is over."""
+    query = select(_O.task_id).where(_O.until_time <= now).distinct()
+    return list((await connection.execute(query)).scalars())
+
+
+def override_of(row: Row[Any]) -> Override:
+    """The override in a row that has the columns of `OVERRIDE`."""
+    return Override(
+        field=row.override_field,
+        value=row.override_value.get("value", UNSET),
+        declared_when_set=row.override_declared_when_set.get("value", UNSET),
+        set_at=row.override_set_at,
+        set_by=row.override_set_by,
+        reason=row.override_reason,
+        until=row.override_until_time,
+    )
+
+
+def _fields(overrides: Iterable[Override]) -> set[str]:
+    return {override.field for override in overrides}
+
+
+def _boxed(value: object) -> dict[str, object]:
+    return {} if value is UNSET else {"value": value}
