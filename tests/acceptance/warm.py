@@ -7,6 +7,7 @@ its coverage is not measured: such a service is killed at the end, and would not
 
 import atexit
 import functools
+import importlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
+from taskservice.cli import main
 from tests.acceptance.process import Child, ServiceProcess, wait_for
 
 TOP = Path(__file__).parents[2]
@@ -83,8 +85,13 @@ def _nursery() -> Connection:
 
 def _fork_for(asked: Connection) -> None:
     """Fork a service for each environment that comes, and tell of those that have ended."""
-    import taskservice.cli.serve  # noqa: F401
-    from taskservice.cli import main
+    # The last two are those that a service imports only to make its tables.
+    for name in (
+        "taskservice.cli.serve",
+        "alembic.command",
+        "sqlalchemy.dialects.sqlite.aiosqlite",
+    ):
+        importlib.import_module(name)
 
     while True:
         try:
