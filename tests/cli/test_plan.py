@@ -175,6 +175,11 @@ def test_against_a_commit_with_no_service(alone: Cli, repository: Path) -> None:
     assert (status, err) == (2, "")
     assert "- → 30\n" in out
     assert out.endswith("Plan: 1 to create, 2 to change, 1 to retire.\n")
+    asked = ("plan", str(repository), "--against", "HEAD", "--format", "markdown")
+    status, out, err = alone.run(*asked)
+    assert (status, err) == (2, "")
+    assert out.startswith("### taskservice plan: 1 to create, 2 to change, 1 to retire\n")
+    assert "Overrides in force" not in out
 
 
 def test_against_another_folder(alone: Cli, repository: Path, tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Faults of a task's fields and of its call, told together."""
+
+from collections.abc import Mapping
+from datetime import UTC
+
+import pytest
+
+from taskservice.domain.errors import Fault
+from taskservice.domain.task_faults import task_faults
+from tests.domain.samples import NOW, minimal
+
+
+def faults(fields: Mapping[str, object]) -> list[str]:
+    """The fields at fault, where every call is refused for its path and an argument."""
+
+    def refuse(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
+        reason = f"{func_path} of {sorted(func_args)}"
+        return [Fault(field=name, reason=reason) for name in ("func_path", "func_args.x")]
+
+    found = task_faults(fields, zone=UTC, now=NOW, call_faults=refuse)
+    return [fault.field or "" for fault in found]
+
+
+def test_a_call_is_judged_of_a_task_that_is_sound_in_itself() -> None:
+    assert faults(minimal()) == ["func_path", "func_args.x"]
+    assert faults(minimal(func_args=None)) == ["func_path", "func_args.x"]
+
+
+def test_a_field_that_is_at_fault_in_itself_is_told_of_once() -> None:
+    assert faults(minimal(func_path="", timeout=-1)) == ["func_path", "timeout", "func_args.x"]
+
+
+@pytest.mark.parametrize("wrong", [{"func_path": 7}, {"func_args": [1]}])
+def test_what_can_be_no_call_is_not_judged_as_one(wrong: dict[str, object]) -> None:
+    assert faults(minimal(**wrong)) == list(wrong)
