@@ -82,6 +82,7 @@ async def test_executions_tasks_and_syncs_are_counted(
     (folder / "wrong.yaml").write_text("nme: x\ntask_typ: y\n")
     service = make_service(functions=("metric_work.*", "taskservice.examples.*"))
     await service.start()
+    await service.sync_now(prune=False, by="ann")  # a file must have rested to be taken
     await service.create(FAILING, by="ann")
     await service.set_paused("one", True, by="ann")
     every_second = {**FAILING, "id": "ticking", "trigger_args": {"seconds": 1}}
