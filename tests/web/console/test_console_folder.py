@@ -153,10 +153,10 @@ async def test_a_held_sync_is_confirmed(
     client: httpx.AsyncClient, tasks_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "SETTLE", timedelta(0))
-    names = ("a", "b", "c", "d", "e")
-    await declare(client, tasks_dir, *names)
-    for name in names[:3]:
-        (tasks_dir / f"{name}.yaml").unlink()
+    (tasks_dir / "team").mkdir()
+    await declare(client, tasks_dir, "team/a", "team/b", "team/c", "d", "e")
+    # At once: one after the other they would be few enough to be retired.
+    (tasks_dir / "team").rename(tasks_dir.parent / "gone")
     await client.post("/sync")
     held = (await page(client)).one("section", id="held")
     assert [link.text for link in held.one("ul").all("a")] == ["a", "b", "c"]
