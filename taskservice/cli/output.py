@@ -20,14 +20,18 @@ _ROOMY = 120
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
-def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--output table|json`, passed as `output`."""
+def output_option(
+    command: Callable[..., Any],
+    *,
+    told: str = "Tables for people, or the API's JSON for programs.  [table]",
+) -> Callable[..., Any]:
+    """Give a command `--output table|json`, passed as `output`; `--help` tells `told` of it."""
     option = click.option(
         "-o",
         "--output",
         type=click.Choice(["table", "json"]),
         default="table",
-        help="Tables for people, or the API's JSON for programs.  [table]",
+        help=told,
     )
     return option(command)
 

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from taskservice.cli.checks import checks_offline, offline_check
-from taskservice.cli.output import progress
+from taskservice.cli.output import output_option, progress
 from taskservice.domain.errors import Fault
 from taskservice.settings import PREFIX
 
@@ -41,12 +42,8 @@ class Found:
     default="text",
     help="A line for each fault, GitHub's annotations, or JSON.  [text]",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    help="As other commands have it: json is the same as --format json.  [table]",
+@partial(
+    output_option, told="As other commands have it: json is the same as --format json.  [table]"
 )
 @checks_offline
 def validate(

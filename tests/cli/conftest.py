@@ -20,6 +20,16 @@ from tests.commands import Result, bare_environ, run_here
 TOP = Path(__file__).parents[2]
 LIMIT = 60.0
 
+NOTICE = """\
+name: Notice
+task_type: notification
+trigger_type: interval
+trigger_args: {hours: 1}
+func_path: taskservice.examples.simple_task
+func_args: {message: hello}
+"""
+"""The file of a task that fires hourly."""
+
 
 def read_terminal(parent: int) -> bytes:
     """All that is shown on a terminal until its other end is closed."""

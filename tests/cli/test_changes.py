@@ -5,23 +5,14 @@ import json
 import pytest
 
 from tests.acceptance.process import ServiceProcess
-from tests.cli.conftest import Cli
+from tests.cli.conftest import NOTICE, Cli
 from tests.web.bodies import hourly
-
-FILE = """\
-name: Notice
-task_type: notification
-trigger_type: interval
-trigger_args: {hours: 1}
-func_path: taskservice.examples.simple_task
-func_args: {message: hello}
-"""
 
 
 @pytest.fixture(autouse=True)
 def notice(service: ServiceProcess) -> None:
     """A declared task without overrides, and one of the API's own."""
-    service.write("notice.yaml", FILE)
+    service.write("notice.yaml", NOTICE)
     service.send("POST", "/sync")
     service.http.post("/task-manage/notice/restore")
     service.send("DELETE", "/task-manage/notice/overrides")
@@ -112,7 +103,7 @@ def test_show_tells_of_each_field_where_it_comes_from(cli: Cli, service: Service
 
 
 def test_show_tells_of_an_argument_that_is_taken_away(cli: Cli, service: ServiceProcess) -> None:
-    service.write("notice.yaml", FILE.replace("{message: hello}", "{message: hi, loud: yes}"))
+    service.write("notice.yaml", NOTICE.replace("{message: hello}", "{message: hi, loud: yes}"))
     report = service.send("POST", "/sync")
     assert report["errors"], "the example takes no such argument"
     change = {
@@ -140,7 +131,7 @@ def test_show_tells_how_many_executions_there_are_beside_the_last_ones(
 
 def test_a_conflict_tells_what_the_file_said_before(cli: Cli, service: ServiceProcess) -> None:
     service.send("PUT", "/task-manage/notice", json={"func_args": {"message": "late"}})
-    service.write("notice.yaml", FILE.replace("hello", "good evening"))
+    service.write("notice.yaml", NOTICE.replace("hello", "good evening"))
     service.send("POST", "/sync")
     assert "drift     conflict" in cli.ok("show", "notice")
     _, row = cli.ok("overrides", "notice").splitlines()

@@ -3,23 +3,14 @@
 import pytest
 
 from tests.acceptance.process import ServiceProcess, wait_for
-from tests.cli.conftest import Cli
+from tests.cli.conftest import NOTICE, Cli
 from tests.web.bodies import hourly
-
-FILE = """\
-name: Notice
-task_type: notification
-trigger_type: interval
-trigger_args: {hours: 1}
-func_path: taskservice.examples.simple_task
-func_args: {message: hello}
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tasks(service: ServiceProcess) -> None:
     """A declared task with an override, and one of the API's own."""
-    service.write("notice.yaml", FILE)
+    service.write("notice.yaml", NOTICE)
     service.send("POST", "/sync")
     service.send("PUT", "/task-manage/notice", json={"timeout": 5})
     service.send("POST", "/task-manage/", 201, json=hourly(id="own"))
@@ -69,7 +60,7 @@ def test_what_changes_something(cli: Cli, service: ServiceProcess) -> None:
 
 
 def test_a_plan(cli: Cli, service: ServiceProcess) -> None:
-    service.write("new.yaml", FILE)
+    service.write("new.yaml", NOTICE)
     service.send("POST", "/sync")
     told = cli.process("plan", str(service.folder))
     assert told == cli.run("plan", str(service.folder))

@@ -9,24 +9,15 @@ from typing import Any
 import pytest
 
 from tests.acceptance.process import ServiceProcess, wait_for
-from tests.cli.conftest import Cli
+from tests.cli.conftest import NOTICE, Cli
 from tests.sync.test_blame import commit, git
-
-FILE = """\
-name: Notice
-task_type: notification
-trigger_type: interval
-trigger_args: {hours: 1}
-func_path: taskservice.examples.simple_task
-func_args: {message: hello}
-"""
 
 
 @pytest.fixture(autouse=True)
 def files(service: ServiceProcess) -> Iterator[None]:
     """Six sound files."""
     for name in "abcdef":
-        service.write(f"{name}.yaml", FILE)
+        service.write(f"{name}.yaml", NOTICE)
     yield
     (service.folder / "broken.yaml").unlink(missing_ok=True)
 
@@ -50,7 +41,7 @@ def test_a_sound_folder(cli: Cli, service: ServiceProcess) -> None:
 def test_a_fault_is_told_with_its_place_and_is_the_exit_status(
     cli: Cli, service: ServiceProcess
 ) -> None:
-    service.write("broken.yaml", FILE.replace("hours: 1", "hours: soon"))
+    service.write("broken.yaml", NOTICE.replace("hours: 1", "hours: soon"))
     status, out, err = cli.run("sync")
     assert (status, err) == (1, "")
     assert "\nerrors:    1\nbroken.yaml:4:" in out
