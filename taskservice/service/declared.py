@@ -11,7 +11,7 @@ from taskservice.service.promoting import Promotion, promotion_of
 from taskservice.service.provenance import Provenance, TaskOverride, overrides_of, provenance_of
 from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
-from taskservice.storage.overrides import all_overrides
+from taskservice.storage.overrides import overridden
 from taskservice.sync.commits import Commit, last_commits
 from taskservice.sync.excerpt import lines_of
 
@@ -43,8 +43,7 @@ class Declared(Changing):
     async def all_overrides(self) -> list[TaskOverride]:
         """What the API changed of any task, deleted ones too but no retired ones."""
         async with self._database.read() as connection:
-            ids = list(await all_overrides(connection))
-            found = await store.load(connection, ids)
+            found = await store.load(connection, await overridden(connection))
         return overrides_of(found, executor=self._default_executor)
 
     async def plan(self, files: Mapping[str, object]) -> Preview:

@@ -72,6 +72,11 @@ async def all_overrides(connection: AsyncConnection) -> dict[str, list[Override]
     return found
 
 
+async def overridden(connection: AsyncConnection) -> list[str]:
+    """Tasks that have an override."""
+    return list((await connection.execute(select(_O.task_id).distinct())).scalars())
+
+
 async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
     """Tasks with an override whose time is over."""
     query = select(_O.task_id).where(_O.until_time <= now).distinct()

@@ -16,7 +16,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Progress, advance
 from taskservice.storage.memory import recall, remember
-from taskservice.storage.overrides import all_overrides, expired, save_overrides
+from taskservice.storage.overrides import all_overrides, expired, overridden, save_overrides
 from taskservice.storage.tables import task_manage
 from taskservice.storage.tasks import StoredTask
 from tests.storage.samples import FULL, MANY, NOW, UGLY, later, make_state, record, save, statements
@@ -256,6 +256,7 @@ async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) 
         assert await expired(connection, NOW) == ["a"]
         assert sorted(await expired(connection, later(1))) == ["a", "b"]
         assert list(await all_overrides(connection)) == ["a", "b", "c"]
+        assert sorted(await overridden(connection)) == ["a", "b", "c"]
         assert await store.retired_before(connection, NOW) == ["w"]
         assert [item.state.id for item in await store.retired(connection)] == ["w", "x"]
 
