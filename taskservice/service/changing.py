@@ -22,7 +22,7 @@ from taskservice.domain.task_faults import task_faults
 from taskservice.domain.task_id import id_fault
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
-from taskservice.service.forecasting import Trial, forecast_for
+from taskservice.service.forecasting import Trial, forecast_after
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.watching import Watcher
@@ -126,11 +126,12 @@ class Changing(Reading):
 
     async def try_out(self, task_id: str, changes: Mapping[str, object], count: int) -> Trial:
         """What a change would come to: all that is wrong, or the next `count` fires."""
-        before = (await self.get(task_id)).state.task.definition()
-        fields = {**before, **changes}
+        before = (await self.get(task_id)).state
+        fields = {**before.task.definition(), **changes}
         if faults := await self._faults(task_id, fields):
             return Trial(faults=tuple(faults))
-        return Trial(forecast=forecast_for(fields, count, now=now_utc(), zone=self._zone))
+        forecast = forecast_after(before, fields, count, now=now_utc(), zone=self._zone)
+        return Trial(forecast=forecast)
 
     def _comparable(
         self, before: Mapping[str, Any], changes: Mapping[str, object]

@@ -7,9 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.state import TaskState, next_fires, trigger_of
-from taskservice.domain.task import parse_task
-from taskservice.domain.trigger import ClockChange, clock_changes, upcoming
+from taskservice.domain.overlay import Declaration
+from taskservice.domain.state import TaskState, next_fires, resolve, trigger_of
+from taskservice.domain.trigger import ClockChange, clock_changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +42,16 @@ def forecast_of(state: TaskState, count: int, *, now: datetime, zone: tzinfo) ->
     return Forecast(zone=own, fires=fires, clock_changes=tuple(changes))
 
 
-def forecast_for(
-    fields: Mapping[str, object], count: int, *, now: datetime, zone: tzinfo
+def forecast_after(
+    state: TaskState, fields: Mapping[str, object], count: int, *, now: datetime, zone: tzinfo
 ) -> Forecast:
-    """The same for a sound definition that takes effect at `now`."""
-    task = parse_task(fields, zone=zone, now=now)
-    trigger = trigger_of(task, now, zone)
-    return Forecast(
-        zone=_zone(task.trigger_args, zone),
-        fires=tuple(upcoming(trigger, now, count)),
-        clock_changes=tuple(clock_changes(trigger, now)),
-    )
+    """The same if these sound fields become its definition at `now`, and it is not paused then.
+
+    An interval goes on in its phase where its trigger stays as it is, and else counts from `now`.
+    """
+    declaration = Declaration(source="api", fields={**fields, "paused": False})
+    later = resolve(state.id, declaration, (), state, now=now, zone=zone)
+    return forecast_of(later, count, now=now, zone=zone)
 
 
 def _zone(trigger_args: Mapping[str, Any], zone: tzinfo) -> tzinfo:

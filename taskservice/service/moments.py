@@ -1,22 +1,20 @@
 """Times as people give them: ISO 8601, or a span from now."""
 
 import re
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.trigger import read_instant
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def parse_moment(text: str, field: str, zone: tzinfo) -> datetime:
-    """A moment of ISO 8601, in UTC; without an offset it is in `zone`. Raises `Invalid`."""
+    """A moment of ISO 8601, in UTC, as a trigger's times are read. Raises `Invalid`."""
     try:
         # In a URL a plus sign stands for a blank.
-        moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=zone)
-        return moment.astimezone(UTC)
+        return read_instant(text.strip().replace(" ", "+"), zone)
     except (ValueError, OverflowError):
         reason = f"must be a time of ISO 8601 like 2026-01-31T08:00:00Z, not {text[:40]!r}"
         raise Invalid([Fault(field=field, reason=reason)]) from None

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from taskservice.domain.overlay import Override
 from taskservice.domain.task import UNSET
 from taskservice.storage.rows import chunks, upsert
-from taskservice.storage.tables import task_override
+from taskservice.storage.tables import task_manage, task_override
 
-_O = task_override.c
+_O, _T = task_override.c, task_manage.c
 
 OVERRIDE = [one.label(f"override_{one.name}") for one in task_override.c]
 """The columns that `override_of` reads, by names that no other table's columns have."""
@@ -78,8 +78,13 @@ async def overridden(connection: AsyncConnection) -> list[str]:
 
 
 async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
-    """Tasks with an override whose time is over."""
-    query = select(_O.task_id).where(_O.until_time <= now).distinct()
+    """Tasks with an override whose time is over, deleted tasks too but no retired ones."""
+    query = (
+        select(_O.task_id)
+        .outerjoin(task_manage, _T.id == _O.task_id)
+        .where(_O.until_time <= now, _T.retired_at.is_(None))
+        .distinct()
+    )
     return list((await connection.execute(query)).scalars())
 
 

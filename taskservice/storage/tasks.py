@@ -53,6 +53,7 @@ _STORED: Any = (
     .outerjoin(task_manage, _T.id == _D.task_id)
     .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
 )
+_STORED_OF: Any = _STORED.where(_D.task_id.in_(_IDS))
 _STORED_AFTER: Any = (
     _STORED.where(_D.task_id > bindparam("after"), _D.source == "file")
     .order_by(_D.task_id)
@@ -200,8 +201,13 @@ async def declared(
     connection: AsyncConnection, ids: Sequence[str] | None = None
 ) -> dict[str, Stored]:
     """By id, what planning needs of the tasks, or of these, that a file or the API declared."""
-    query = _STORED if ids is None else _STORED.where(_D.task_id.in_(ids))
-    return {row.task_id: _stored(row) for row in await connection.execute(query)}
+    if ids is None:
+        return {row.task_id: _stored(row) for row in await connection.execute(_STORED)}
+    found: dict[str, Stored] = {}
+    for piece in chunks(ids):
+        rows = await connection.execute(_STORED_OF, {"ids": piece})
+        found |= {row.task_id: _stored(row) for row in rows}
+    return found
 
 
 async def declared_after(

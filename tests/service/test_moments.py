@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from taskservice.domain.errors import Invalid
+from taskservice.domain.trigger import parse_trigger
 from taskservice.service.moments import parse_moment, parse_until
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -37,6 +38,15 @@ def test_other_ends_are_refused(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         parse_until(text, SHANGHAI, NOW)
     assert [fault.field for fault in refused.value.faults] == ["until"]
+
+
+@pytest.mark.parametrize("time", ["2026-03-29T02:30:00", "2026-10-25T02:30:00"])
+def test_a_time_that_the_clock_skips_or_repeats_is_read_as_a_trigger_reads_it(time: str) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    trigger = parse_trigger("date", {"run_date": time}, zone=zone, anchor=NOW)
+    fire = trigger.next_fire(datetime(2026, 1, 1, tzinfo=UTC))
+    assert parse_moment(time, "since", zone) == fire
+    assert parse_until(time, zone, datetime(2026, 1, 1, tzinfo=UTC)) == fire
 
 
 def test_a_moment_without_an_offset_is_in_the_zone() -> None:

@@ -6,9 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from taskservice.domain.errors import Invalid, NotFound
+from taskservice.domain.errors import NotFound
 from taskservice.service import Service
-from taskservice.service.forecasting import forecast_for
 
 FILE = """\
 name: t
@@ -81,17 +80,41 @@ async def test_a_change_is_tried_out_without_being_made(service: Service, folder
         await service.try_out("nope", {}, 4)
 
 
-def test_a_trial_has_the_default_zone_where_none_is_named() -> None:
-    now = datetime(2030, 1, 1, tzinfo=UTC)
-    fields = {
-        "name": "t", "task_type": "t", "func_path": "a.b",
-        "trigger_type": "interval", "trigger_args": {"hours": 1},
-    }  # fmt: skip
-    forecast = forecast_for(fields, 2, now=now, zone=UTC)
-    assert forecast.zone is UTC
-    assert forecast.fires == (now + timedelta(hours=1), now + timedelta(hours=2))
-    with pytest.raises(Invalid):
-        forecast_for({}, 2, now=now, zone=UTC)
+INTERVAL: dict[str, object] = {
+    "id": "i", "name": "i", "task_type": "t", "trigger_type": "interval",
+    "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
+    "func_args": {"message": "m"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_trial_of_an_interval_tells_the_fires_that_come(
+    service: Service, paused: bool
+) -> None:
+    await service.create(INTERVAL, by="ann")
+    kept = await service.fires("i", 3)
+    if paused:
+        await service.set_paused("i", True, by="ann")
+    for change in ({"description": "new"}, {"trigger_args": {"hours": 1.0}}):
+        trial = await service.try_out("i", change, 3)
+        assert trial.forecast is not None
+        assert trial.forecast.zone is service.settings.timezone
+        assert list(trial.forecast.fires) == kept
+        await service.change("i", change, by="ann")
+    await service.set_paused("i", False, by="ann")
+    assert await service.fires("i", 3) == kept
+
+
+async def test_a_trial_of_another_interval_counts_from_the_saving(service: Service) -> None:
+    await service.create(INTERVAL, by="ann")
+    begin = datetime.now(UTC)
+    trial = await service.try_out("i", {"trigger_args": {"minutes": 7}}, 2)
+    await service.change("i", {"trigger_args": {"minutes": 7}}, by="ann")
+    end = datetime.now(UTC)
+    assert trial.forecast is not None
+    for first, second in (trial.forecast.fires, await service.fires("i", 2)):
+        assert begin <= first - timedelta(minutes=7) <= end
+        assert second - first == timedelta(minutes=7)
 
 
 async def test_nothing_is_asked_of_no_tasks(service: Service) -> None:

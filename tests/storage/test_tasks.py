@@ -236,6 +236,20 @@ async def test_declared_tasks_are_read_a_few_at_a_time(database: Database) -> No
             assert found == {task_id: whole[task_id] for task_id in ids}
 
 
+async def test_any_number_of_declared_tasks_is_asked_for(database: Database) -> None:
+    ids = [f"task-{number}" for number in range(MANY)]
+
+    async def work(connection: Connection) -> None:
+        declared = {ids[0]: DECLARED, ids[-1]: DECLARED}
+        await store.save_declarations(connection, declared, now=NOW, by=None)
+
+    await database.write(work)
+    async with database.read() as connection:
+        with statements(database, reads=True) as sent:
+            assert (await store.declared(connection, ids)).keys() == {ids[0], ids[-1]}
+    assert sum(one.startswith("SELECT") for one in sent) == 2
+
+
 async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) -> None:
     async def work(connection: Connection) -> None:
         await save_overrides(
@@ -244,6 +258,8 @@ async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) 
                 "a": [replace(OVERRIDES[1], until=later(0)), replace(OVERRIDES[2], until=NOW)],
                 "b": [replace(OVERRIDES[1], until=later(0.000001))],
                 "c": OVERRIDES[1:],
+                # What is retired has nothing to return to.
+                "w": [replace(OVERRIDES[1], until=NOW)],
             },
         )
         await store.save_states(
@@ -255,8 +271,8 @@ async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) 
     async with database.read() as connection:
         assert await expired(connection, NOW) == ["a"]
         assert sorted(await expired(connection, later(1))) == ["a", "b"]
-        assert list(await all_overrides(connection)) == ["a", "b", "c"]
-        assert sorted(await overridden(connection)) == ["a", "b", "c"]
+        assert list(await all_overrides(connection)) == ["a", "b", "c", "w"]
+        assert sorted(await overridden(connection)) == ["a", "b", "c", "w"]
         assert await store.retired_before(connection, NOW) == ["w"]
         assert [item.state.id for item in await store.retired(connection)] == ["w", "x"]
 

@@ -16,6 +16,7 @@ from taskservice.domain.trigger.kinds import (
 from taskservice.domain.trigger.parse import canonical_trigger, parse_trigger
 from taskservice.domain.trigger.schema import TRIGGER_SCHEMAS
 from taskservice.domain.trigger.slots import count_by_slot
+from taskservice.domain.trigger.wall import read_instant
 
 __all__ = [
     "TRIGGER_SCHEMAS",
@@ -29,6 +30,7 @@ __all__ = [
     "count_by_slot",
     "jitter_delay",
     "parse_trigger",
+    "read_instant",
     "runs_in_a_week",
     "upcoming",
 ]

@@ -8,7 +8,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.trigger.wall import to_instant
+from taskservice.domain.trigger.wall import read_instant
 
 LONGEST_TEXT = 500
 MOST_UNKNOWN = 20  # unknown keys told one by one
@@ -115,10 +115,7 @@ class Reader:
         try:
             if not _MOMENT.fullmatch(text):
                 raise ValueError("not of that form")
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is None:
-                moment = to_instant(moment, zone)
-            moment = moment.astimezone(UTC)
+            moment = read_instant(text, zone)
         except ValueError as error:
             self.fault(key, f'{text[:40]!r} is no ISO 8601 time ("2030-01-31T09:00:00"): {error}')
             return None

@@ -31,6 +31,15 @@ def to_instant(wall: datetime, zone: tzinfo) -> datetime:
     return change_between(before_gap, instant, zone)
 
 
+def read_instant(text: str, zone: tzinfo) -> datetime:
+    """An instant in UTC, from ISO 8601; a time without an offset is one in `zone`.
+
+    Raises ValueError, and OverflowError at the ends of datetime's range.
+    """
+    moment = datetime.fromisoformat(text)
+    return to_instant(moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def change_between(before: datetime, after: datetime, zone: tzinfo) -> datetime:
     """The first instant of the offset that `after` has and `before` has not."""
     old = offset(before, zone)
