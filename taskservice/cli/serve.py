@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 import uvicorn
@@ -21,6 +22,7 @@ from taskservice.domain.errors import StartError
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web.app import create_app
+from taskservice.web.connection import ConnectionLimits, Connections
 
 log = structlog.get_logger()
 
@@ -29,6 +31,9 @@ LAST_ANSWERS = 5
 
 LAST_WORK = 10
 """Seconds, after those, in which everything must be closed."""
+
+MOST_CONNECTIONS = 1000
+"""Clients at a time, if there are file descriptors for them."""
 
 
 def run_service(settings: Settings) -> None:
@@ -48,6 +53,16 @@ def _allow_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _connections() -> int:
+    """How many clients there may be at a time, and may wait to be taken.
+
+    Together they have two thirds of the file descriptors at most: the database, the files and the
+    functions have the rest.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(MOST_CONNECTIONS, most // 3) if most > 0 else MOST_CONNECTIONS
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 is any free one. Raises StartError."""
     try:
@@ -59,7 +74,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(_connections())
     except OSError as error:
         listener.close()
         raise StartError(_why_not(error, host, port)) from None
@@ -107,9 +122,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     if not await _done_first(asyncio.create_task(service.start()), stop):
         return
     _spare_collector()
+    connections: Any = Connections(ConnectionLimits(connections=_connections()))
     config = uvicorn.Config(
         create_app(settings, service),
-        http="httptools",
+        http=connections.make,
+        backlog=_connections(),
         ws="none",
         lifespan="off",
         log_config=None,

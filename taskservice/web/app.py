@@ -195,11 +195,12 @@ def _on_http_error(
             return _told(request, 422, _summary(faults) or error.detail, faults=faults)
         if error.status_code >= 500:
             return _on_crash(request, error)
-        detail = _DETAILS.get(error.status_code, error.detail)
+        detail, headers = _DETAILS.get(error.status_code, error.detail), dict(error.headers or {})
         if error.status_code == 413:
             limit = request.route_handler.resolve_request_max_body_size()
             detail = f"the body is larger than {limit} bytes"
-        return _told(request, error.status_code, detail, headers=error.headers)
+            headers["Connection"] = "close"  # what is left of the body is not worth reading
+        return _told(request, error.status_code, detail, headers=headers)
 
     return handle
 
