@@ -25,6 +25,7 @@ def checks_offline(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--functions", help="Patterns of functions that tasks may call, comma-separated."
         ),
+        click.option("--env-allow", help="Patterns of variables that ${NAME} may stand for.  [*]"),
         click.option(
             "--no-import", is_flag=True, help="Import no function: look at its path alone."
         ),
@@ -39,7 +40,12 @@ def offline_zone(flag: str | None) -> tzinfo:
 
 
 def offline_check(
-    *, no_import: bool, functions: str | None, import_path: str | None, timezone: str | None
+    *,
+    no_import: bool,
+    functions: str | None,
+    import_path: str | None,
+    timezone: str | None,
+    env_allow: str | None,
 ) -> "Check":
     """The check of a service with these flags, which go before their environment variables.
 
@@ -48,7 +54,9 @@ def offline_check(
     from taskservice.domain.task_faults import task_faults
     from taskservice.engine.functions import Functions
 
-    settings = _settings(functions=functions, import_path=import_path, timezone=timezone)
+    settings = _settings(
+        functions=functions, import_path=import_path, timezone=timezone, env_allow=env_allow
+    )
     # A user's own modules go before any installed ones of the same name.
     sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
     allowed = Functions(settings.functions)
@@ -58,7 +66,13 @@ def offline_check(
         return allowed.path_faults(func_path) if no_import else allowed.faults(func_path, func_args)
 
     def check(_task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-        return task_faults(fields, zone=settings.timezone, now=now, call_faults=call_faults)
+        return task_faults(
+            fields,
+            zone=settings.timezone,
+            now=now,
+            call_faults=call_faults,
+            env_allow=settings.env_allow,
+        )
 
     return check
 

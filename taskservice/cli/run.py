@@ -6,6 +6,7 @@ from typing import Any
 
 import rich_click as click
 
+from taskservice.cli.hiding import hide_variables
 from taskservice.settings import Settings
 
 
@@ -15,6 +16,7 @@ from taskservice.settings import Settings
 @click.option("--tasks-dir", help="Folder of task files.  [tasks.d]")
 @click.option("--functions", help="Patterns of functions that tasks may call, comma-separated.")
 @click.option("--import-path", help="Folders to import functions from, separated by colons.")
+@click.option("--env-allow", help="Patterns of variables that ${NAME} may stand for.  [*]")
 @click.option("--timezone", help="Zone of times that name none.  [UTC]")
 @click.option("--prune-grace", help="From a task's retirement to its deletion.  [1d]")
 @click.option("--executor", help="For tasks that name none: local or process.  [local]")
@@ -29,6 +31,7 @@ def run(**flags: Any) -> None:
     lines.
     """
     settings = Settings.from_environment(os.environ, **flags)
+    hide_variables()
     # A user's own modules go before any installed ones of the same name.
     sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
     # The service takes a second to import: no other command waits for it.

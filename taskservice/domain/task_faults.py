@@ -1,9 +1,10 @@
 """What is wrong with a task: its fields, and the call of its function."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.placeholders import ANY_VARIABLE, placeholder_faults
 from taskservice.domain.task import parse_task
 
 CallFaults = Callable[[str, Mapping[str, object]], list[Fault]]
@@ -11,12 +12,17 @@ CallFaults = Callable[[str, Mapping[str, object]], list[Fault]]
 
 
 def task_faults(
-    fields: Mapping[str, object], *, zone: tzinfo, now: datetime, call_faults: CallFaults
+    fields: Mapping[str, object],
+    *,
+    zone: tzinfo,
+    now: datetime,
+    call_faults: CallFaults,
+    env_allow: Sequence[str] = ANY_VARIABLE,
 ) -> list[Fault]:
     """Every fault of a task's fields, those of its call included; as slow as `call_faults` is.
 
-    `zone` and `now` are as in `parse_task`. A field that is at fault in itself is not told of
-    again.
+    `zone` and `now` are as in `parse_task`; `env_allow` are the patterns of the variables that
+    its placeholders may stand for. A field that is at fault in itself is not told of again.
     """
     faults: list[Fault] = []
     try:
@@ -24,7 +30,10 @@ def task_faults(
     except Invalid as invalid:
         faults += invalid.faults
     func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}
-    if isinstance(func_path, str) and isinstance(func_args, Mapping):
-        known = {fault.field for fault in faults}
-        faults += [one for one in call_faults(func_path, func_args) if one.field not in known]
-    return faults
+    if not isinstance(func_args, Mapping):
+        return faults
+    known = {fault.field for fault in faults}
+    more = placeholder_faults(func_args, env_allow)
+    if isinstance(func_path, str):
+        more += call_faults(func_path, func_args)
+    return faults + [one for one in more if one.field not in known]

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
+from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output, owner
@@ -49,7 +50,8 @@ class Engine:
     """Schedules the tasks of a database and executes them in this process.
 
     `functions` are those that tasks may call; `executors` are by name, `default_executor` is for
-    tasks that name none; `zone` is that of times which name none.
+    tasks that name none; `zone` is that of times which name none; `env_allow` are the patterns of
+    the variables that placeholders may stand for.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Engine:
         *,
         default_executor: str,
         zone: tzinfo,
+        env_allow: Sequence[str] = ANY_VARIABLE,
     ) -> None:
         self._database = database
         self._executors = executors
@@ -82,6 +85,7 @@ class Engine:
             functions,
             executors,
             default_executor=default_executor,
+            env_allow=env_allow,
             counts=self.counts,
             end=self._recorder.end,
             release=self._recorder.release,

@@ -2,18 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import taskservice
-from taskservice.domain.errors import Invalid
+from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.task import Task
 from taskservice.engine.counts import Counts
 from taskservice.engine.executor import Call, Executor, Handle, Outcome
 from taskservice.engine.functions import Functions
-from taskservice.engine.placeholders import fill, mask
+from taskservice.engine.placeholders import fill, is_light, mask
 from taskservice.storage.executions import Execution
+
+FILLERS = 2
+"""How many threads fill in arguments that are not to be looked through on the event loop."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +49,7 @@ class Runner:
         executors: Mapping[str, Executor],
         *,
         default_executor: str,
+        env_allow: Sequence[str] = ANY_VARIABLE,
         counts: Counts,
         end: Callable[[Execution], None],
         release: Callable[[str], None],
@@ -52,11 +57,13 @@ class Runner:
         self._functions = functions
         self._executors = executors
         self._default = default_executor
+        self._env_allow = env_allow
+        self._filling = ThreadPoolExecutor(FILLERS, thread_name_prefix="taskservice-filling")
         self._counts = counts
         self._end = end
         self._release = release
         self._resolved: dict[str, Callable[..., object]] = {}
-        self._resolving: set[asyncio.Task[None]] = set()
+        self._preparing: set[asyncio.Task[None]] = set()
         self.running: dict[str, Running] = {}
         self._idle = asyncio.Event()
 
@@ -69,12 +76,14 @@ class Runner:
             )
         executor = task.executor or self._default
         # A worker process finds the function itself, so that importing it can't harm us.
-        if executor == "process" or task.func_path in self._resolved:
-            self._call(running, executor)
+        known = executor == "process" or task.func_path in self._resolved
+        args = {**task.func_args, **(execution.func_args or {})}
+        if known and is_light(args):
+            self._call(running, executor, args)
         else:
-            resolving = asyncio.ensure_future(self._resolve(running, executor))
-            self._resolving.add(resolving)
-            resolving.add_done_callback(self._resolving.discard)
+            preparing = asyncio.ensure_future(self._prepare(running, executor, known=known))
+            self._preparing.add(preparing)
+            preparing.add_done_callback(self._preparing.discard)
 
     def cancel(self, execution_id: str, by: str) -> Execution | None:
         """Stop an execution; the row as it ends, or None if it doesn't run here."""
@@ -114,29 +123,31 @@ class Runner:
             self._idle.clear()
             await self._idle.wait()
 
-    async def _resolve(self, running: Running, executor: str) -> None:
-        func_path = running.task.func_path
+    async def _prepare(self, running: Running, executor: str, *, known: bool) -> None:
+        """Find the function and fill in its arguments, off the loop, and call it."""
+        execution, task = running.execution, running.task
         try:
-            function = await asyncio.to_thread(self._functions.resolve, func_path)
+            if not known:
+                function = await asyncio.to_thread(self._functions.resolve, task.func_path)
+                self._resolved[task.func_path] = function
+            func_args, running.secrets = await asyncio.get_running_loop().run_in_executor(
+                self._filling,
+                lambda: fill(
+                    task.func_args, os.environ,
+                    given=execution.func_args, allowed=self._env_allow,
+                ),
+            )  # fmt: skip
         except Exception as error:
             self._done(running, Outcome(kind="raised", error=str(error)))
             return
-        self._resolved[func_path] = function
         if running.ended:
             self._forget(running)
             self._release(running.execution.id)
         else:
-            self._call(running, executor)
+            self._call(running, executor, func_args)
 
-    def _call(self, running: Running, executor: str) -> None:
+    def _call(self, running: Running, executor: str, func_args: Mapping[str, object]) -> None:
         execution, task = running.execution, running.task
-        try:
-            func_args, running.secrets = fill(
-                {**task.func_args, **(execution.func_args or {})}, os.environ
-            )
-        except Invalid as invalid:
-            self._done(running, Outcome(kind="raised", error=str(invalid)))
-            return
         call = Call(
             execution=taskservice.Execution(
                 id=execution.id,

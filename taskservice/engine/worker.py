@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from typing import IO, TextIO, cast
 
 from taskservice import Execution, execution_context
+from taskservice.domain.placeholders import OWN_PREFIX
 from taskservice.engine.coroutines import awaited
 from taskservice.engine.executor import Outcome, raised, returned
 from taskservice.engine.functions import Functions
@@ -61,6 +62,7 @@ class Order:
         os.setsid()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _forget_variables()
         _die_with_service(lifeline)
         _redirect(printed)
         worker = os.getpid()
@@ -102,6 +104,12 @@ def _die_with_service(lifeline: int) -> None:  # pragma: no cover: runs in worke
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _forget_variables() -> None:  # pragma: no cover: runs in workers only
+    """Leave the service's own variables to the service, however it came to have them."""
+    for name in [name for name in os.environ if name.startswith(OWN_PREFIX)]:
+        del os.environ[name]
 
 
 def _redirect(printed: int) -> None:  # pragma: no cover: runs in workers only

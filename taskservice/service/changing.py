@@ -1,7 +1,7 @@
 """The use cases that change tasks: each is one transaction, after which the engine is told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
@@ -16,12 +16,14 @@ from taskservice.domain.errors import (
     Unavailable,
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
+from taskservice.domain.placeholders import borrowed_faults
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.domain.task import parse_task, unknown_fields
 from taskservice.domain.task_faults import task_faults
 from taskservice.domain.task_id import id_fault
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
+from taskservice.engine.placeholders import is_light
 from taskservice.service.forecasting import Trial, forecast_after
 from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
@@ -52,6 +54,7 @@ class Changing(Reading):
     _functions: Functions
     _watcher: Watcher
     _default_executor: str
+    _env_allow: Sequence[str]
 
     def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
         super().__init__(database, engine, zone)
@@ -60,7 +63,11 @@ class Changing(Reading):
     def check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
         """What is wrong with a task's fields; may import the user's module, so off the loop."""
         return task_faults(
-            fields, zone=self._zone, now=now_utc(), call_faults=self._functions.faults
+            fields,
+            zone=self._zone,
+            now=now_utc(),
+            call_faults=self._functions.faults,
+            env_allow=self._env_allow,
         )
 
     async def create(self, fields: Mapping[str, object], *, by: str) -> Shown:
@@ -248,7 +255,11 @@ class Changing(Reading):
         task = (await self.get(task_id)).state.task
         if func_args:
             merged = {**task.definition(), "func_args": {**task.func_args, **func_args}}
-            if faults := await self._faults(task_id, merged):
+            faults = []
+            if not is_light(func_args):
+                faults += await asyncio.to_thread(borrowed_faults, func_args, task.func_args)
+            faults += await self._faults(task_id, merged)
+            if faults:
                 raise Invalid(faults)
         execution = await self._engine.trigger(task_id, func_args or None, by=by)
         self._watcher.poke()

@@ -47,6 +47,7 @@ class Service(Declared):
         self.draining = False
         self._functions = Functions(settings.functions)
         self._default_executor = settings.executor
+        self._env_allow = settings.env_allow
         database = Database(settings.database_url)
         executors: dict[str, Executor] = {
             "local": LocalExecutor(),
@@ -58,6 +59,7 @@ class Service(Declared):
             executors,
             default_executor=settings.executor,
             zone=settings.timezone,
+            env_allow=settings.env_allow,
         )
         super().__init__(database, engine, settings.timezone)
         self._repository = self._followed(settings, database)

@@ -41,6 +41,7 @@ class Settings:
     executor: Executor = "local"
     shutdown_grace: float = 30.0
     log_retention: timedelta | None = timedelta(days=90)
+    env_allow: tuple[str, ...] = ("*",)
     git_url: str = field(default="", repr=False)
     git_branch: str = "main"
     git_path: str = ""
@@ -117,6 +118,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "executor": values.executor,
     "shutdown_grace": values.seconds,
     "log_retention": values.log_retention,
+    "env_allow": values.env_allow,
     "git_url": repository.git_url,
     "git_branch": repository.git_branch,
     "git_path": repository.git_path,

@@ -19,6 +19,7 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
 _UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PATTERN = re.compile(r"[\w.:*?]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VARIABLES = re.compile(r"[A-Za-z0-9_*?]+")
 
 
 def tasks_dir(text: str) -> Path:
@@ -71,6 +72,13 @@ def functions(text: str) -> tuple[str, ...]:
     patterns = entries(text)
     if not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
         raise Refused("it must be patterns such as package.module.*, separated by commas")
+    return patterns
+
+
+def env_allow(text: str) -> tuple[str, ...]:
+    patterns = entries(text)
+    if not all(_VARIABLES.fullmatch(pattern) for pattern in patterns):
+        raise Refused("it must be patterns of variables such as DB_*, separated by commas")
     return patterns
 
 

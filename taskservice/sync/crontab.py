@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.placeholders import DOLLAR
 from taskservice.domain.task import parse_task
 from taskservice.domain.task_id import MAX_LENGTH
 from taskservice.domain.trigger import parse_trigger
@@ -223,4 +224,4 @@ def _arguments(when: str, zone: str | None) -> dict[str, object]:
 
 def _for_the_shell(text: str) -> str:
     """The text with `${NAME}` written so that taskservice leaves it as it is."""
-    return _PLACEHOLDER.sub("${DOLLAR:-$}", text)
+    return _PLACEHOLDER.sub(lambda _: DOLLAR, text)
