@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from taskservice import __version__
+from taskservice.cli.forks import copies_let_go
 from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
 from taskservice.service import Service
@@ -42,6 +43,7 @@ def run_service(settings: Settings) -> None:
     _allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,
+        copies_let_go(listener, settings.database_url),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_serve(settings, listener))

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import contextvars
+import inspect
+import os
 import selectors
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeGuard, TypeVar, cast
 
 LEFTOVER_GRACE = 5.0
 """Seconds that tasks which a function left behind get to end once they are cancelled."""
@@ -103,13 +105,28 @@ class _Selector(selectors.PollSelector):
 
     _passed_over = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._process = os.getpid()
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """See `selectors.BaseSelector.select`."""
+        """See `selectors.BaseSelector.select`; a copy of this process ends here."""
+        if os.getpid() != self._process:
+            # A copy of the service that a coroutine forked: the loop belongs to the service.
+            os._exit(0)
         if timeout == 0 and self._passed_over < PASSED_OVER:
             self._passed_over += 1
             return []
         self._passed_over = 0
         return super().select(timeout)
+
+
+def is_awaitable(value: object) -> TypeGuard[Awaitable[object]]:
+    """Whether a function returned something to be awaited; never raises."""
+    try:
+        return inspect.isawaitable(value)
+    except BaseException:  # its class raises when it is looked at
+        return False
 
 
 async def awaited(awaitable: Awaitable[object]) -> object:

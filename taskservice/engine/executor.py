@@ -13,8 +13,16 @@ from taskservice import Execution
 LIMIT = 60 * 1024
 """The longest result and error, in bytes of UTF-8: both fit a TEXT column."""
 
+UNSHOWABLE = "an exception that can't be shown"
+"""The error where nothing of what was raised can be told, not even its class."""
+
 RESULT_MARK = " [result cut at 60 KiB]"
 ERROR_MARK = "\n[error cut at 60 KiB]"
+
+_qualname_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_traceback_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__[
+    "__traceback__"
+].__get__
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str)
 
@@ -89,16 +97,30 @@ def returned(value: object) -> Outcome:
 
 
 def raised(error: BaseException) -> Outcome:
-    """Make the outcome of a function that raised; never raises itself."""
-    kind, message = type(error).__qualname__, _shown(str, error)
-    text = f"{kind}: {message}" if message else kind
-    trace = _users_part(error.__traceback__)
-    if trace is not None:
-        try:
-            text += "\n" + "".join(traceback.format_exception(type(error), error, trace)).rstrip()
-        except Exception:
-            text += "\n[its traceback can't be shown]"
+    """Make the outcome of a function that raised; never raises itself.
+
+    Nothing of an exception is trusted: its class may have a metaclass, its text be of a class of
+    its own, and its notes and causes may raise when they are looked at.
+    """
+    try:
+        text = _error_text(error)
+    except BaseException:
+        text = UNSHOWABLE
     return Outcome(kind="raised", error=cut(text, LIMIT, ERROR_MARK))
+
+
+def _error_text(error: BaseException) -> str:
+    kind, message = _name_of(error), _shown(str, error)
+    text = f"{kind}: {message}" if message else kind
+    try:
+        # Not by the attribute, which a class may hide under one of its own.
+        trace = _users_part(_traceback_of(error))
+        if trace is not None:
+            lines = traceback.format_exception(type(error), error, trace)
+            text += "\n" + "".join(lines).rstrip()
+    except BaseException:
+        text += "\n[its traceback can't be shown]"
+    return text
 
 
 def cut(text: str, limit: int, mark: str) -> str:
@@ -144,9 +166,15 @@ def _without_nan(value: object) -> object:
 
 def _shown(show: Callable[[object], str], value: object) -> str:
     try:
-        return show(value)
+        # A plain copy: `show` may give text of a class of its own.
+        return "".join(("", show(value)))
     except BaseException:
-        return f"<{type(value).__qualname__} that can't be shown>"
+        return f"<{_name_of(value)} that can't be shown>"
+
+
+def _name_of(value: object) -> str:
+    """The name of a value's class, whatever its metaclass says."""
+    return "".join(("", _qualname_of(type(value))))
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -8,8 +8,8 @@ threads share the interpreter; where they take long, others join it.
 
 import asyncio
 import contextvars
-import inspect
 import logging
+import os
 import threading
 import time
 from asyncio import CancelledError
@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from taskservice import execution_context
-from taskservice.engine.coroutines import Coroutines
-from taskservice.engine.executor import Call, Outcome, raised, returned
+from taskservice.engine.coroutines import Coroutines, is_awaitable
+from taskservice.engine.executor import UNSHOWABLE, Call, Outcome, raised, returned
 from taskservice.engine.output import Output, output_context
 
 log = logging.getLogger(__name__)
@@ -194,8 +194,7 @@ class LocalExecutor:
             self._start_thread([other])
         coroutines = Coroutines()
         while (job := self._take(worker)) is not None:
-            context = contextvars.copy_context()
-            outcome = self._run(job, context, coroutines)
+            outcome = self._run(job, coroutines)
             self._note(worker, job, outcome)
         coroutines.close()
 
@@ -242,7 +241,14 @@ class LocalExecutor:
             job.cancel = None
             self._end(job, outcome)
 
-    def _run(self, job: _Job, context: contextvars.Context, coroutines: Coroutines) -> Outcome:
+    def _run(self, job: _Job, coroutines: Coroutines) -> Outcome:
+        """Call the function, and return how it ended, whatever it raised or returned."""
+        try:
+            return self._call(job, contextvars.copy_context(), coroutines)
+        except BaseException:  # what it raised or returned raises when it is looked at
+            return Outcome(kind="raised", error=UNSHOWABLE)
+
+    def _call(self, job: _Job, context: contextvars.Context, coroutines: Coroutines) -> Outcome:
         def started(cancel: Callable[[], None]) -> None:
             with self._lock:
                 job.cancel = cancel
@@ -250,11 +256,14 @@ class LocalExecutor:
             if stopping:
                 cancel()
 
+        service = os.getpid()
         try:
             value = context.run(_called, job)
-            if inspect.isawaitable(value):
+            _end_copy_of(service, None)
+            if is_awaitable(value):
                 value = coroutines.run(value, context, started)
         except BaseException as error:
+            _end_copy_of(service, error)
             if job.stopping and isinstance(error, CancelledError):
                 return _STOPPED
             return context.run(raised, error)
@@ -295,3 +304,14 @@ def _called(job: _Job) -> object:
     output_context.set(job.printed)
     assert job.call.function is not None
     return job.call.function(**job.call.func_args)
+
+
+def _end_copy_of(service: int, error: BaseException | None) -> None:
+    """End a copy of the service that the function forked, and that came back from it.
+
+    It has none of the other threads, and must take none of their work; `error` is what the function
+    raised in it.
+    """
+    if os.getpid() != service:
+        status = (error.code or 0) if type(error) is SystemExit else error is not None
+        os._exit(status & 0xFF if isinstance(status, int) else 1)

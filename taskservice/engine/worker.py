@@ -8,7 +8,6 @@ message over another, so that the service never unpickles what a function made.
 import asyncio
 import faulthandler
 import fcntl
-import inspect
 import io
 import json
 import logging
@@ -24,7 +23,7 @@ from typing import IO, TextIO, cast
 
 from taskservice import Execution, execution_context
 from taskservice.domain.placeholders import OWN_PREFIX
-from taskservice.engine.coroutines import awaited
+from taskservice.engine.coroutines import awaited, is_awaitable
 from taskservice.engine.executor import Outcome, raised, returned
 from taskservice.engine.functions import Functions
 from taskservice.engine.output import LOG_FORMAT, Limited
@@ -47,7 +46,7 @@ class Order:
         execution_context.set(self.execution)
         try:
             value = Functions(self.patterns).resolve(self.func_path)(**self.func_args)
-            if inspect.isawaitable(value):
+            if is_awaitable(value):
                 value = asyncio.run(awaited(value))
         except BaseException as error:
             return raised(error)

@@ -63,7 +63,7 @@ class Service(Declared):
         )
         super().__init__(database, engine, settings.timezone)
         self._repository = self._followed(settings, database)
-        self._root = self._repository.root if self._repository else settings.tasks_dir
+        self._root = self._repository.root if self._repository else settings.tasks_dir.absolute()
         self._syncer = Syncer(
             database,
             self._root,
@@ -96,7 +96,7 @@ class Service(Declared):
             return None
         return Repository(
             database,
-            settings.tasks_dir,
+            settings.tasks_dir.absolute(),
             url=settings.git_url,
             shown=settings.shown_git_url,
             branch=settings.git_branch,

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
@@ -46,6 +47,9 @@ IDLE_SECONDS = 5.0
 POOL_SECONDS = 5
 POOL_SIZE = 8
 """Connections to write with, and on MySQL as many to read with."""
+
+MYSQL_PORT = 3306
+"""Where a server listens whose URL names no port."""
 
 # A deadlock, a lock waited for too long, and a row that changed since the snapshot
 # (MariaDB from 11.6.2 on): the transaction was rolled back and may be tried again.
@@ -94,6 +98,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url: URL = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            # Connections come and go, and the working folder may change between them.
+            self.url = self.url.set(database=os.path.abspath(self.url.database))
         self.engine: AsyncEngine = _sqlite(self.url) if self.is_sqlite else _mysql(self.url)
         # An option of each connection would cost as much as a statement.
         self._writing = self.engine.execution_options(writes=True)
@@ -230,6 +237,17 @@ class Database:
         await self._reading.dispose()
         if self._lock_file:
             self._lock_file.close()
+
+
+def place_of(url: str) -> int | str:
+    """What the open files of a database are known by.
+
+    The TCP port or the Unix socket of its server, or the real path of SQLite's file.
+    """
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        return os.path.realpath(str(parts.database))
+    return str(parts.query.get("unix_socket", "")) or parts.port or MYSQL_PORT
 
 
 def _may_try_again(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 import json
 import math
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -123,3 +124,61 @@ def test_a_traceback_that_can_not_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_long_error_is_cut() -> None:
     assert error(ValueError("x" * 100_000)).endswith(ERROR_MARK)
+
+
+class Meta(type):
+    def __getattribute__(cls, name: str) -> object:
+        raise SystemExit(name)
+
+
+class Text(str):
+    def __format__(self, how: str) -> str:
+        raise KeyboardInterrupt
+
+    def __len__(self) -> int:
+        raise KeyboardInterrupt
+
+
+class SpokenError(Exception):
+    def __str__(self) -> str:
+        return Text("spoken")
+
+
+class NotedError(Exception):
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        raise KeyboardInterrupt
+
+
+def test_an_exception_that_raises_when_it_is_looked_at() -> None:
+    # Not where pytest, too, would look at it.
+    class Nasty(BaseException, metaclass=Meta):
+        @property  # type: ignore[misc]
+        def __class__(self) -> type:
+            raise SystemExit("no class")
+
+        def __str__(self) -> str:
+            raise GeneratorExit
+
+    try:
+        raise Nasty
+    except BaseException as caught:
+        text = error(caught)
+    name = f"{test_an_exception_that_raises_when_it_is_looked_at.__name__}.<locals>.Nasty"
+    assert text.startswith(f"{name}: <{name} that can't be shown>\n")
+    assert error(SpokenError()) == "SpokenError: spoken"
+    try:
+        raise NotedError("there")
+    except NotedError as noted:
+        text = error(noted)
+    assert text == "NotedError: there\n[its traceback can't be shown]"
+
+
+def test_a_value_that_raises_when_it_is_looked_at() -> None:
+    class Nasty(dict[str, int], metaclass=Meta):
+        def items(self) -> Any:
+            raise GeneratorExit
+
+        __repr__ = items
+
+    assert str(result(Nasty(a=1))).endswith("Nasty that can't be shown>")

@@ -1,0 +1,271 @@
+"""What a task's function may do to the service that runs it on a thread of its own."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.process import ServiceProcess, wait_for
+from tests.acceptance.warm import WarmService
+
+MODULE = """
+import asyncio, multiprocessing, os, sys, time
+from pathlib import Path
+
+def note(path):
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(descriptor, b"x")
+    os.close(descriptor)
+
+def note_and_wait(path, gate):
+    note(path)
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+
+def twin(path):
+    if os.fork() == 0:
+        note(path)
+        return "the copy's"
+    return "the service's"
+
+def twin_that_fails():
+    if os.fork() == 0:
+        raise ValueError("in the copy")
+    return "the service's"
+
+async def later_twin(path):
+    if os.fork() == 0:
+        note(path)
+        await asyncio.sleep(0)
+        note(path)
+    return "the service's"
+
+def statuses():
+    found = []
+    for how in (lambda: sys.exit(3), lambda: sys.exit(), lambda: 1 / 0, lambda: None):
+        copy = os.fork()
+        if copy == 0:
+            return how()
+        found.append(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]))
+    return found
+
+def leave_copy(path):
+    copy = os.fork()
+    if copy == 0:
+        while True:
+            time.sleep(600)
+    Path(path).write_text(str(copy))
+
+def terminate_copies():
+    copies = [multiprocessing.Process(target=time.sleep, args=(600,)) for _ in range(3)]
+    for copy in copies:
+        copy.start()
+    for copy in copies:
+        copy.terminate()
+        copy.join(30)
+    return [copy.exitcode for copy in copies]
+
+def change_folder(path):
+    os.chdir(path)
+
+class Meta(type):
+    def __getattribute__(cls, name): raise SystemExit(name)
+
+class Text(str):
+    def __format__(self, how): raise KeyboardInterrupt
+    __bool__ = __len__ = __str__ = encode = lambda self: 1 / 0
+
+class Nasty(BaseException, metaclass=Meta):
+    @property
+    def __class__(self): raise SystemExit("no class")
+    __traceback__ = __cause__ = __context__ = __notes__ = __class__
+    def __str__(self): return Text("text")
+
+class Notes(Exception):
+    @property
+    def __notes__(self): raise KeyboardInterrupt
+
+class Returned(dict, metaclass=Meta):
+    def items(self): raise GeneratorExit
+    __iter__ = __str__ = __repr__ = keys = items
+
+def nasty(kind):
+    if kind == "raises":
+        raise Nasty
+    if kind == "notes":
+        raise Notes("noted")
+    if kind == "returns":
+        return Returned(a=1)
+    raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "generator": GeneratorExit,
+           "cancelled": asyncio.CancelledError, "stop": StopIteration}[kind]
+
+async def nasty_later(kind):
+    await asyncio.sleep(0)
+    return nasty(kind)
+"""
+
+
+@pytest.fixture
+def service(empty_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "hostile.py").write_text(MODULE)
+    folder = tmp_path / "tasks.d"
+    folder.mkdir()
+    environ = {
+        "TASKSERVICE_FUNCTIONS": "hostile.*",
+        "TASKSERVICE_IMPORT_PATH": str(tmp_path / "modules"),
+    }
+    with WarmService(empty_url, folder, environ) as running:
+        yield running
+
+
+def run(service: ServiceProcess, function: str, **func_args: object) -> dict[str, Any]:
+    """Run a function once, and return the execution as it ended."""
+    task_id = make(service, function, **func_args)
+    begun = service.send("POST", f"/task-manage/{task_id}/trigger", 202)
+    return ended(service, begun)
+
+
+def make(service: ServiceProcess, function: str, **func_args: object) -> str:
+    body = {
+        "name": function,
+        "task_type": "attack",
+        "trigger_type": "interval",
+        "trigger_args": {"hours": 1},
+        "func_path": f"hostile.{function}",
+        "func_args": func_args,
+    }
+    made: str = service.send("POST", "/task-manage/", 201, json=body)["id"]
+    return made
+
+
+def ended(service: ServiceProcess, begun: dict[str, Any]) -> dict[str, Any]:
+    path = f"/task-manage/{begun['task_id']}/logs/{begun['id']}"
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = service.get(path)
+        return found if found["status"] != "running" else None
+
+    return wait_for("the execution ends", look)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has begun and that have not ended."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_a_copy_that_comes_back_ends_at_once(service: ServiceProcess, tmp_path: Path) -> None:
+    before = children(service.process.pid)
+    evidence, gate = tmp_path / "evidence", tmp_path / "gate"
+    # What waits for its turn while a copy is made would be taken by it too.
+    ids = [make(service, "note_and_wait", path=str(evidence), gate=str(gate)) for _ in range(10)]
+    twins = [make(service, "twin", path=str(tmp_path / "copies")) for _ in range(10)]
+    begun = []
+    for task_id, twin in zip(ids, twins, strict=True):
+        for each in (task_id, twin):
+            begun.append(service.send("POST", f"/task-manage/{each}/trigger", 202))
+    gate.touch()
+    for one in begun:
+        found = ended(service, one)
+        result = '"the service\'s"' if one["task_id"] in twins else "null"
+        assert (found["status"], found["result"]) == ("completed", result)
+    assert evidence.read_text() == "x" * 10
+    copies = tmp_path / "copies"
+    wait_for("each copy ran on from its fork", lambda: copies.read_text() == "x" * 10)
+    wait_for("no copy is left", lambda: children(service.process.pid) == before)
+
+
+def test_copies_that_raise_or_wait_end_too(service: ServiceProcess, tmp_path: Path) -> None:
+    before = children(service.process.pid)
+    assert run(service, "twin_that_fails")["result"] == '"the service\'s"'
+    copies = tmp_path / "copies"
+    assert run(service, "later_twin", path=str(copies))["result"] == '"the service\'s"'
+    wait_for("the copy ran until it waited", copies.exists)
+    wait_for("no copy is left", lambda: children(service.process.pid) == before)
+    assert copies.read_text() == "x"
+    assert run(service, "statuses")["result"] == "[3, 0, 1, 0]"
+
+
+def test_a_copy_that_lives_on_keeps_nothing_of_the_service(
+    service: ServiceProcess, tmp_path: Path
+) -> None:
+    noted = tmp_path / "pid"
+    assert run(service, "leave_copy", path=str(noted))["status"] == "completed"
+    copy = int(noted.read_text())
+    try:
+        service.kill()
+        # The same port and the same database, whose lock it had.
+        service.start()
+        wait_for("it schedules", lambda: service.get("/health/ready")["scheduler"] == "ok")
+        assert run(service, "statuses")["status"] == "completed"
+        os.kill(copy, 0)
+    finally:
+        os.kill(copy, signal.SIGKILL)
+
+
+def test_a_signal_to_a_copy_does_not_reach_the_service(service: ServiceProcess) -> None:
+    assert run(service, "terminate_copies")["result"] == "[-15, -15, -15]"
+    assert service.get("/health/ready")
+    assert run(service, "terminate_copies")["result"] == "[-15, -15, -15]"
+
+
+KINDS = ["raises", "notes", "returns", "exit", "interrupt", "generator", "cancelled", "stop"]
+
+
+@pytest.mark.parametrize("function", ["nasty", "nasty_later"])
+def test_nothing_that_is_raised_or_returned_keeps_its_instance(
+    service: ServiceProcess, function: str
+) -> None:
+    for kind in KINDS:
+        task_id = make(service, function, kind=kind)
+        for _ in range(2):
+            begun = service.send("POST", f"/task-manage/{task_id}/trigger", 202)
+            found = ended(service, begun)
+            assert found["status"] == ("completed" if kind == "returns" else "failed"), kind
+
+
+def test_a_changed_working_folder(empty_url: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "hostile.py").write_text(MODULE)
+    folder = tmp_path / "tasks.d"
+    folder.mkdir()
+    url = empty_url
+    if url.startswith("sqlite"):
+        url = "sqlite+aiosqlite:///taskservice.db"
+    environ = {
+        "TASKSERVICE_FUNCTIONS": "hostile.*",
+        "TASKSERVICE_IMPORT_PATH": ".",
+        "TASKSERVICE_TASKS_DIR": "tasks.d",
+    }
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        service = WarmService(url, folder, environ)
+        service.start()
+    finally:
+        os.chdir(before)
+    try:
+        elsewhere = str(tmp_path / "elsewhere")
+        assert run(service, "change_folder", path=elsewhere)["status"] == "completed"
+        service.write(
+            "saved.yaml",
+            "name: s\ntask_type: t\ntrigger_type: interval\ntrigger_args: {hours: 1}\n"
+            "func_path: hostile.statuses\n",
+        )
+        wait_for("the save is live", lambda: service.task("saved"))
+        assert service.send("POST", "/sync")["errors"] == []
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+    finally:
+        service.kill()
+        service.http.close()
