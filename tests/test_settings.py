@@ -247,6 +247,39 @@ def test_the_database_url_for_the_log_has_no_password() -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "allowed"),
+    [
+        ("ssl=true", "its parameters may be ssl_ca, ssl_capath, ssl_cert, ssl_key, "),
+        ("password=s3cret", "its parameters may be "),
+        ("s3cret", "its parameters may be "),
+        ("ssl_ca=/no/such/s3cret.pem", "its parameter ssl_ca must be a file that exists"),
+        ("ssl_ca=%00", "its parameter ssl_ca must be a file that exists"),
+        ("ssl_ca=", "its parameter ssl_ca must be a file that exists"),
+        ("ssl_capath=/etc/passwd", "its parameter ssl_capath must be a folder that exists"),
+        ("ssl_cipher=", "its parameter ssl_cipher must be a list of ciphers"),
+        ("ssl_check_hostname=maybe", "its parameter ssl_check_hostname must be true or false"),
+        ("charset=latin1", "its parameter charset must be utf8mb4"),
+    ],
+)
+def test_a_parameter_that_the_driver_would_stumble_over_is_refused(
+    parameters: str, allowed: str
+) -> None:
+    line = refusal(DATABASE_URL=f"mysql+asyncmy://db/tasks?{parameters}")
+    assert line.startswith("TASKSERVICE_DATABASE_URL is 'mysql+asyncmy://db/tasks': ")
+    assert allowed in line and "s3cret" not in line
+
+
+def test_parameters_for_tls_and_a_socket_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    parameters = (
+        f"ssl_ca={tmp_path}/ca.pem&ssl_cert={tmp_path}/ca.pem&ssl_key={tmp_path}/ca.pem&"
+        f"ssl_capath={tmp_path}&ssl_check_hostname=false&unix_socket=/run/socket"
+    )
+    url = f"mysql+asyncmy://db/tasks?{parameters}"
+    assert read(DATABASE_URL=url).database_url == url
+
+
+@pytest.mark.parametrize(
     ("entry", "shown"),
     [
         ("s3cret-s3cret", "***"),

@@ -1,7 +1,9 @@
 """Where the database is."""
 
+import os
 import re
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from urllib.parse import parse_qsl, urlsplit
 
 from taskservice.settings.refused import Refused
 
@@ -12,6 +14,18 @@ _SHOWABLE_URL = re.compile(
     r"([\w+]+://)([^@/?#]*@)?([\w.-]*(?::\d*)?(?:/[^?#@:]*)?)(?:[?#][^@]*)?", re.ASCII
 )
 
+# Those that SQLAlchemy and asyncmy have for TLS, with a socket's place and the only charset.
+_PARAMETERS: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "ssl_ca": ("a file that exists", os.path.isfile),
+    "ssl_capath": ("a folder that exists", os.path.isdir),
+    "ssl_cert": ("a file that exists", os.path.isfile),
+    "ssl_key": ("a file that exists", os.path.isfile),
+    "ssl_cipher": ("a list of ciphers", bool),
+    "ssl_check_hostname": ("true or false", lambda value: value in ("true", "false")),
+    "unix_socket": ("a path", bool),
+    "charset": ("utf8mb4", lambda value: value == "utf8mb4"),
+}
+
 
 def database_url(text: str) -> str:
     if text.startswith(_SQLITE):
@@ -20,6 +34,8 @@ def database_url(text: str) -> str:
     elif text.startswith(_MYSQL):
         sound = _is_mysql(text)
         allowed = f"it must be {_MYSQL}USER:PASSWORD@HOST/DATABASE, with / @ : # percent-encoded"
+        if sound and (reason := _wrong_parameter(text)):
+            sound, allowed = False, reason
     else:
         sound = False
         allowed = f"it must be {_SQLITE}FILE or {_MYSQL}USER:PASSWORD@HOST/DATABASE"
@@ -35,6 +51,17 @@ def _is_mysql(url: str) -> bool:
     except ValueError:
         return False
     return placed and not parts.fragment and bool(re.fullmatch(r"/[^/]+", parts.path))
+
+
+def _wrong_parameter(url: str) -> str | None:
+    """What is allowed of a parameter that the driver would stumble over."""
+    for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if name not in _PARAMETERS:
+            return f"its parameters may be {', '.join(_PARAMETERS)}"
+        says, allows = _PARAMETERS[name]
+        if "\0" in value or not allows(value):
+            return f"its parameter {name} must be {says}"
+    return None
 
 
 def without_secrets(url: str) -> str:

@@ -264,6 +264,19 @@ def _short(error: BaseException) -> str:
     return (str(cause) or type(cause).__name__).splitlines()[0][:200]
 
 
+def driver_arguments(url: URL, *, read_seconds: int = READ_SECONDS) -> dict[str, Any]:
+    """What every connection to MySQL or MariaDB is opened with; `read_seconds` for an answer."""
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": read_seconds,
+        "charset": "utf8mb4",
+    }
+    if url.password is not None:
+        # The servers take a password for the bytes of its UTF-8, the driver for those of Latin-1.
+        arguments["password"] = str(url.password).encode()
+    return arguments
+
+
 def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -277,10 +290,8 @@ def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
-            "charset": "utf8mb4",
+        connect_args=driver_arguments(url, read_seconds=READ_SECONDS)
+        | {
             # A wait for a lock ends before the driver takes the server for dead; a value that
             # does not fit is refused, never cut; and MariaDB (MySQL has no such setting) ends
             # a transaction that a process was frozen in, before another takes its work over.

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from taskservice.domain.errors import Unavailable
-from taskservice.storage.database import CONNECT_SECONDS, READ_SECONDS, Database, is_outage
+from taskservice.storage.database import Database, driver_arguments, is_outage
 
 _BROKEN = (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError)
 
@@ -36,7 +36,7 @@ class SchedulerLock:
                 database.url,
                 poolclass=NullPool,
                 isolation_level="AUTOCOMMIT",
-                connect_args={"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS},
+                connect_args=driver_arguments(database.url),
             )
 
     async def take(self, patience: float) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from taskservice.domain.errors import StartError
-from taskservice.storage.database import CONNECT_SECONDS, Database
+from taskservice.storage.database import Database, driver_arguments
 
 HEAD = "0005"
 """The revision of the newest migration."""
@@ -74,12 +74,8 @@ async def _patient_connection(database: Database) -> AsyncIterator[AsyncConnecti
         poolclass=NullPool,
         isolation_level="READ COMMITTED",
         json_serializer=_dumps,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": MIGRATE_SECONDS,
-            "charset": "utf8mb4",
-            "init_command": f"SET lock_wait_timeout = {TABLE_LOCK_SECONDS}",
-        },
+        connect_args=driver_arguments(database.url, read_seconds=MIGRATE_SECONDS)
+        | {"init_command": f"SET lock_wait_timeout = {TABLE_LOCK_SECONDS}"},
     )
     # Its end gives the lock back, whatever happened.
     async with engine.connect() as connection:
