@@ -130,6 +130,16 @@ class Engine:
         return self._runner.count()
 
     @property
+    def waiting(self) -> dict[str, int]:
+        """By executor, how many executions wait in this process for a place to run."""
+        return self._runner.waiting()
+
+    @property
+    def unreturned(self) -> int:
+        """How many executions that ended in the log have not returned in this process."""
+        return self._runner.unreturned()
+
+    @property
     def firing(self) -> bool:
         """Whether due fires are taken."""
         return bool(self._loops) and self._recorder.claiming

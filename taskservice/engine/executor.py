@@ -73,11 +73,23 @@ class Handle(Protocol):
 class Executor(Protocol):
     """A place where functions run."""
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Handle:
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a place to run."""
+
+    def start(
+        self,
+        call: Call,
+        done: Callable[[Outcome], None],
+        began: Callable[[], None] | None = None,
+    ) -> Handle:
         """Start a call without waiting for anything; called on the event loop.
 
-        `done` is called once, on the event loop, when the function has really
-        ended, after a `stop()` too. Raises RuntimeError after `close()`.
+        `began` is called on the event loop when the function is really called: after
+        the wait for a place to run and the import of its module; not at all where it
+        comes to no call. `done` is called once, on the event loop and after that, when
+        the function has really ended, after a `stop()` too. Raises RuntimeError after
+        `close()`.
         """
 
     async def close(self) -> None:

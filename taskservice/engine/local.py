@@ -33,14 +33,19 @@ _STOPPED = Outcome(kind="stopped")
 class _Job:
     """One call; its state changes under the executor's lock."""
 
-    __slots__ = ("_executor", "call", "cancel", "done", "printed", "state", "stopping")
+    __slots__ = ("_executor", "began", "call", "cancel", "done", "printed", "state", "stopping")
 
     def __init__(
-        self, executor: "LocalExecutor", call: Call, done: Callable[[Outcome], None]
+        self,
+        executor: "LocalExecutor",
+        call: Call,
+        done: Callable[[Outcome], None],
+        began: Callable[[], None] | None,
     ) -> None:
         self._executor = executor
         self.call = call
         self.done = done
+        self.began = began
         self.printed = Output()
         self.state: Literal["waiting", "running", "ended"] = "waiting"
         self.stopping = False
@@ -82,7 +87,8 @@ class LocalExecutor:
         self._idle: list[_Worker] = []
         self._flowing = 0  # how many of the busy ones are not known to be stuck
         self._long = 0.0  # the share of the last calls that were no short ones
-        self._ended: list[tuple[_Job, Outcome]] = []
+        # What the loop is to be told next: a call's outcome, or None when it begins.
+        self._news: list[tuple[_Job, Outcome | None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher: asyncio.TimerHandle | None = None
         self._released: asyncio.Event | None = None
@@ -92,12 +98,23 @@ class LocalExecutor:
         """The number of threads there are."""
         return len(self._busy) + len(self._idle)
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> _Job:
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a free thread."""
+        with self._lock:
+            return sum(job.state == "waiting" for job in self._waiting)
+
+    def start(
+        self,
+        call: Call,
+        done: Callable[[Outcome], None],
+        began: Callable[[], None] | None = None,
+    ) -> _Job:
         """Start a call, as `Executor.start` has it; `call.function` is needed."""
         if self._released is not None:
             raise RuntimeError("the local executor is closed")
         self._loop = asyncio.get_running_loop()
-        job = _Job(self, call, done)
+        job = _Job(self, call, done, began)
         with self._lock:
             self._waiting.append(job)
             stopped = self._flowing == 0
@@ -207,6 +224,8 @@ class LocalExecutor:
                     if job.state == "waiting":
                         job.state = "running"
                         worker.began = time.perf_counter()
+                        if job.began is not None:
+                            self._tell_loop(job, None)
                         return job
                 self._busy.remove(worker)
                 self._flowing -= 1
@@ -270,10 +289,14 @@ class LocalExecutor:
         return context.run(returned, value)
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
-        """Hand an outcome to the loop, which is called once for many; the lock is held."""
+        """Hand an outcome to the loop; the lock is held."""
         job.state = "ended"
-        self._ended.append((job, outcome))
-        if len(self._ended) == 1:
+        self._tell_loop(job, outcome)
+
+    def _tell_loop(self, job: _Job, outcome: Outcome | None) -> None:
+        """Tell the loop, which is called once for many; the lock is held."""
+        self._news.append((job, outcome))
+        if len(self._news) == 1:
             self._call_loop(self._deliver)
 
     def _call_loop(self, function: Callable[[], None]) -> None:
@@ -285,15 +308,18 @@ class LocalExecutor:
 
     def _deliver(self) -> None:
         with self._lock:
-            ended, self._ended = self._ended, []
+            news, self._news = self._news, []
             waits = bool(self._waiting)
         if self._watcher is not None and not waits:
             # To be woken for nothing costs more than to begin again.
             self._watcher.cancel()
             self._watcher = None
-        for job, outcome in ended:
+        for job, outcome in news:
             try:
-                job.done(outcome)
+                if outcome is not None:
+                    job.done(outcome)
+                elif job.began is not None:
+                    job.began()
             except Exception:
                 log.exception("outcome_not_taken: execution=%s", job.call.execution.id)
 

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 
 from taskservice.engine.executor import Call, Outcome
 from taskservice.engine.output import Output
-from taskservice.engine.worker import MESSAGE_LIMIT, Order, decode
+from taskservice.engine.worker import BEGAN, MESSAGE_LIMIT, Order, decode
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,22 @@ _ASK_AGAIN = (0.01, 0.1, 1.0)
 class _Job:
     """One call and, once it is started, its process."""
 
-    __slots__ = ("_lock", "_pid", "call", "done", "executor", "gone", "printed", "stopping")
+    __slots__ = (
+        "_lock", "_pid", "began", "call", "done", "executor", "gone", "loop", "printed", "stopping"
+    )  # fmt: skip
 
     def __init__(
-        self, executor: "ProcessExecutor", call: Call, done: Callable[[Outcome], None]
+        self,
+        executor: "ProcessExecutor",
+        call: Call,
+        done: Callable[[Outcome], None],
+        began: Callable[[], None] | None,
     ) -> None:
         self.executor = executor
         self.call = call
         self.done = done
+        self.began = began
+        self.loop = asyncio.get_running_loop()
         self.printed = Output()
         self.gone = asyncio.Event()
         self.stopping = False
@@ -52,6 +60,11 @@ class _Job:
 
     def output(self) -> str:
         return self.printed.text()
+
+    def tell(self, function: Callable[..., None], *args: object) -> None:
+        """Have the event loop call a function; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(function, *args)
 
     def stop(self) -> None:
         with self._lock:
@@ -72,24 +85,38 @@ class ProcessExecutor:
     """Runs functions in worker processes; see `Executor`.
 
     `patterns` are those of the functions that may be called: each worker finds its
-    function by itself, with this process's `sys.path`. At most `limit` processes
-    live at a time; further calls wait their turn in order. A worker, and what it
-    started in its process group, does not outlive its execution or this process.
+    function by itself, with this process's `sys.path`, and has `import_seconds` to
+    import its module. At most `limit` processes live at a time; further calls wait
+    their turn in order. A worker, and what it started in its process group, does not
+    outlive its execution or this process.
     """
 
-    def __init__(self, patterns: Sequence[str], *, limit: int = 64) -> None:
+    def __init__(
+        self, patterns: Sequence[str], *, limit: int = 64, import_seconds: float = 30.0
+    ) -> None:
         self._patterns = tuple(patterns)
         self._limit = limit
+        self._import_seconds = import_seconds
         self._waiting: deque[_Job] = deque()
         self._live: set[_Job] = set()
         self._closed = False
         multiprocessing.set_forkserver_preload(["taskservice.engine.worker"])
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> _Job:
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a process to end."""
+        return len(self._waiting)
+
+    def start(
+        self,
+        call: Call,
+        done: Callable[[Outcome], None],
+        began: Callable[[], None] | None = None,
+    ) -> _Job:
         """Start a call, as `Executor.start` has it; `call.function` is not looked at."""
         if self._closed:
             raise RuntimeError("the process executor is closed")
-        job = _Job(self, call, done)
+        job = _Job(self, call, done, began)
         self._waiting.append(job)
         self._next()
         return job
@@ -114,19 +141,16 @@ class ProcessExecutor:
             await job.gone.wait()
 
     def _next(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting and len(self._live) < self._limit:
             job = self._waiting.popleft()
             self._live.add(job)
             threading.Thread(
-                target=self._attend, args=(job, loop), name="taskservice-process", daemon=True
+                target=self._attend, args=(job,), name="taskservice-process", daemon=True
             ).start()
 
-    def _attend(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+    def _attend(self, job: _Job) -> None:
         """See one process through its life; on a thread."""
-        outcome = _run(job, self._patterns)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(self._ended, job, outcome)
+        job.tell(self._ended, job, _run(job, self._patterns, self._import_seconds))
 
     def _ended(self, job: _Job, outcome: Outcome) -> None:
         self._live.discard(job)
@@ -141,14 +165,14 @@ class ProcessExecutor:
             log.exception("outcome_not_taken: execution=%s", job.call.execution.id)
 
 
-def _run(job: _Job, patterns: tuple[str, ...]) -> Outcome:
+def _run(job: _Job, patterns: tuple[str, ...], import_seconds: float) -> Outcome:
     with ExitStack() as resources:
         try:
             worker = _Worker(job, patterns, resources)
         except Exception as error:
             return Outcome(kind="died", error=f"the worker process could not be started: {error}")
         try:
-            ended = worker.follow()
+            ended = worker.follow(import_seconds)
         finally:
             job.runs_as(None)
         if worker.outcome is not None:
@@ -161,7 +185,9 @@ class _Worker:
 
     def __init__(self, job: _Job, patterns: tuple[str, ...], resources: ExitStack) -> None:
         self.outcome: Outcome | None = None
+        self._job = job
         self._printed = job.printed
+        self._began = False
         order = pickle.dumps(
             Order(
                 execution=job.call.execution,
@@ -185,15 +211,17 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             _write(lifeline, pickle.dumps({"sys_path": sys.path}) + order)
 
-    def follow(self) -> str:
+    def follow(self, import_seconds: float) -> str:
         """Take what comes until the process is gone, and return how it ended, in words."""
         sources: list[Connection | int] = [self._answer, self._output, self._status]
+        late = time.monotonic() + import_seconds
         while True:
-            ready = wait(sources)
+            ready = wait(sources, None if self._began else max(late - time.monotonic(), 0))
+            if not ready:
+                self._give_up_import(import_seconds)
             if self._output in ready and not self._take_output():
                 sources.remove(self._output)
-            if self._answer in ready:
-                self._take_answer()
+            if self._answer in ready and not self._take_answer():
                 sources.remove(self._answer)
             if self._status in ready:
                 break
@@ -209,23 +237,39 @@ class _Worker:
         with contextlib.suppress(BlockingIOError):
             while self._take_output():
                 pass
-        if self._answer in sources and self._answer.poll():
-            self._take_answer()
+        while self._answer in sources and self._answer.poll():
+            if not self._take_answer():
+                break
         return ended
+
+    def _give_up_import(self, seconds: float) -> None:
+        func_path = self._job.call.func_path
+        story = f"{func_path!r} can't be called: the import of its module took over {seconds:g} s"
+        self.outcome = Outcome(kind="raised", error=story)
+        self._began = True
+        _kill(self._pid)
 
     def _take_output(self) -> bool:
         chunk = os.read(self._output, _CHUNK)
         self._printed.add(chunk)
         return bool(chunk)
 
-    def _take_answer(self) -> None:
+    def _take_answer(self) -> bool:
+        """Take a message; whether another one is to come."""
         try:
-            self.outcome = decode(self._answer.recv_bytes(MESSAGE_LIMIT))
+            message = self._answer.recv_bytes(MESSAGE_LIMIT)
+            if message == BEGAN and not self._began:
+                self._began = True
+                if self._job.began is not None:
+                    self._job.tell(self._job.began)
+                return True
+            self.outcome = self.outcome or decode(message)
         except EOFError:
             pass  # the process ended without an answer
         except (OSError, ValueError):
             # The function wrote into this pipe itself: nothing that comes after makes sense.
             _kill(self._pid)
+        return False
 
 
 def _fork(descriptors: list[int]) -> tuple[int, int, int]:

@@ -70,10 +70,6 @@ class Runner:
     def start(self, execution: Execution, task: Task) -> None:
         """Run a claimed execution; never blocks, never raises."""
         running = self.running[execution.id] = Running(execution, task)
-        if task.timeout is not None:
-            running.timer = asyncio.get_running_loop().call_later(
-                task.timeout, self._time_out, running
-            )
         executor = task.executor or self._default
         # A worker process finds the function itself, so that importing it can't harm us.
         known = executor == "process" or task.func_path in self._resolved
@@ -116,6 +112,14 @@ class Runner:
     def count(self) -> int:
         """How many executions run whose rows say so."""
         return sum(not running.ended for running in self.running.values())
+
+    def unreturned(self) -> int:
+        """How many executions have not returned whose rows say that they ended."""
+        return sum(running.ended is not None for running in self.running.values())
+
+    def waiting(self) -> dict[str, int]:
+        """By executor, how many executions wait for a place to run."""
+        return {name: executor.waiting for name, executor in self._executors.items()}
 
     async def idle(self) -> None:
         """Wait until no function runs."""
@@ -163,7 +167,9 @@ class Runner:
         self._counts.called(execution)
         try:
             running.handle = self._executors[executor].start(
-                call, lambda outcome: self._done(running, outcome)
+                call,
+                lambda outcome: self._done(running, outcome),
+                None if task.timeout is None else lambda: self._limit_time(running),
             )
         except KeyError:
             story = f"there is no executor {executor!r} in this process"
@@ -172,6 +178,13 @@ class Runner:
             # It is closed, or the system gives no more threads.
             story = f"the executor {executor!r} could not start it: {error}"
             self._done(running, Outcome(kind="died", error=story))
+
+    def _limit_time(self, running: Running) -> None:
+        """Have an execution end at its task's timeout, which counts from now."""
+        if not running.ended and running.task.timeout is not None:
+            running.timer = asyncio.get_running_loop().call_later(
+                running.task.timeout, self._time_out, running
+            )
 
     def _time_out(self, running: Running) -> None:
         if not running.ended:

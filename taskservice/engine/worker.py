@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import IO, TextIO, cast
@@ -32,6 +32,10 @@ MESSAGE_LIMIT = 1024 * 1024
 """The longest message in bytes: a result or error whose every character is quoted fits."""
 
 
+BEGAN = b"began"
+"""The message that the function is called now; the other one is how it ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What a worker is told to run."""
@@ -41,11 +45,16 @@ class Order:
     func_args: Mapping[str, object]
     patterns: tuple[str, ...]
 
-    def perform(self) -> Outcome:
-        """Find the function, run it here, and return how it ended; never raises."""
+    def perform(self, began: Callable[[], None]) -> Outcome:
+        """Find the function, run it here, and return how it ended; never raises.
+
+        `began` is called when the function is found and about to be called.
+        """
         execution_context.set(self.execution)
         try:
-            value = Functions(self.patterns).resolve(self.func_path)(**self.func_args)
+            function = Functions(self.patterns).resolve(self.func_path)
+            began()
+            value = function(**self.func_args)
             if is_awaitable(value):
                 value = asyncio.run(awaited(value))
         except BaseException as error:
@@ -65,10 +74,10 @@ class Order:
         _die_with_service(lifeline)
         _redirect(printed)
         worker = os.getpid()
-        outcome = self.perform()
-        if os.getpid() != worker:
-            os._exit(0)  # a copy that the function forked, and that came back from it
         with Connection(answer, readable=False) as connection:
+            outcome = self.perform(lambda: connection.send_bytes(BEGAN))
+            if os.getpid() != worker:
+                os._exit(0)  # a copy that the function forked, and that came back from it
             connection.send_bytes(encode(outcome))
         # Nothing that the function left behind, a thread or a process, outlives it.
         os.killpg(0, signal.SIGKILL)

@@ -49,9 +49,15 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What there is at a moment; `stored` is None where the database can't be reached."""
+    """What there is at a moment; `stored` is None where the database can't be reached.
+
+    `waiting` counts by executor what waits for a place to run, `unreturned` what was cancelled or
+    timed out and has not returned.
+    """
 
     running: int
+    waiting: Mapping[str, int]
+    unreturned: int
     scheduling: bool
     stored: Stored | None
 
@@ -61,7 +67,9 @@ class Metrics(Collector):
 
     def __init__(self, counts: Counts) -> None:
         self._counts = counts
-        self._measured = Measured(running=0, scheduling=False, stored=None)
+        self._measured = Measured(
+            running=0, waiting={}, unreturned=0, scheduling=False, stored=None
+        )
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
@@ -87,6 +95,16 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             "taskservice_executions_running", "Executions that run in this process.",
             value=measured.running,
+        )  # fmt: skip
+        yield _by(
+            "taskservice_executions_waiting",
+            "Of those, executions that wait for a free thread or process of their executor.",
+            "executor", tuple(measured.waiting), measured.waiting,
+        )  # fmt: skip
+        yield GaugeMetricFamily(
+            "taskservice_executions_unreturned",
+            "Executions that were cancelled or timed out in this process and have not returned.",
+            value=measured.unreturned,
         )  # fmt: skip
         yield GaugeMetricFamily(
             "taskservice_scheduling", "Whether this process schedules: of all replicas, one does.",

@@ -50,8 +50,8 @@ class Service(Declared):
         self._env_allow = settings.env_allow
         database = Database(settings.database_url)
         executors: dict[str, Executor] = {
-            "local": LocalExecutor(),
-            "process": ProcessExecutor(settings.functions),
+            "local": LocalExecutor(limit=settings.threads),
+            "process": ProcessExecutor(settings.functions, limit=settings.processes),
         }
         engine = Engine(
             database,
@@ -222,7 +222,11 @@ class Service(Declared):
         else:
             stored = Stored.of(counted, report, now_utc())
         measured = Measured(
-            running=self._engine.running, scheduling=self._engine.leads, stored=stored
+            running=self._engine.running,
+            waiting=self._engine.waiting,
+            unreturned=self._engine.unreturned,
+            scheduling=self._engine.leads,
+            stored=stored,
         )
         # It reads the process's files.
         return await asyncio.to_thread(self._metrics.text, measured)

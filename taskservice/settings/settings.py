@@ -25,6 +25,7 @@ class Settings:
     """All settings of the service, each named as its variable without `TASKSERVICE_`.
 
     `port` 0 means any free one. `prune_grace`, `shutdown_grace` and `git_interval` are seconds;
+    `threads` and `processes` are how many executions each executor runs side by side.
     `log_retention` None keeps executions for ever. With `git_url` a repository is followed, and
     `tasks_dir` is where it is kept; the URL and the webhook's secret are never to be shown.
     """
@@ -39,6 +40,8 @@ class Settings:
     api_tokens: tuple[ApiToken, ...] = ()
     prune_grace: float = 86400.0
     executor: Executor = "local"
+    threads: int = 2000
+    processes: int = 64
     shutdown_grace: float = 30.0
     log_retention: timedelta | None = timedelta(days=90)
     env_allow: tuple[str, ...] = ("*",)
@@ -116,6 +119,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "api_tokens": tokens.api_tokens,
     "prune_grace": values.seconds,
     "executor": values.executor,
+    "threads": values.places,
+    "processes": values.places,
     "shutdown_grace": values.seconds,
     "log_retention": values.log_retention,
     "env_allow": values.env_allow,

@@ -13,6 +13,9 @@ from taskservice.settings.refused import Refused
 Executor = Literal["local", "process"]
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
+MOST_PLACES = 10_000
+"""How many executions one executor may be told to run side by side."""
+
 LONGEST_SPAN = timedelta(days=36500)
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
@@ -65,6 +68,12 @@ def is_loopback(host: str) -> bool:
 def port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
         raise Refused("it must be a number from 0 to 65535 (0: any free port)")
+    return int(text)
+
+
+def places(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= MOST_PLACES:
+        raise Refused(f"it must be a number from 1 to {MOST_PLACES}")
     return int(text)
 
 

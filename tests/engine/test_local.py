@@ -329,6 +329,35 @@ async def test_stop_drops_what_waits() -> None:
     await executor.close()
 
 
+async def test_what_waits_has_not_begun() -> None:
+    executor = LocalExecutor(limit=1)
+    began, go = threading.Event(), threading.Event()
+    story: list[str] = []
+
+    def block() -> None:
+        began.set()
+        go.wait(30)
+
+    first = Running(executor, block)
+    await until(began.is_set)
+    done = asyncio.Event()
+
+    def take(outcome: Outcome) -> None:
+        story.append(outcome.kind)
+        done.set()
+
+    executor.start(call(work.add, {"a": 1}), take, lambda: story.append("began"))
+    dropped = executor.start(call(work.add, {"a": 1}), lambda _: None, lambda: story.append("no"))
+    assert executor.waiting == 2
+    dropped.stop()
+    assert (executor.waiting, story) == (1, [])
+    go.set()
+    await asyncio.wait_for(done.wait(), 30)
+    assert (executor.waiting, story) == (0, ["began", "returned"])
+    assert await first.result() is None
+    await executor.close()
+
+
 async def test_close_drops_what_waits_and_leaves_what_runs() -> None:
     executor = LocalExecutor(limit=1)
     began, go = threading.Event(), threading.Event()

@@ -267,6 +267,44 @@ async def test_the_limit_and_the_order_of_those_that_wait(tmp_path: Path) -> Non
     await executor.close()
 
 
+async def test_what_waits_has_not_begun(tmp_path: Path) -> None:
+    executor = ProcessExecutor(PATTERNS, limit=1)
+    story: list[str] = []
+    first = Running(executor, call("touch_and_sleep", path=str(tmp_path / "first")))
+    done = asyncio.Event()
+
+    def take(outcome: Outcome) -> None:
+        story.append(outcome.kind)
+        done.set()
+
+    executor.start(call("add", a=1), take, lambda: story.append("began"))
+    await until((tmp_path / "first").exists)
+    assert (executor.waiting, story) == (1, [])
+    first.handle.stop()
+    await asyncio.wait_for(done.wait(), 30)
+    assert (executor.waiting, story) == (0, ["began", "returned"])
+    await executor.close()
+
+
+async def test_an_import_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hanging.py").write_text("import time\ntime.sleep(600)\ndef f(): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    executor = ProcessExecutor(["hanging.*"], import_seconds=0.5)
+    story: list[object] = []
+    done = asyncio.Event()
+
+    def take(outcome: Outcome) -> None:
+        story.append(outcome)
+        done.set()
+
+    wanted = Call(execution=EXECUTION, func_path="hanging.f", func_args={}, function=None)
+    executor.start(wanted, take, lambda: story.append("began"))
+    await asyncio.wait_for(done.wait(), 30)
+    error = "'hanging.f' can't be called: the import of its module took over 0.5 s"
+    assert story == [Outcome(kind="raised", error=error)]
+    await executor.close()
+
+
 async def test_close_kills_and_drops(tmp_path: Path) -> None:
     executor = ProcessExecutor(PATTERNS, limit=1)
     running = Running(executor, call("touch_and_sleep", path=str(tmp_path / "pid")))
@@ -428,17 +466,21 @@ def wait_until(condition: Callable[[], object]) -> None:
 # The worker's side, in this process.
 
 
-def perform(name: str, **func_args: Any) -> Outcome:
+def perform(name: str, began: Callable[[], None] = lambda: None, **func_args: Any) -> Outcome:
     order = Order(
         execution=EXECUTION, func_path=f"{WORK}.{name}", func_args=func_args, patterns=PATTERNS
     )
-    return contextvars.copy_context().run(order.perform)
+    return contextvars.copy_context().run(order.perform, began)
 
 
 def test_perform() -> None:
     assert perform("add", a=1) == Outcome(kind="returned", result="2")
     assert perform("who_later") == Outcome(kind="returned", result='["e1", "t1", 2]')
     assert (perform("fail", message="no").error or "").startswith("ValueError: no\n")
+    calls: list[str] = []
+    assert perform("add", lambda: calls.append("began"), a=1).kind == "returned"
+    assert perform("no_such", lambda: calls.append("never")).kind == "raised"
+    assert calls == ["began"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Call, Executor, Handle
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
+from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.runner import Runner
 from taskservice.storage.executions import Execution
 from tests.engine.harness import PATTERNS, TASKS, Bench, every, resolution, until
@@ -241,9 +243,11 @@ class Runs:
             release=self.releases.append,
         )
 
-    def start(self, function: str, timeout: float | None = None, **func_args: object) -> Execution:
+    def start(
+        self, function: str, timeout: float | None = None, id: str = "e", **func_args: object
+    ) -> Execution:
         execution = Execution(
-            id="e", task_id="t", start_time=datetime.now(UTC), status="running", owner="me"
+            id=id, task_id="t", start_time=datetime.now(UTC), status="running", owner="me"
         )
         task = Task(
             name="t",
@@ -260,7 +264,9 @@ class Runs:
 class FullExecutor:
     """An executor that the system gives no thread to."""
 
-    def start(self, call: Call, done: object) -> Handle:
+    waiting = 0
+
+    def start(self, call: Call, done: object, began: object = None) -> Handle:
         raise RuntimeError("can't start new thread")
 
     async def close(self) -> None:
@@ -285,9 +291,40 @@ async def test_an_executor_that_cannot_start_it_ends_an_execution(default: str, 
     assert len(runs.ends) == 2
 
 
-@pytest.mark.parametrize("how", ["timed out", "cancelled"])
-async def test_an_import_that_takes_long_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+@pytest.mark.parametrize("executor", ["local", "process"])
+async def test_a_timeout_counts_from_the_call(executor: str, tmp_path: Path) -> None:
+    one_place: Executor = (
+        LocalExecutor(limit=1) if executor == "local" else ProcessExecutor(PATTERNS, limit=1)
+    )
+    runs = Runs({executor: one_place}, executor)
+    gate, first, second = (tmp_path / name for name in ("gate", "first", "second"))
+    never = tmp_path / "never"
+    began = time.monotonic()
+    runs.start("wait_for", path=str(first), gate=str(gate))
+    runs.start("wait_for", timeout=0.5, id="waiting", path=str(second), gate=str(never))
+    await until(first.exists)
+    assert runs.runner.waiting() == {executor: 1}
+    await until(lambda: time.monotonic() - began > 1)
+    assert runs.ends == []
+    gate.touch()
+    await until(lambda: len(runs.ends) == 2)
+    assert runs.runner.waiting() == {executor: 0}
+    assert [(end.id, end.error) for end in runs.ends] == [
+        ("e", None),
+        ("waiting", "timed out: after 0.5 s"),
+    ]
+    # It was called: only a call is timed out.
+    assert second.exists()
+    # A process is killed, and a thread goes on.
+    assert executor == "process" or runs.runner.unreturned() == 1
+    never.touch()
+    await asyncio.wait_for(runs.runner.idle(), 10)
+    assert runs.runner.unreturned() == 0
+    await one_place.close()
+
+
+async def test_an_import_that_takes_long_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     local = LocalExecutor(idle=1)
@@ -298,15 +335,11 @@ async def test_an_import_that_takes_long_is_stopped(
         return wait
 
     monkeypatch.setattr(Functions, "resolve", slow)
-    runs.start("say", timeout=0.1 if how == "timed out" else None)
-    if how == "cancelled":
-        assert runs.runner.cancel("e", "ann") is not None
-    await until(lambda: runs.ends)
+    runs.start("say", timeout=0.01)
+    assert runs.runner.cancel("e", "ann") is not None
     (end,) = runs.ends
     assert (end.owner, runs.releases) == ("me", [])
-    assert (
-        end.error == {"timed out": "timed out: after 0.1 s", "cancelled": "cancelled: by ann"}[how]
-    )
+    assert end.error == "cancelled: by ann"
     assert runs.runner.cancel("e", "bob") is None
     gate.touch()
     await asyncio.wait_for(runs.runner.idle(), 10)

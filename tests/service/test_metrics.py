@@ -50,11 +50,13 @@ async def test_a_fresh_service_tells_every_number(service: Service) -> None:
     for drift in ("in_sync", "overridden", "conflict"):
         assert found.pop(f"taskservice_declared_tasks/{drift}") == 0
     for name in (
-        "executions_started_total", "executions_running", "overrides", "retired_tasks",
-        "sync_errors", "sync_held_tasks",
+        "executions_started_total", "executions_running", "executions_unreturned",
+        "overrides", "retired_tasks", "sync_errors", "sync_held_tasks",
         "fire_lateness_seconds_count", "fire_lateness_seconds_sum",
     ):  # fmt: skip
         assert found.pop(f"taskservice_{name}") == 0
+    for executor in ("local", "process"):
+        assert found.pop(f"taskservice_executions_waiting/{executor}") == 0
     for status in ("completed", "failed", "cancelled"):
         assert found.pop(f"taskservice_execution_duration_seconds_count/{status}") == 0
     assert found.pop("taskservice_scheduling") == 1
