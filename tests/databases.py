@@ -13,6 +13,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -125,6 +127,15 @@ class MariaDB:
     def drop_database(self, url: str) -> None:
         """Drops the database that `create_database` gave this URL for."""
         self._run(f"DROP DATABASE {_database_name(url)}")
+
+    @contextmanager
+    def packets_up_to(self, size: int) -> Iterator[None]:
+        """Connections that are made meanwhile can send it no statement of more bytes."""
+        self._run(f"SET GLOBAL max_allowed_packet = {size}")
+        try:
+            yield
+        finally:
+            self._run("SET GLOBAL max_allowed_packet = DEFAULT")
 
     def connections(self, url: str) -> int:
         """How many connections to this database are open."""

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +84,8 @@ def validate(
     )
     for line in _FORMATS["json" if output == "json" else form](together):
         click.echo(line)
-    said = _count(len(together.faults), "fault") if together.faults else "no faults"
+    number = sum(fault.more or 1 for fault in together.faults)
+    said = _count(number, "fault") if number else "no faults"
     summary = f"{_count(together.tasks, 'task')} in {_count(together.files, 'file')}: {said}"
     click.echo(summary, err=True)
     return 1 if together.faults else 0
@@ -135,7 +136,12 @@ def _as_annotations(found: Found) -> Iterator[str]:
 
 
 def _as_json(found: Found) -> Iterator[str]:
-    yield json.dumps(asdict(found), ensure_ascii=False, indent=2)
+    told = {
+        "files": found.files,
+        "tasks": found.tasks,
+        "faults": [fault.as_json() for fault in found.faults],
+    }
+    yield json.dumps(told, ensure_ascii=False, indent=2)
 
 
 _FORMATS: dict[str, Callable[[Found], Iterator[str]]] = {

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import OF_TASK, rest
 
 MAX_DEPTH = 20
-MOST_TOLD = 20
-"""How many faults of one kind are told one by one: input that is all wrong costs no more."""
 
 JsonSchema = dict[str, Any]
 """A part of a JSON Schema, draft 2020-12."""
@@ -29,17 +28,26 @@ _LINE_BREAKS_AND_CONTROLS = ("Cc", "Zl", "Zp")
 
 
 class Refused(Exception):
-    """What a check says of a value: reasons, each with the part that it is about ("": all)."""
+    """What a check says of a value: reasons, each with the part that it is about ("": all).
 
-    def __init__(self, reason: str = "", *, parts: Sequence[tuple[str, str]] = ()) -> None:
+    `more` counts those that are not told.
+    """
+
+    def __init__(
+        self, reason: str = "", *, parts: Sequence[tuple[str, str]] = (), more: int = 0
+    ) -> None:
         self.parts = parts or [("", reason)]
+        self.more = more
 
     def faults(self, name: str) -> list[Fault]:
         """The same as faults of the field `name`."""
-        return [
+        told = [
             Fault(field=f"{name}.{part}" if part else name, reason=reason)
             for part, reason in self.parts
         ]
+        if self.more:
+            told.append(Fault(field=name, reason=rest(self.more, "of this kind"), more=self.more))
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +194,7 @@ def check_parts(
     """The parts by key, as `check` takes them; refuses those at fault together."""
     taken: dict[Any, Any] = {}
     refused: list[tuple[str, str]] = []
+    more = 0
     for key, item in parts:
         try:
             if not isinstance(key, str):
@@ -193,11 +202,12 @@ def check_parts(
             taken[key] = check(key, item)
         except Refused as refusal:
             [(_, reason)] = refusal.parts
-            refused.append((key, reason) if is_plain(key) else ("", _of_key(key, reason)))
-        if len(refused) == MOST_TOLD:
-            break
+            if len(refused) == OF_TASK:
+                more += 1
+            else:
+                refused.append((key, reason) if is_plain(key) else ("", _of_key(key, reason)))
     if refused:
-        raise Refused(parts=refused)
+        raise Refused(parts=refused, more=more)
     return taken
 
 

@@ -2,6 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+LONGEST_REASON = 1000
+LONGEST_FIELD = 300
+LONGEST_ID = 100
+LONGEST_PATH = 4096
+"""Characters of a fault's texts, which may quote what somebody else wrote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -9,7 +16,11 @@ class Fault:
     """One thing that is wrong with an input, told to the person who wrote it.
 
     `field` is dotted (`trigger_args.hour`, `func_args.user_id`); `path`, `line`
-    and `column` (both from 1) are filled in where the input is a file.
+    and `column` (both from 1) are filled in where the input is a file. `more` is 0, or how many
+    faults this one stands for that are only counted: `fault_limits` makes such.
+
+    Its texts are made so that they can be told: they are cut where they are too long, and what
+    no encoding has (half of a surrogate pair) is replaced.
     """
 
     reason: str
@@ -18,11 +29,39 @@ class Fault:
     path: str | None = None
     line: int | None = None
     column: int | None = None
+    more: int = 0
+
+    def __post_init__(self) -> None:
+        for name, longest in _LONGEST:
+            text = getattr(self, name)
+            if text is None or (len(text) <= longest and text.isascii()):
+                continue
+            if len(text) > longest:
+                text = f"{text[: longest - 1]}…"
+            object.__setattr__(self, name, text.encode(errors="replace").decode())
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.path, self.line, self.column) if part)
         said = f"{self.field}: {self.reason}" if self.field else self.reason
         return f"{place}: {said}" if place else said
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Where it is, to sort by."""
+        return self.path or "", self.line or 0, self.column or 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What programs are told of it."""
+        return {name: getattr(self, name) for name in _TOLD}
+
+
+_LONGEST = (
+    ("reason", LONGEST_REASON),
+    ("field", LONGEST_FIELD),
+    ("task_id", LONGEST_ID),
+    ("path", LONGEST_PATH),
+)
+_TOLD = ("reason", "field", "task_id", "path", "line", "column")
 
 
 class TaskserviceError(Exception):

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from taskservice.domain.check import MOST_TOLD, is_plain
+from taskservice.domain.check import is_plain
 from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import of_each
 
 OWN_PREFIX = "TASKSERVICE_"
 """What the names of the service's own variables begin with: they are never filled in."""
@@ -78,9 +79,9 @@ def placeholder_faults(
     """What is wrong with the placeholders in arguments: variables that are never filled in.
 
     `allowed` are the patterns of those that may be; the service's own may not, whatever they say.
-    At most 20 faults.
+    Beyond 20 faults they are counted.
     """
-    faults = []
+    wrong = []
     for name, key in variables_of(func_args).items():
         if name.startswith(OWN_PREFIX):
             why = "is the service's own, and never filled in"
@@ -88,34 +89,33 @@ def placeholder_faults(
             continue
         else:
             why = f"may not be filled in; TASKSERVICE_ENV_ALLOW allows {_told(allowed)}"
-        faults.append(_fault(key, f"the variable {name[:_NAME_SHOWN]} {why}"))
-        if len(faults) == MOST_TOLD:
-            break
-    return faults
+        wrong.append((key, f"the variable {name[:_NAME_SHOWN]} {why}"))
+    return of_each(wrong, _fault)
 
 
 def borrowed_faults(given: Mapping[str, object], own: Mapping[str, object]) -> list[Fault]:
     """What is wrong with the arguments of one run, beside a task's `own`: variables new to it.
 
-    Who may run a task must not have it read more of the environment than it does by itself. At
-    most 20 faults.
+    Who may run a task must not have it read more of the environment than it does by itself.
+    Beyond 20 faults they are counted.
     """
     asked = variables_of(given)
     known = variables_of(own) if asked else {}
-    faults = []
-    for name, key in asked.items():
-        if name not in known:
-            reason = (
-                "a run by hand may use only the variables that the task's own arguments have: "
-                f"{_told(sorted(known))}, not {name[:_NAME_SHOWN]}"
-            )
-            faults.append(_fault(key, reason))
-            if len(faults) == MOST_TOLD:
-                break
-    return faults
+    have = _told(sorted(known))
+
+    def fault(one: tuple[str, str]) -> Fault:
+        name, key = one
+        reason = (
+            "a run by hand may use only the variables that the task's own arguments have: "
+            f"{have}, not {name[:_NAME_SHOWN]}"
+        )
+        return _fault((key, reason))
+
+    return of_each([one for one in asked.items() if one[0] not in known], fault)
 
 
-def _fault(key: str, reason: str) -> Fault:
+def _fault(wrong: tuple[str, str]) -> Fault:
+    key, reason = wrong
     return Fault(field=f"func_args.{key}" if is_plain(key) else "func_args", reason=reason)
 
 

@@ -6,7 +6,6 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from taskservice.domain.check import (
-    MOST_TOLD,
     NO_SPACE,
     Check,
     Refused,
@@ -23,6 +22,7 @@ from taskservice.domain.check import (
 from taskservice.domain.check import describe as describe
 from taskservice.domain.check import nearest as nearest
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.fault_limits import of_each, of_task
 from taskservice.domain.trigger import TRIGGER_SCHEMAS, parse_trigger
 
 EXECUTORS = ("local", "process")
@@ -124,23 +124,19 @@ def parse_task(fields: Mapping[str, object], *, zone: tzinfo, now: datetime) -> 
         except Invalid as invalid:
             faults.extend(invalid.faults)
     if faults:
-        raise Invalid(faults)
+        raise Invalid(of_task(faults))
     return Task(**taken)
 
 
 def unknown_fields(names: Iterable[object]) -> list[Fault]:
     """A fault for each name that is no field of a task; beyond some, one for the rest."""
-    unknown = [name for name in names if name not in FIELDS]
-    faults = []
-    for name in unknown[:MOST_TOLD]:
-        if is_plain(name):
-            reason = f"is not a field of a task{nearest(name, FIELDS)}"
-            faults.append(Fault(field=name, reason=reason))
-        else:
-            faults.append(Fault(reason=f"{describe(name)} is not a field of a task"))
-    if len(unknown) > MOST_TOLD:
-        faults.append(Fault(reason=f"and {len(unknown) - MOST_TOLD} more unknown fields"))
-    return faults
+    return of_each([name for name in names if name not in FIELDS], _unknown)
+
+
+def _unknown(name: object) -> Fault:
+    if is_plain(name):
+        return Fault(field=name, reason=f"is not a field of a task{nearest(name, FIELDS)}")
+    return Fault(reason=f"{describe(name)} is not a field of a task")
 
 
 def _arguments(value: object) -> dict[str, Any]:

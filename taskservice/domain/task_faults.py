@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, tzinfo
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.fault_limits import of_task
 from taskservice.domain.placeholders import ANY_VARIABLE, placeholder_faults
 from taskservice.domain.task import parse_task
 
@@ -19,10 +20,11 @@ def task_faults(
     call_faults: CallFaults,
     env_allow: Sequence[str] = ANY_VARIABLE,
 ) -> list[Fault]:
-    """Every fault of a task's fields, those of its call included; as slow as `call_faults` is.
+    """What is wrong with a task's fields, its call included; as slow as `call_faults` is.
 
     `zone` and `now` are as in `parse_task`; `env_allow` are the patterns of the variables that
-    its placeholders may stand for. A field that is at fault in itself is not told of again.
+    its placeholders may stand for. A field that is at fault in itself is not told of again;
+    beyond a limit faults are counted.
     """
     faults: list[Fault] = []
     try:
@@ -31,9 +33,9 @@ def task_faults(
         faults += invalid.faults
     func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}
     if not isinstance(func_args, Mapping):
-        return faults
+        return of_task(faults)
     known = {fault.field for fault in faults}
     more = placeholder_faults(func_args, env_allow)
     if isinstance(func_path, str):
         more += call_faults(func_path, func_args)
-    return faults + [one for one in more if one.field not in known]
+    return of_task([*faults, *(one for one in more if one.field not in known)])

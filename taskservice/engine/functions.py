@@ -18,6 +18,7 @@ from types import ModuleType
 
 from taskservice import TaskMark
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.fault_limits import of_each
 from taskservice.engine.modules import modules, sound
 
 log = logging.getLogger(__name__)
@@ -288,12 +289,17 @@ def _binding_faults(signature: inspect.Signature, given: Mapping[str, object]) -
         elif each.kind is each.POSITIONAL_ONLY and each.default is each.empty:
             reason = "the function takes this argument by position only, and a task gives names"
             faults.append(_argument_fault(each.name, reason))
+    if takes_all:
+        return faults
     told = {fault.field for fault in faults}
-    for name in given:
-        if name not in known and not takes_all and f"func_args.{name}" not in told:
-            reason = f"the function has no such argument{_nearest(name, sorted(known))}"
-            faults.append(_argument_fault(name, reason))
-    return faults
+    unknown = [name for name in given if name not in known and f"func_args.{name}" not in told]
+    ordered = sorted(known)
+
+    def unknown_fault(name: str) -> Fault:
+        reason = f"the function has no such argument{_nearest(name, ordered)}"
+        return _argument_fault(name, reason)
+
+    return [*faults, *of_each(unknown, unknown_fault)]
 
 
 def _argument_fault(name: str, reason: str) -> Fault:

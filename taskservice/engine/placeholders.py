@@ -6,8 +6,9 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from taskservice.domain.check import MAX_DEPTH, MOST_TOLD
+from taskservice.domain.check import MAX_DEPTH
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.fault_limits import of_each
 from taskservice.domain.placeholders import (
     ANY_VARIABLE,
     Placeholder,
@@ -73,9 +74,14 @@ def fill(
     filling = _Filling(environ, limit)
     for key, value in filled.items():
         filled[key] = filling.fill(value, f"func_args.{key}", MAX_DEPTH)
-    if filling.faults:
-        raise Invalid(list(filling.faults.values()))
+    if filling.missing:
+        raise Invalid(of_each(list(filling.missing.items()), _missing))
     return filled, frozenset(filling.secrets)
+
+
+def _missing(variable: tuple[str, str]) -> Fault:
+    name, field = variable
+    return Fault(field=field, reason=f"the environment has no variable {name[:100]}")
 
 
 class _Filling:
@@ -85,7 +91,7 @@ class _Filling:
         self._environ = environ
         self._room = limit
         self.secrets: set[str] = set()
-        self.faults: dict[str, Fault] = {}
+        self.missing: dict[str, str] = {}
 
     def fill(self, value: object, field: str, depth: int) -> object:
         if isinstance(value, str):
@@ -114,10 +120,7 @@ class _Filling:
         if placeholder.default is not None and not value:
             return placeholder.default
         if value is None:
-            if len(self.faults) < MOST_TOLD:
-                name = placeholder.name[:100]
-                reason = f"the environment has no variable {name}"
-                self.faults[name] = Fault(field=field, reason=reason)
+            self.missing[placeholder.name] = field
             return ""
         if len(value) >= _SECRET_LENGTH:
             self.secrets.add(value)

@@ -42,7 +42,7 @@ class Stored:
         return cls(
             totals=totals,
             sync_age=at and max((now - datetime.fromisoformat(at)).total_seconds(), 0.0),
-            sync_errors=len({error["path"] for error in report["errors"]}),
+            sync_errors=report["files_at_fault"],
             held=len(held["task_ids"]) if held else 0,
         )
 

@@ -6,6 +6,7 @@ from datetime import tzinfo
 from pathlib import PurePosixPath
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.fault_limits import of_each
 from taskservice.domain.preview import Preview
 from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
@@ -39,16 +40,16 @@ async def plan_folder(
 
 def _texts(files: Mapping[str, object]) -> dict[str, bytes]:
     """The task files among them; others are passed over, as in a folder."""
-    faults = []
+    wrong: list[tuple[str, str]] = []
     texts = {}
     for path, text in files.items():
         parts = PurePosixPath(path).parts
         if path != "/".join(parts) or not parts or parts[0] == "/" or ".." in parts:
-            faults.append(Fault(field=f"files.{path[:200]}", reason="must be a path in the folder"))
+            wrong.append((path, "must be a path in the folder"))
         elif not isinstance(text, str):
-            faults.append(Fault(field=f"files.{path[:200]}", reason="must be the text of a file"))
+            wrong.append((path, "must be the text of a file"))
         elif is_task_file(path) and not any(map(passed_over, parts)):
             texts[path] = text.encode("utf-8", "surrogatepass")
-    if faults:
-        raise Invalid(faults)
+    if wrong:
+        raise Invalid(of_each(wrong, lambda one: Fault(field=f"files.{one[0]}", reason=one[1])))
     return texts

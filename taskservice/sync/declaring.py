@@ -5,9 +5,16 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import of_file
 from taskservice.domain.plan import Candidate, Declared, Stored, is_live
 from taskservice.sync.reader import AuthoredTask
 from taskservice.sync.taken import Taken, authored, owners_of, taken_from, uncontested
+
+GATHERED = 1000
+"""How many faults of a file are gathered before those that won't be told are only counted."""
+
+KEPT = 10_000
+"""How many faults of all files are kept; of the files after those only the first of each."""
 
 Check = Callable[[str, Mapping[str, object]], list[Fault]]
 """What is wrong with a task of this id and these fields."""
@@ -29,7 +36,7 @@ def declare(
         if one.content is None:  # stored as it stands: sound, and its own
             tasks.update(zip(one.ids, one.candidates, strict=True))
             continue
-        faults += one.content.faults
+        wrong = list(one.content.faults)
         faulty |= one.content.faulty
         for task, candidate in authored(one):
             owner, row = owners[task.task_id], stored.get(task.task_id)
@@ -40,9 +47,12 @@ def declare(
                 found = faults_of(task, candidate.digest, row)
             if found:
                 faulty.add(task.task_id)
-                faults += _placed(found, path, task)
+                wrong += _placed(found, path, task)
+                if len(wrong) > GATHERED:
+                    wrong = of_file(wrong)
             else:
                 tasks[task.task_id] = candidate
+        faults += of_file(wrong) if len(faults) < KEPT else of_file(wrong, 1)
         if one.ids and not any(
             task_id in tasks and tasks[task_id].declaration.path == path for task_id in one.ids
         ):
@@ -83,7 +93,7 @@ def declared_by(
 
 def place(fault: Fault) -> tuple[str, int, int]:
     """Where a fault is, to sort by."""
-    return fault.path or "", fault.line or 0, fault.column or 0
+    return fault.place
 
 
 def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:

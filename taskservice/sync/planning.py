@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import of_all
 from taskservice.domain.overlay import Override
 from taskservice.domain.plan import SETTLE, Declared, Plan, Stored, make_plan
 from taskservice.domain.preview import Entry, Preview, entry_of, retirement_of
 from taskservice.domain.state import Resolution, is_due, resolve, trigger_of
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.declaring import Check, place
+from taskservice.sync.declaring import Check
 from taskservice.sync.resolving import resolve_all
 
 
@@ -55,7 +56,7 @@ def preview(
             retirement_of(task_id, one.declaration, one.state, one.overrides, now=now, zone=zone)
             for task_id, one in sorted(gone, key=lambda pair: pair[0])
         ),
-        refuse=tuple(sorted((*declared.faults, *faults), key=place)),
+        refuse=tuple(of_all((*declared.faults, *faults))),
         held=plan.held,
         overrides=_in_force(overrides, resolutions, gone=[task_id for task_id, _ in gone]),
     )

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import of_file
 from taskservice.domain.task import nearest
 from taskservice.domain.task_id import id_fault
 from taskservice.sync.scalars import kind_of, shown
 from taskservice.sync.yaml_walk import MAX_BYTES, NOTHING, Path, Position, Stop, Walk, text_of
 
 _MAX_EXPANSION = 16 * MAX_BYTES  # of defaults that are merged into many tasks
-_MAX_FAULTS = 100
 _TASKS = ("tasks",)
 _DEFAULTS = ("defaults",)
 
@@ -174,9 +174,8 @@ def _unreadable(path: str, walk: Walk) -> FileContent:
 
 def _faults(path: str, walk: Walk, owner: str | None = None) -> tuple[Fault, ...]:
     """The notes as faults, by position; `owner` is the task of a file of one."""
-    notes = sorted(walk.notes, key=lambda note: note.place)
     faults = []
-    for note in notes[:_MAX_FAULTS]:
+    for note in walk.notes:
         task_id, keys = owner, note.path
         if owner is None and len(keys) > 1 and keys[0] == "tasks":
             task_id, keys = keys[1], keys[2:]
@@ -187,8 +186,4 @@ def _faults(path: str, walk: Walk, owner: str | None = None) -> tuple[Fault, ...
                 reason=note.reason, field=name, task_id=task_id, path=path, line=line, column=column
             )
         )
-    if rest := notes[_MAX_FAULTS:]:
-        line, column = rest[0].place
-        reason = f"and {len(rest)} more faults from here on"
-        faults.append(Fault(reason=reason, path=path, line=line, column=column))
-    return tuple(faults)
+    return tuple(of_file(faults))

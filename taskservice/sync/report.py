@@ -8,12 +8,26 @@ from typing import Any
 import structlog
 
 from taskservice.domain import overlay
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Fault, Unavailable
+from taskservice.domain.fault_limits import of_all
 from taskservice.domain.plan import Held
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.memory import recall, remember
+from taskservice.storage.rows import to_json
 
 _REMEMBERED = "sync report"
+_NOTHING: dict[str, Any] = {
+    "synced_at": None, "revision": None, "errors": [], "files_at_fault": 0, "held": None
+}  # fmt: skip
+
+LOGGED = 20
+"""How many faults that are new a sync logs, each with a line; one more line counts the rest."""
+
+SMALL_BYTES = 16 * 1024
+"""A report of this size, as JSON, fits any packet."""
+
+HELD_TOLD = 100
+"""How many tasks of a held sync a report still names that is too large to be stored."""
 
 log = structlog.get_logger()
 
@@ -41,30 +55,63 @@ class Report:
     async def save(self, revision: str | None, now: datetime) -> None:
         """Keep it as that of a sync at `now`, of the folder at the git commit `revision`."""
         before, self._since = self._since, {}
-        errors = []
-        for fault in self.faults:
-            error = asdict(fault)
+        errors, new = [], 0
+        for fault in of_all(self.faults):
+            error = fault.as_json()
             key = _key(error)
             if key not in before:
-                log.warning("task_file_refused", fault=str(fault))
+                new += 1
+                if new <= LOGGED:
+                    log.warning("task_file_refused", fault=str(fault))
             self._since[key] = before.get(key, now)
             errors.append({**error, "since": self._since[key].isoformat()})
-        report = {
-            "synced_at": now.isoformat(),
-            "revision": revision,
-            "errors": errors,
-            "held": self.held and asdict(self.held),
-        }
-        await self._database.write(lambda connection: remember(connection, _REMEMBERED, report))
+        if new > LOGGED:
+            log.warning("task_files_refused", more=new - LOGGED)
+        await self._store(
+            {
+                "synced_at": now.isoformat(),
+                "revision": revision,
+                "errors": errors,
+                "files_at_fault": len({fault.path for fault in self.faults if fault.path}),
+                "held": self.held and asdict(self.held),
+            }
+        )
+
+    async def _store(self, report: dict[str, Any]) -> None:
+        """Keep a report, or else what it comes to: what was synced stays synced.
+
+        Raises `Unavailable` where not even that can be kept.
+        """
+        try:
+            await self._database.write(lambda connection: remember(connection, _REMEMBERED, report))
+        except Exception as error:
+            # A server ends the connection over a packet that is too large, which looks as an
+            # outage does: only the smaller report tells them apart.
+            if isinstance(error, Unavailable) and len(to_json(report)) <= SMALL_BYTES:
+                raise
+            small = _reduced(report)
+            await self._database.write(lambda connection: remember(connection, _REMEMBERED, small))
+            log.warning(
+                "sync_report_reduced", faults=len(report["errors"]), error=str(error)[:1000]
+            )
+
+
+def _reduced(report: Mapping[str, Any]) -> dict[str, Any]:
+    errors, held = report["errors"], report["held"]
+    told = Fault(reason=f"{len(errors):,} faults were found, but can't be kept: see the log")
+    return {
+        **report,
+        "errors": [{**told.as_json(), "since": report["synced_at"]}] if errors else [],
+        "held": held and {**held, "task_ids": held["task_ids"][:HELD_TOLD]},
+    }
 
 
 async def last_report(connection: Connection) -> dict[str, Any]:
-    """What the last sync came to: `synced_at`, `revision`, `errors` and `held`, as JSON has them.
+    """What the last sync came to: `synced_at`, `revision`, `errors`, `files_at_fault` and `held`.
 
-    Before the first sync all of them are empty.
+    They are as JSON has them; before the first sync all of them are empty.
     """
-    nothing: dict[str, Any] = {"synced_at": None, "revision": None, "errors": [], "held": None}
-    return await recall(connection, _REMEMBERED) or nothing
+    return _NOTHING | (await recall(connection, _REMEMBERED) or {})
 
 
 def _key(error: Mapping[str, Any]) -> str:

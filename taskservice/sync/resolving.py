@@ -12,6 +12,9 @@ from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.declaring import Check
 
+_NAMED = 10
+"""How many overrides a fault names."""
+
 
 def resolve_all(
     task_ids: Iterable[str],
@@ -54,11 +57,12 @@ def resolve_all(
         except FireDue:
             due.append(task_id)
         except Invalid as invalid:
-            names = ", ".join(override.field for override in overrides)
+            names = ", ".join(override.field for override in overrides[:_NAMED])
+            more = f" and {len(overrides) - _NAMED} more" if len(overrides) > _NAMED else ""
             faults += [
                 replace(
                     fault, task_id=task_id, path=declaration.path, line=declaration.line,
-                    column=1, reason=f"{fault.reason} (with the override of {names})",
+                    column=1, reason=f"{fault.reason} (with the override of {names}{more})",
                 )
                 for fault in invalid.faults
             ]  # fmt: skip

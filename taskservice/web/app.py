@@ -254,7 +254,8 @@ def _on_crash(request: AnyRequest, error: Exception) -> Response[Any]:
 def _summary(faults: list[Fault] | tuple[Fault, ...]) -> str:
     if not faults:
         return ""
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    number = sum(fault.more or 1 for fault in faults) - 1
+    more = f" (and {number:,} more)" if number else ""
     return f"{faults[0]}{more}"
 
 

@@ -3,7 +3,7 @@
 What their values must be is the domain's to say, all faults at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from taskservice.domain.errors import Fault, Invalid, Malformed
+from taskservice.domain.fault_limits import of_each
 from taskservice.domain.task import describe, nearest
 
 
@@ -22,15 +23,20 @@ async def json_object(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return value
 
 
+def unknown_keys(body: Mapping[str, object], known: Sequence[str]) -> list[Fault]:
+    """A fault for each key of a body that is not known; beyond some, one for the rest."""
+    return of_each(
+        [key for key in body if key not in known],
+        lambda key: Fault(field=key, reason=f"is not known{nearest(key, known)}"),
+    )
+
+
 async def trigger_arguments(request: Request[Any, Any, Any]) -> Mapping[str, object] | None:
     """`func_args` of a body that may be empty, or None; raises Malformed and Invalid."""
     if not await _content(request):
         return None
     body = await json_object(request)
-    faults = [
-        Fault(field=key, reason=f"is not known{nearest(key, ['func_args'])}")
-        for key in body.keys() - {"func_args"}
-    ]
+    faults = unknown_keys(body, ("func_args",))
     arguments = body.get("func_args")
     if arguments is not None and not isinstance(arguments, dict):
         reason = f"must be a mapping, not {describe(arguments)}"

@@ -101,5 +101,6 @@ def test_a_run_may_use_the_variables_of_its_task_alone() -> None:
 def test_what_is_told_has_an_end() -> None:
     many = {"a\n": "".join(f"${{{'V' * 1000}{number}}}" for number in range(1000))}
     for faults in (placeholder_faults(many, ()), borrowed_faults(many, {})):
-        assert len(faults) == 20
+        assert len(faults) == 21
+        assert faults[-1].more == 980
         assert all(len(str(fault)) < 300 and fault.field == "func_args" for fault in faults)

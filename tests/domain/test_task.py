@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from taskservice.domain.check import MOST_TOLD
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.fault_limits import OF_TASK
 from taskservice.domain.overlay import DEFAULTS
 from taskservice.domain.task import FIELDS, UNSET, Retries, Task, describe, nearest, parse_task
 from tests.domain.samples import (
@@ -274,10 +274,19 @@ def test_all_faults_are_told_at_once(broken: dict[str, Any], unknown: bool) -> N
 def test_what_is_wrong_throughout_is_told_in_part() -> None:
     many = {f"key {number}": 1 for number in range(5000)}
     found = told({**MINIMAL, **many})
-    assert len(found) == MOST_TOLD + 1
-    assert found[-1] == (None, "and 4980 more unknown fields")
-    assert len(told(minimal(retries={"max": 1, **many}))) == MOST_TOLD
-    assert len(told(minimal(tags=[5] * 5000))) == MOST_TOLD
+    assert len(found) == OF_TASK + 1
+    assert found[-1] == (None, "and 4,980 more faults of this task")
+    for wrong in (
+        {"retries": {"max": 1, **many}},
+        {"tags": [5] * 5000},
+        {"func_args": dict.fromkeys(many, ())},
+    ):
+        found = told(minimal(**wrong))
+        assert len(found) == OF_TASK + 1
+        assert found[-1] == (None, "and 4,980 more faults of this task")
+    # Of all its fields together no more are told.
+    found = told({"tags": [5] * 30, "retries": many, "x": 1})
+    assert len(found) == OF_TASK + 1
 
 
 def test_nesting_counts_as_in_a_file_of_one_task() -> None:

@@ -156,7 +156,7 @@ def test_all_faults_are_told_at_once() -> None:
 def test_many_unknown_keys_are_summed_up() -> None:
     found = faults("cron", {"hour": 9} | {f"key{n}": n for n in range(50_000)})
     assert len(found) == 21
-    assert found[-1].reason == "49980 more unknown keys"
+    assert found[-1].reason == "and 49,980 more faults of this kind"
 
 
 def test_an_interval_of_zero_is_refused_and_not_made_one_second() -> None:

@@ -336,8 +336,8 @@ def test_of_many_faults_a_hundred_are_told_and_the_rest_counted() -> None:
     content = read(f"tasks:\n{tasks}  sound: {{x: 1}}\n")
     assert len(content.faults) == 101
     assert content.faults[99].task_id == "t99"
-    assert content.faults[100].reason == "and 50 more faults from here on"
-    assert (content.faults[100].line, content.faults[100].task_id) == (102, None)
+    assert content.faults[100].reason == "and 50 more faults in this file"
+    assert (content.faults[100].line, content.faults[100].task_id) == (101, None)
     assert ids(content) == ["sound"]
     assert len(content.faulty) == 150
 
@@ -345,7 +345,7 @@ def test_of_many_faults_a_hundred_are_told_and_the_rest_counted() -> None:
 def test_faults_past_counting_end_the_reading() -> None:
     content = read("a: [" + "*x," * 20000 + "]")
     assert not content.readable
-    assert content.faults[100].reason == "and 9901 more faults from here on"
+    assert content.faults[100].reason == "and 9,901 more faults in this file"
 
 
 def test_a_parser_that_fails_in_an_unforeseen_way_is_a_fault(

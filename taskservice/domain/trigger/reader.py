@@ -8,10 +8,10 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import of_each
 from taskservice.domain.trigger.wall import read_instant
 
 LONGEST_TEXT = 500
-MOST_UNKNOWN = 20  # unknown keys told one by one
 FIRST_YEAR, LAST_YEAR = 1000, 9998  # what MySQL's datetime holds, less the zones' offsets
 _MOMENT = re.compile(r"(?:\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d(?:-?\d)?)(?:[T ]\d.*)?", re.ASCII)
 
@@ -50,22 +50,20 @@ class Reader:
 
     def fault(self, key: str | None, reason: str) -> None:
         """Keeps a fault of the key; of the arguments as a whole if it is None."""
-        field = "trigger_args" if key is None else f"trigger_args.{key}"
-        self.faults.append(Fault(field=field, reason=reason))
+        self.faults.append(_fault(key, reason))
 
     def only(self, known: tuple[str, ...], what: str) -> None:
         """Faults every key that is not one of the `known` ones of `what`."""
-        unknown = [key for key in self.args if key not in known]
-        for key in unknown[:MOST_UNKNOWN]:
-            allowed = f"the keys of {what} are {', '.join(known)}"
+        allowed = f"the keys of {what} are {', '.join(known)}"
+
+        def fault(key: object) -> Fault:
             if not isinstance(key, str):
-                self.fault(None, f"a key {described(key)}; {allowed}")
-            elif not key.isprintable() or len(key) > 100:
-                self.fault(None, f"unknown key {key[:40]!r}; {allowed}")
-            else:
-                self.fault(key, f"unknown key{nearest(key, known)}; {allowed}")
-        if len(unknown) > MOST_UNKNOWN:
-            self.fault(None, f"{len(unknown) - MOST_UNKNOWN} more unknown keys")
+                return _fault(None, f"a key {described(key)}; {allowed}")
+            if not key.isprintable() or len(key) > 100:
+                return _fault(None, f"unknown key {key[:40]!r}; {allowed}")
+            return _fault(key, f"unknown key{nearest(key, known)}; {allowed}")
+
+        self.faults += of_each([key for key in self.args if key not in known], fault)
 
     def text(self, key: str, what: str) -> str | None:
         """Text, `what` it should be, without spaces around it."""
@@ -125,6 +123,10 @@ class Reader:
             self.fault(key, f"{text!r} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
             return None
         return moment
+
+
+def _fault(key: str | None, reason: str) -> Fault:
+    return Fault(field="trigger_args" if key is None else f"trigger_args.{key}", reason=reason)
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 from litestar import post
 
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.domain.task import describe, nearest
+from taskservice.domain.task import describe
 from taskservice.web import bodies, body_schemas, schemas
 from taskservice.web.api.parts import AnyRequest, Door
 from taskservice.web.openapi import problems, with_body
@@ -25,10 +25,7 @@ LARGEST_FOLDER = 64 * 1024 * 1024
 async def plan_sync(request: AnyRequest, service: Door) -> schemas.Plan:
     """Takes the whole folder to come; changes nothing."""
     body = await bodies.json_object(request)
-    faults = [
-        Fault(field=key, reason=f"is not known{nearest(key, ['files'])}")
-        for key in body.keys() - {"files"}
-    ]
+    faults = bodies.unknown_keys(body, ("files",))
     files = body.get("files")
     if not isinstance(files, dict):
         reason = f"must be a mapping of paths to texts, not {describe(files)}"
