@@ -19,7 +19,7 @@ _OF_MAIL = ("MAILTO", "MAILFROM")
 _OF_ZONE = ("CRON_TZ", "TZ")
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # a crontab line means the same at any
 
-_VARIABLE = re.compile(r"""\s*(['"]?)(?P<name>[A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(?P<value>.*?)\s*""")
+_VARIABLE = re.compile(r"""\s*(['"]?)(?P<name>[A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(?P<value>.*)""")
 _QUOTED = re.compile(r"""(['"])(?P<text>.*)\1""")
 _WHEN = re.compile(r"[ \t]*(?P<when>@\S+|\S+(?:[ \t]+\S+){4})(?:[ \t]+|$)")
 _USER = re.compile(r"(?P<user>\S+)(?:[ \t]+|$)")
