@@ -1,6 +1,6 @@
 """Everything that can be wrong, in one file and one shape."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,17 @@ _LONGEST = (
     ("path", LONGEST_PATH),
 )
 _TOLD = ("reason", "field", "task_id", "path", "line", "column")
+
+
+class Pending(Fault):
+    """A fault only for now: whether there is one is told later, with nothing being changed."""
+
+    __slots__ = ()
+
+
+def is_pending(faults: Iterable[Fault]) -> bool:
+    """Whether some of these faults are only for now."""
+    return any(isinstance(fault, Pending) for fault in faults)
 
 
 class TaskserviceError(Exception):

@@ -132,7 +132,7 @@ class Runner:
         execution, task = running.execution, running.task
         try:
             if not known:
-                function = await asyncio.to_thread(self._functions.resolve, task.func_path)
+                function = await self._functions.load(task.func_path)
                 self._resolved[task.func_path] = function
             func_args, running.secrets = await asyncio.get_running_loop().run_in_executor(
                 self._filling,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
+from functools import partial
 from typing import Any
 
 from taskservice.domain import overlay, state
@@ -14,6 +15,7 @@ from taskservice.domain.errors import (
     NotFound,
     PreconditionFailed,
     Unavailable,
+    is_pending,
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.placeholders import borrowed_faults
@@ -60,13 +62,15 @@ class Changing(Reading):
         super().__init__(database, engine, zone)
         self._writer = Writer(database, engine)
 
-    def check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-        """What is wrong with a task's fields; may import the user's module, so off the loop."""
+    def check(
+        self, task_id: str, fields: Mapping[str, object], *, patience: float = 0
+    ) -> list[Fault]:
+        """What is wrong with a task's fields; blocks for `patience`, see `Functions.faults`."""
         return task_faults(
             fields,
             zone=self._zone,
             now=now_utc(),
-            call_faults=self._functions.faults,
+            call_faults=partial(self._functions.faults, patience=patience),
             env_allow=self._env_allow,
         )
 
@@ -328,10 +332,8 @@ class Changing(Reading):
             declaration, overrides = rewrite(known, now)
             if (declaration, overrides) != (known.declaration, known.overrides):
                 merged = overlay.merge(declaration, overrides)
-                if not self._is_known(merged):
-                    raise _Unchecked(merged)
                 if faults := self.check(task_id, merged):
-                    raise Invalid(faults)
+                    raise _Unchecked(merged) if is_pending(faults) else Invalid(faults)
             later = self._resolve(task_id, known, declaration, overrides, now)
             # Not by comparison: to Python 1 and true are the same.
             return Decided(resolution=later, declare=declaration is not known.declaration)
@@ -346,9 +348,8 @@ class Changing(Reading):
             except FireDue as due:
                 await self._engine.claim(due.task_ids)
             except _Unchecked as unchecked:
-                # Not in a transaction, and not on the loop.
-                faults = await asyncio.to_thread(self.check, task_id, unchecked.fields)
-                if faults:
+                # Not in a transaction.
+                if faults := await self._faults(task_id, unchecked.fields):
                     raise Invalid(faults) from None
             else:
                 self._follow_change()
@@ -356,14 +357,14 @@ class Changing(Reading):
         raise Unavailable("fires that are due can't be recorded")
 
     async def _faults(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-        if self._is_known(fields):
-            return self.check(task_id, fields)
-        return await asyncio.to_thread(self.check, task_id, fields)
-
-    def _is_known(self, fields: Mapping[str, object]) -> bool:
-        """Whether a task can be checked without its function's module being imported."""
+        """The same as `check`, once the function's module is imported; holds nobody up."""
         func_path = fields.get("func_path")
-        return not isinstance(func_path, str) or self._functions.knows(func_path)
+        while True:
+            if isinstance(func_path, str):
+                await self._functions.ready(func_path)
+            faults = self.check(task_id, fields)
+            if not is_pending(faults):
+                return faults
 
     def _resolve(
         self,
@@ -396,7 +397,7 @@ class Changing(Reading):
 
 
 class _Unchecked(Exception):
-    """A task can't be checked on the loop: its function's module may have to be imported."""
+    """A task can't be checked at once: its function's module has to be imported first."""
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         super().__init__("not checked yet")

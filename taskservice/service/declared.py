@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from taskservice.domain.preview import Preview
@@ -14,6 +15,9 @@ from taskservice.storage import tasks as store
 from taskservice.storage.overrides import overridden
 from taskservice.sync.commits import Commit, last_commits
 from taskservice.sync.excerpt import lines_of
+
+PLAN_PATIENCE = 5.0
+"""Seconds for which a plan waits for the import of a module."""
 
 
 class Declared(Changing):
@@ -48,7 +52,12 @@ class Declared(Changing):
 
     async def plan(self, files: Mapping[str, object]) -> Preview:
         """What a sync would do if the folder had these files, their texts by path; see there."""
-        return await plan_folder(self._database, files, check=self.check, zone=self._zone)
+        return await plan_folder(
+            self._database,
+            files,
+            check=partial(self.check, patience=PLAN_PATIENCE),
+            zone=self._zone,
+        )
 
     async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
         """What to commit for the file to say what the API changed of a task, or these fields of it.

@@ -1,8 +1,10 @@
 """The service's life: what it is made of, how it starts, what it does by itself, how it stops."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,6 +34,9 @@ from taskservice.storage.totals import totals
 from taskservice.sync.report import last_report
 from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer
+
+SYNC_PATIENCE = 0.3
+"""Seconds for which a sync waits for the import of a module: what takes longer follows later."""
 
 WEBHOOK_SECONDS = 8.0
 """How long a webhook is made to wait for a sync: GitHub gives up after ten seconds."""
@@ -67,7 +72,8 @@ class Service(Declared):
         self._syncer = Syncer(
             database,
             self._root,
-            check=self.check,
+            check=partial(self.check, patience=SYNC_PATIENCE),
+            check_at_once=self.check,
             zone=settings.timezone,
             changed=self._follow_sync,
             claim=engine.claim,
@@ -120,6 +126,13 @@ class Service(Declared):
                 f"no folder {str(self.settings.tasks_dir)!r}: make it, or name another with "
                 "TASKSERVICE_TASKS_DIR or --tasks-dir"
             )
+        loop = asyncio.get_running_loop()
+
+        def on_answer() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody syncs any more
+                loop.call_soon_threadsafe(self._syncer.functions_changed)
+
+        self._functions.on_answer(on_answer)
         try:
             self._database.claim_file()
             await prepare(self._database)
@@ -201,6 +214,7 @@ class Service(Declared):
         await self._notices.stop()
         await self._engine.stop()
         await self._watcher.stop()
+        self._functions.close()
         await self._database.close()
 
     async def ready(self) -> dict[str, str]:
@@ -233,11 +247,11 @@ class Service(Declared):
 
     async def functions(self) -> list[FunctionInfo]:
         """The functions that tasks may call."""
-        return await asyncio.to_thread(self._functions.catalogue)
+        return await self._functions.catalogue()
 
     async def parameters(self, func_path: str) -> list[ParameterInfo]:
         """The arguments that a function takes by name. Raises `Invalid` where there is none."""
-        return await asyncio.to_thread(self._functions.parameters, func_path)
+        return await self._functions.parameters(func_path)
 
     async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
         """Sync by content, now, and pull before where a repository is followed; the report.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from taskservice.domain.errors import Fault, Unavailable
+from taskservice.domain.errors import Fault, Unavailable, is_pending
 from taskservice.domain.plan import Candidate, Declared, Plan, make_plan, next_settlement
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
@@ -32,7 +32,9 @@ log = structlog.get_logger()
 class Syncer:
     """Keeps the tables in step with a folder.
 
-    `check` says what is wrong with a task's fields; `zone` is that of times which name none;
+    `check` says what is wrong with a task's fields, and may be slow; `check_at_once` is asked in
+    a transaction, and may not be. Of what is `Pending` `functions_changed` tells when it is known.
+    `zone` is that of times which name none;
     `changed` is awaited with the ids of the tasks that a sync changed, and `claim` with those
     whose due fires must be claimed before it can change them.
     """
@@ -43,13 +45,14 @@ class Syncer:
         root: Path,
         *,
         check: Check,
+        check_at_once: Check | None = None,
         zone: tzinfo,
         changed: Callable[[Sequence[str]], Awaitable[None]],
         claim: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
         self._database = database
         self._root = root
-        self._check = check
+        self._check_at_once = check_at_once or check
         self._zone = zone
         self._changed = changed
         self._claim = claim
@@ -76,6 +79,10 @@ class Syncer:
         self._missing, self._noted = {}, None
         self._stop.clear()
         await self.sync(by_content=True)
+        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while is_pending(self._report.faults) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(2 * _SOON)
+            await self.sync()
 
     async def run(self) -> None:
         """Sync whenever something may have changed, until `stop`; an outage is waited out."""
@@ -108,8 +115,16 @@ class Syncer:
         if self._refused:
             self._poke.set()
 
+    def functions_changed(self) -> None:
+        """Sync again soon: of some functions more is known now."""
+        self._doubt = True
+        self._poke.set()
+
     async def sync_now(self, *, prune: bool = False) -> None:
-        """Sync by content, and again while files are still being written, for two seconds."""
+        """Sync by content, and again while something is still to come, for two seconds.
+
+        A file may still be written, and the module of a function be imported.
+        """
         settled = await self.sync(by_content=True, prune=prune)
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while not settled and asyncio.get_running_loop().time() < end:
@@ -117,7 +132,7 @@ class Syncer:
             settled = await self.sync()
 
     async def sync(self, *, by_content: bool = False, prune: bool = False) -> bool:
-        """Scan, plan and apply; whether every file was taken as it is now.
+        """Scan, plan and apply; whether every file was taken as it is now, and checked.
 
         With `prune`, what is missing now may be retired in any number.
         """
@@ -165,7 +180,7 @@ class Syncer:
             self._refused = bool(faults)
             await self._report.save(revision, now)
             self._owing = bool(scan.unsettled or faults or plan.missing)
-            return not scan.unsettled
+            return not scan.unsettled and not is_pending(self._report.faults)
 
     async def sync_hinted(self, hint: Hint = frozenset()) -> None:
         """Sync what was hinted at, by this too; all, where that does not do or there is nothing."""
@@ -215,7 +230,7 @@ class Syncer:
             self._database,
             plan,
             candidates,
-            check=self._check,
+            check=self._check_at_once,
             zone=self._zone,
             claim=self._claim,
         )

@@ -180,12 +180,12 @@ def test_the_commands_run_fail_and_are_killed(folder: Path) -> None:
         assert service.end()[0] == 0
 
 
-def test_the_function_is_off_by_default() -> None:
+async def test_the_function_is_off_by_default() -> None:
     path = f"{examples_shell.__name__}.run_command"
     default = Functions(Settings().functions)
     (fault,) = default.path_faults(path)
     assert "not among the functions that tasks may call" in fault.reason
-    assert path not in {info.func_path for info in default.catalogue()}
+    assert path not in {info.func_path for info in await default.catalogue()}
     allowed = Functions([ALLOWED["TASKSERVICE_FUNCTIONS"]])
     assert allowed.faults(path, {"command": "a", "environment": {}}) == []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from taskservice.storage.tables import metadata
 from tests.conftest import wait_until_none
 from tests.databases import MariaDB, open_files
 from tests.engine.harness import Bench, driver_url
+from tests.engine.modules_folder import ModulesFolder
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +42,16 @@ def mariadb_url(mariadb_server: MariaDB, mariadb_database: str) -> Iterator[str]
     with engine.begin() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModulesFolder]:
+    """An empty folder of modules in front of `sys.path`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield ModulesFolder(tmp_path)
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

@@ -1,41 +1,26 @@
+import asyncio
+import os
 import sys
 import threading
+import time
 import zipfile
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.errors import Fault, Invalid, Pending
 from taskservice.engine import functions as module
 from taskservice.engine.functions import FunctionInfo, Functions, ParameterInfo
+from taskservice.engine.importers import Importers
 from taskservice.engine.modules import could_hold, modules
+from tests.engine.harness import until
+from tests.engine.modules_folder import ModulesFolder
 from tests.engine.sample_tasks import work
 
 WORK = "tests.engine.sample_tasks.work"
-
-
-class Folder:
-    """A folder of modules that can be imported while the test lasts."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def write(self, name: str, text: str) -> None:
-        file = self.path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folder]:
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-    yield Folder(tmp_path)
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
 
 
 def reason(functions: Functions, func_path: str) -> str:
@@ -92,12 +77,12 @@ def test_any_text_is_a_path_or_a_fault(path: str) -> None:
 def test_what_was_found_is_known() -> None:
     functions = Functions(["tests.engine.sample_tasks.*"])
     assert not functions.knows(f"{WORK}.add")
-    functions.resolve(f"{WORK}.add")
+    assert functions.faults(f"{WORK}.add", {"a": 1}) == []
     assert functions.knows(f"{WORK}.add") and functions.knows(f"{WORK}:add")
-    assert not functions.knows("add")
+    assert functions.knows("add"), "it has no module that would have to be imported"
 
 
-def test_what_is_not_allowed_is_not_imported(folder: Folder) -> None:
+def test_what_is_not_allowed_is_not_imported(folder: ModulesFolder) -> None:
     folder.write("wicked.py", "raise SystemExit('imported')\ndef run(): ...")
     assert reason(Functions(["good.*", "wicked.other"]), "wicked.run") == (
         "'wicked.run' is not among the functions that tasks may call; "
@@ -111,7 +96,7 @@ def test_patterns_know_upper_and_lower_case() -> None:
     assert "not among" in reason(Functions([f"{WORK}.ADD"]), f"{WORK}.add")
 
 
-def test_what_an_allowed_module_only_imported_is_not_allowed(folder: Folder) -> None:
+def test_what_an_allowed_module_only_imported_is_not_allowed(folder: ModulesFolder) -> None:
     folder.write(
         "mine.py",
         "import os\nfrom os import system\nfrom os import getpid as mine\n"
@@ -160,29 +145,26 @@ def test_what_is_not_there() -> None:
         ("x = 'a\0b'", "source code string cannot contain null bytes"),
     ],
 )
-def test_a_module_that_fails_to_import(folder: Folder, text: str, told: str) -> None:
+def test_a_module_that_fails_to_import(folder: ModulesFolder, text: str, told: str) -> None:
     folder.write("broken.py", text)
     found = reason(Functions(["broken.*"]), "broken.f")
     assert found.startswith("module 'broken' can't be imported: ") and found.endswith(told)
 
 
-def test_an_interrupt_is_not_taken_for_a_fault(folder: Folder) -> None:
+def test_an_interrupt_is_not_taken_for_a_fault(folder: ModulesFolder) -> None:
     folder.write("interrupted.py", "raise KeyboardInterrupt")
-    folder.write("pkg/__init__.py", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         Functions(["interrupted.*"]).resolve("interrupted.f")
-    with pytest.raises(KeyboardInterrupt):
-        Functions(["pkg.inside.*"]).catalogue()
 
 
-def test_a_name_that_a_module_fails_to_give(folder: Folder) -> None:
+def test_a_name_that_a_module_fails_to_give(folder: ModulesFolder) -> None:
     folder.write("lazy.py", "def __getattr__(name): raise ValueError('not now')")
     assert reason(Functions(["lazy.*"]), "lazy.f") == (
-        "'f' can't be had from 'lazy': ValueError: not now"
+        "'f' can't be had from 'lazy': lazy.py:1: ValueError: not now"
     )
 
 
-def test_a_failure_is_remembered_for_two_seconds(folder: Folder) -> None:
+def test_a_failure_is_remembered_for_two_seconds(folder: ModulesFolder) -> None:
     now = 100.0
     functions = Functions(["flaky.*"], clock=lambda: now)
     count = folder.path / "count"
@@ -192,19 +174,19 @@ def test_a_failure_is_remembered_for_two_seconds(folder: Folder) -> None:
         f"from pathlib import Path\ncount = Path({str(count)!r})\n"
         "count.write_text(count.read_text() + 'x')\nraise ValueError",
     )
+
+    def told(name: str) -> str:
+        return "; ".join(fault.reason for fault in functions.faults(f"flaky.{name}", {}))
+
     for i in range(1_000):
-        assert "can't be imported" in reason(functions, f"flaky.f{i}")
+        assert "can't be imported" in told(f"f{i}")
     assert count.read_text() == "x"
     now += module.FAILURE_KEPT
-    assert "can't be imported" in reason(functions, "flaky.f")
+    assert "can't be imported" in told("f")
     assert count.read_text() == "xx"
-    folder.write("flaky.py", "def f(): return 'mended'")
-    assert "can't be imported" in reason(functions, "flaky.f")
-    now += module.FAILURE_KEPT
-    assert functions.resolve("flaky.f")() == "mended"
 
 
-def test_many_threads_ask_for_one_slow_module(folder: Folder) -> None:
+def test_many_threads_ask_for_one_slow_module(folder: ModulesFolder) -> None:
     folder.write("slow_module.py", "import time\ntime.sleep(0.05)\ndef f(): ...")
     functions = Functions(["slow_module.*"])
     found: list[object] = []
@@ -260,7 +242,7 @@ UNKNOWN = "the function has no such argument"
     ],
 )  # fmt: skip
 def test_arguments_must_bind(
-    folder: Folder, name: str, func_args: dict[str, object], faults: dict[str, str]
+    folder: ModulesFolder, name: str, func_args: dict[str, object], faults: dict[str, str]
 ) -> None:
     folder.write("arguments.py", ARGUMENTS)
     assert Functions(["arguments.*"]).faults(f"arguments.{name}", func_args) == [
@@ -276,8 +258,8 @@ def test_arguments_that_bound_once_bind_again_and_no_others() -> None:
         assert functions.faults(f"{WORK}.add", {}) != []
 
 
-def test_the_catalogue_of_the_examples() -> None:
-    assert Functions(["taskservice.examples.*"]).catalogue() == [
+async def test_the_catalogue_of_the_examples() -> None:
+    assert await Functions(["taskservice.examples.*"]).catalogue() == [
         FunctionInfo(
             func_path="taskservice.examples.data_processing_task",
             name="data_processing_task",
@@ -299,12 +281,12 @@ def test_the_catalogue_of_the_examples() -> None:
     ]
 
 
-def paths(functions: Functions) -> list[str]:
-    return [info.func_path for info in functions.catalogue()]
+async def paths(functions: Functions) -> list[str]:
+    return [info.func_path for info in await functions.catalogue()]
 
 
-def test_the_catalogue_names_what_the_mark_says() -> None:
-    assert Functions([f"{WORK}.add"]).catalogue() == [
+async def test_the_catalogue_names_what_the_mark_says() -> None:
+    assert await Functions([f"{WORK}.add"]).catalogue() == [
         FunctionInfo(
             func_path=f"{WORK}.add",
             name="Addition",
@@ -314,8 +296,8 @@ def test_the_catalogue_names_what_the_mark_says() -> None:
     ]
 
 
-def test_the_catalogue_looks_below_the_pattern_only(
-    folder: Folder, caplog: pytest.LogCaptureFixture
+async def test_the_catalogue_looks_below_the_pattern_only(
+    folder: ModulesFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     functions = (
         "from os import getpid\ndef run(): ...\ndef send_mail(): ...\ndef _own(): ...\nx = 1\n"
@@ -328,43 +310,46 @@ def test_the_catalogue_looks_below_the_pattern_only(
     folder.write("shop/deep/er/est.py", functions)
     folder.write("shop/broken.py", "raise ValueError('no')")
     folder.write("shop2.py", functions)
-    assert paths(Functions(["shop.mail.*"])) == ["shop.mail.run", "shop.mail.send_mail"]
+    assert await paths(Functions(["shop.mail.*"])) == ["shop.mail.run", "shop.mail.send_mail"]
     assert not {"shop.deep", "shop.broken", "shop2"} & set(sys.modules)
-    assert paths(Functions(["shop.*.send_*"])) == [
+    assert await paths(Functions(["shop.*.send_*"])) == [
         "shop.deep.er.est.send_mail",
         "shop.mail.send_mail",
     ]
-    assert "module 'shop.broken' can't be imported: ValueError: no" in caplog.text
+    assert "module 'shop.broken' can't be imported: shop/broken.py:1: ValueError: no" in caplog.text
     assert "shop.__main__" not in caplog.text
-    assert paths(Functions(["shop.*", "shop.mail.run"])) == [
+    assert await paths(Functions(["shop.*", "shop.mail.run"])) == [
         "shop.deep.er.est.run",
         "shop.deep.er.est.send_mail",
         "shop.deep.top",
         "shop.mail.run",
         "shop.mail.send_mail",
     ]
-    assert paths(Functions(["shop.de[a-e]p.*"]))[0] == "shop.deep.er.est.run"
-    assert paths(Functions(["shop2.ru?"])) == ["shop2.run"]
-    assert paths(Functions(["nowhere.*", "shop.__main__.*", "run"])) == []
+    assert (await paths(Functions(["shop.de[a-e]p.*"])))[0] == "shop.deep.er.est.run"
+    assert await paths(Functions(["shop2.ru?"])) == ["shop2.run"]
+    assert await paths(Functions(["nowhere.*", "shop.__main__.*", "run"])) == []
 
 
-def test_the_catalogue_of_a_package_that_fails(
-    folder: Folder, caplog: pytest.LogCaptureFixture
+async def test_the_catalogue_of_a_package_that_fails(
+    folder: ModulesFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder.write("unsound/__init__.py", "raise ValueError('no')")
     folder.write("unsound/inside.py", "def f(): ...")
-    assert paths(Functions(["unsound.inside.*", f"{WORK}.add"])) == [f"{WORK}.add"]
-    assert "functions_not_listed: unsound.inside.*: ValueError: no" in caplog.text
+    assert await paths(Functions(["unsound.inside.*", f"{WORK}.add"])) == [f"{WORK}.add"]
+    assert (
+        "functions_not_listed: unsound.inside.*: unsound/__init__.py:1: ValueError: no"
+        in caplog.text
+    )
 
 
-def test_the_catalogue_of_everything_is_what_was_called() -> None:
+async def test_the_catalogue_of_everything_is_what_was_called() -> None:
     functions = Functions(["*"])
-    assert paths(functions) == []
-    functions.resolve(f"{WORK}.add")
-    assert f"{WORK}.add" in paths(functions)
+    assert await paths(functions) == []
+    assert functions.faults(f"{WORK}.add", {"a": 1}) == []
+    assert f"{WORK}.add" in await paths(functions)
 
 
-def test_a_function_without_docstring_or_signature(folder: Folder) -> None:
+async def test_a_function_without_docstring_or_signature(folder: ModulesFolder) -> None:
     folder.write(
         "bare.py",
         "from taskservice import task\ndef f(): ...\n"
@@ -372,20 +357,20 @@ def test_a_function_without_docstring_or_signature(folder: Folder) -> None:
         "    __signature__ = 3\n    def __call__(self): ...\n"
         "job = task(Job())\n",
     )
-    assert Functions(["bare.*"]).catalogue() == [
+    assert await Functions(["bare.*"]).catalogue() == [
         FunctionInfo(func_path="bare.f", name="f", signature="()", description=""),
         FunctionInfo(func_path="bare.job", name="job", signature="(...)", description="A job."),
     ]
 
 
-def test_modules_in_an_archive(folder: Folder) -> None:
+async def test_modules_in_an_archive(folder: ModulesFolder) -> None:
     with zipfile.ZipFile(folder.path / "tasks.zip", "w") as archive:
         archive.writestr("zipped/__init__.py", "")
         archive.writestr("zipped/inner/__init__.py", "")
         archive.writestr("zipped/inner/work.py", "def f(): ...")
     sys.path.insert(0, str(folder.path / "tasks.zip"))
     try:
-        assert paths(Functions(["zipped.*"])) == ["zipped.inner.work.f"]
+        assert await paths(Functions(["zipped.*"])) == ["zipped.inner.work.f"]
     finally:
         sys.path.remove(str(folder.path / "tasks.zip"))
 
@@ -411,7 +396,7 @@ def test_which_modules_could_hold_an_allowed_name(name: str, pattern: str, holds
     assert could_hold(name, pattern) is holds
 
 
-def test_modules_are_found_without_being_imported(folder: Folder) -> None:
+def test_modules_are_found_without_being_imported(folder: ModulesFolder) -> None:
     folder.write("unseen/__init__.py", "raise SystemExit")
     folder.write("unseen/work.py", "raise SystemExit")
     assert list(modules("unseen.*")) == ["unseen", "unseen.work"]
@@ -427,25 +412,217 @@ def test_a_path_can_be_judged_without_an_import() -> None:
     assert "can't be imported" in functions.faults("no_such_module.run", {})[0].reason
 
 
-def test_the_arguments_of_a_function_are_told(folder: Folder) -> None:
+async def test_the_arguments_of_a_function_are_told(folder: ModulesFolder) -> None:
     folder.write(
         "inputs.py",
         "def f(a: str, /, b: int, *args: int, c: 'list[str] | None' = None, d=3, **more): ...\n",
     )
     functions = Functions(["inputs.*", "builtins.*"])
-    assert functions.parameters("inputs.f") == [
+    assert await functions.parameters("inputs.f") == [
         ParameterInfo(name="b", kind="int", required=True),
-        ParameterInfo(name="c", kind="'list[str] | None'", required=False),
-        ParameterInfo(name="d", kind="", required=False, default=3),
+        ParameterInfo(name="c", kind="'list[str] | None'", required=False, default="None"),
+        ParameterInfo(name="d", kind="", required=False, default="3"),
         ParameterInfo(name="more", kind="", required=False, rest=True),
     ]
-    assert functions.parameters("builtins.print")[-1].rest is False
+    assert (await functions.parameters("builtins.print"))[-1].rest is False
     with pytest.raises(Invalid):
-        functions.parameters("inputs.nope")
+        await functions.parameters("inputs.nope")
 
 
-def test_a_function_that_tells_no_signature_may_take_anything(folder: Folder) -> None:
+async def test_a_function_that_tells_no_signature_may_take_anything(folder: ModulesFolder) -> None:
     folder.write("silent.py", "def f(): ...\nf.__signature__ = 1\n")
-    assert Functions(["silent.*"]).parameters("silent.f") == [
+    assert await Functions(["silent.*"]).parameters("silent.f") == [
         ParameterInfo(name="kwargs", kind="", required=False, rest=True)
     ]
+
+
+GATED = """\
+import os, time
+while not os.path.exists({gate!r}):
+    time.sleep(0.01)
+def f(a): ...
+"""
+
+
+def gated(folder: ModulesFolder, name: str) -> Path:
+    """A module whose import waits for a file, which is returned."""
+    gate = folder.path / f"{name}.gate"
+    folder.write(f"{name}.py", GATED.format(gate=str(gate)))
+    return gate
+
+
+def test_whoever_has_no_patience_is_told_later(folder: ModulesFolder) -> None:
+    functions = Functions(["slow.*", "sound.*"])
+    gate, answered = gated(folder, "slow"), threading.Event()
+    folder.write("sound.py", "def f(): ...")
+    functions.on_answer(answered.set)
+    for patience in (0, 0.05, 0.05):
+        (fault,) = functions.faults("slow.f", {"b": 1}, patience=patience)
+        assert isinstance(fault, Pending) and fault.field == "func_path"
+        assert "is still being imported" in fault.reason
+    assert functions.faults("sound.f", {}) == [] and not answered.is_set()
+    gate.touch()
+    assert answered.wait(30)
+    found = [fault.field for fault in functions.faults("slow.f", {"b": 1}, patience=0)]
+    assert found == ["func_args.a", "func_args.b"]
+    functions.close()
+
+
+def test_when_several_modules_hang_nobody_waits_for_a_further_one(folder: ModulesFolder) -> None:
+    functions = Functions(["slow_*"])
+    gates = [gated(folder, f"slow_{number}") for number in range(6)]
+    began = time.monotonic()
+    for number in range(6):
+        (fault,) = functions.faults(f"slow_{number}.f", {}, patience=1)
+        assert isinstance(fault, Pending)
+    assert time.monotonic() - began < 4
+    for gate in gates:
+        gate.touch()
+    for number in range(6):
+        assert functions.faults(f"slow_{number}.f", {"a": 1}) == []
+    functions.close()
+
+
+async def test_to_wait_for_a_module_holds_nobody_up(folder: ModulesFolder) -> None:
+    functions = Functions(["slow.*"])
+    gate = gated(folder, "slow")
+    waiting = asyncio.create_task(functions.ready("slow.f"))
+    given_up = asyncio.create_task(functions.ready("slow.f"))
+    await functions.ready("slow.f", patience=0.1)
+    await functions.ready("no such path")
+    assert not functions.knows("slow.f")
+    with pytest.raises(Invalid, match="is still being imported"):
+        await functions.parameters("slow.f", patience=0)
+    assert await functions.catalogue(patience=0) == []
+    given_up.cancel()
+    gate.touch()
+    await waiting
+    assert functions.faults("slow.f", {"a": 1}, patience=0) == []
+    functions.close()
+
+
+def test_a_module_that_hung_is_tried_again_when_its_file_changed(folder: ModulesFolder) -> None:
+    now = 100.0
+    functions = Functions(["mod.*"], importers=Importers(limit=2), clock=lambda: now)
+    folder.write("mod.py", "import time\ntime.sleep(600)\ndef f(): ...")
+    told = "importing module 'mod' took longer than 2 s"
+    assert [fault.reason for fault in functions.faults("mod.f", {})] == [told]
+    now += module.FAILURE_KEPT
+    assert [fault.reason for fault in functions.faults("mod.f", {})] == [told]
+    folder.write("mod.py", "def f(): ...")
+    now += module.COMPARED_SECONDS
+    assert functions.faults("mod.f", {}) == []
+    functions.close()
+
+
+def test_changed_code_is_looked_at_anew(folder: ModulesFolder) -> None:
+    now = 100.0
+    functions = Functions(["pkg.*"], clock=lambda: now)
+    folder.write("pkg/__init__.py", "")
+    folder.write("pkg/mod.py", "from pkg.shared import marked\n@marked\ndef f(): ...")
+    folder.write("pkg/shared.py", "def marked(function): return function")
+    assert functions.faults("pkg.mod.f", {}) == []
+    # What it imports changes, then itself; each takes the place of the other's signature.
+    folder.write("pkg/shared.py", "def marked(function): return lambda a: a")
+    now += module.COMPARED_SECONDS
+    assert [fault.field for fault in functions.faults("pkg.mod.f", {})] == ["func_args.a"]
+    folder.write("pkg/mod.py", "def f(b): ...")
+    assert functions.faults("pkg.mod.f", {"b": 1}, patience=0) != []
+    now += module.COMPARED_SECONDS
+    assert functions.faults("pkg.mod.f", {"b": 1}) == []
+    # Touched, but the same.
+    folder.write("pkg/mod.py", "def f(b): ...")
+    now += module.COMPARED_SECONDS
+    assert functions.faults("pkg.mod.f", {"b": 1}) == []
+    folder.write("pkg/mod.py", "def f(b) ...")
+    now += module.COMPARED_SECONDS
+    (fault,) = functions.faults("pkg.mod.f", {"b": 1})
+    assert fault.reason == (
+        "module 'pkg.mod' can't be imported: pkg/mod.py:1: SyntaxError: expected ':'"
+    )
+    functions.close()
+
+
+def test_a_fault_names_the_last_line_of_the_users_own(folder: ModulesFolder) -> None:
+    functions = Functions(["jobs.*"])
+    folder.write("jobs/__init__.py", "")
+    folder.write("jobs/daily.py", "\n\nimport jobs.shared")
+    folder.write("jobs/shared.py", "import json\n\ndef read():\n    json.loads('{')\n\nread()")
+    folder.write("jobs/nightly.py", "\nfrom jobs import wrong")
+    folder.write("jobs/wrong.py", "x = 1\ny = = 2\n")
+    folder.write("jobs/missing.py", "\nimport no_such_module_at_all")
+    begin = "module 'jobs.{}' can't be imported: "
+    assert reason(functions, "jobs.daily.f").startswith(
+        begin.format("daily") + "jobs/shared.py:4: json.decoder.JSONDecodeError: Expecting"
+    )
+    assert reason(functions, "jobs.nightly.f") == (
+        begin.format("nightly") + "jobs/wrong.py:2: SyntaxError: invalid syntax"
+    )
+    assert reason(functions, "jobs.missing.f") == (
+        begin.format("missing")
+        + "jobs/missing.py:2: ModuleNotFoundError: No module named 'no_such_module_at_all'"
+    )
+    functions.close()
+
+
+async def test_a_module_is_imported_into_the_service_once_it_did_no_harm(
+    folder: ModulesFolder,
+) -> None:
+    functions = Functions(["jobs.*", "ending.*", f"{WORK}.*"])
+    folder.write("ending.py", "import os\nos._exit(3)")
+    with pytest.raises(Invalid, match="importing module 'ending' ended the process with exit st"):
+        await functions.load("ending.f")
+    folder.write("jobs.py", "import os\npid = os.getpid()\ndef f(): return pid\ndef g(): ...")
+    found = await asyncio.gather(*(functions.load(f"jobs.{name}") for name in "fgf"))
+    assert found[0] is found[2] is sys.modules["jobs"].f and found[1] is sys.modules["jobs"].g
+    assert found[0]() == os.getpid()
+    assert await functions.load("jobs:f") is found[0]
+    with pytest.raises(Invalid, match="has no 'h'"):
+        await functions.load("jobs.h")
+    functions.close()
+
+
+HANGS_HERE = """\
+import os, time
+while os.getpid() == {pid} and not os.path.exists({gate!r}):
+    time.sleep(0.01)
+def f(): ...
+def g(): ...
+"""
+
+
+async def test_a_module_that_hangs_in_the_service_alone_takes_one_thread(
+    folder: ModulesFolder,
+) -> None:
+    functions = Functions(["here.*", "sound.*"], load_limit=0.5)
+    gate = folder.path / "gate"
+    folder.write("here.py", HANGS_HERE.format(pid=os.getpid(), gate=str(gate)))
+    folder.write("sound.py", "def f(): ...")
+    for name in "fgf":
+        with pytest.raises(Invalid, match=r"'here' took longer than 0\.5 s in the service"):
+            await functions.load(f"here.{name}")
+    importing = [each.name for each in threading.enumerate() if each.name == "taskservice-import"]
+    assert len(importing) == 1
+    assert callable(await functions.load("sound.f"))
+    gate.touch()
+    await until(lambda: functions.loaded("here.f"))
+    assert callable(await functions.load("here.g"))
+    functions.close()
+
+
+async def test_at_most_eight_modules_hang_in_the_service(folder: ModulesFolder) -> None:
+    functions = Functions(["here_*"], load_limit=0.05)
+    gate = folder.path / "gate"
+    for number in range(module.MOST_LOADING + 1):
+        folder.write(f"here_{number}.py", HANGS_HERE.format(pid=os.getpid(), gate=str(gate)))
+    told = []
+    for number in range(module.MOST_LOADING + 1):
+        with pytest.raises(Invalid) as caught:
+            await functions.load(f"here_{number}.f")
+        told.append(str(caught.value))
+    assert all("took longer" in each for each in told[:-1])
+    assert "8 modules are being imported into the service already, and hang" in told[-1]
+    gate.touch()
+    for number in range(module.MOST_LOADING):
+        await until(partial(functions.loaded, f"here_{number}.f"))
+    functions.close()

@@ -48,7 +48,7 @@ def _input(parameter: ParameterInfo, own: Mapping[str, Any]) -> Input:
     is_text = isinstance(value, str) or (value is None and parameter.kind == "str")
     # Null stands there as JSON, an argument that the task doesn't give as nothing.
     shown = "" if name not in own else pretty(value)
-    default = "" if parameter.required else f" = {parameter.default!r}"[:60]
+    default = "" if parameter.required else f" = {parameter.default}"[:60]
     kind = parameter.kind or ("text" if is_text else "JSON")
     return Input(
         name=name,

@@ -22,7 +22,7 @@ NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 PARAMETERS = [
     ParameterInfo(name="text", kind="str", required=True),
-    ParameterInfo(name="number", kind="int", required=False, default=3),
+    ParameterInfo(name="number", kind="int", required=False, default="3"),
     ParameterInfo(name="any", kind="", required=True),
     ParameterInfo(name="more", kind="", required=False, rest=True),
 ]

@@ -1,0 +1,58 @@
+"""The child's side of an import that must do the service no harm: see `importers`."""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from taskservice.engine.descriptions import Question, answer
+
+
+def encode(question: Question, sys_path: Sequence[str]) -> bytes:
+    """The message that asks a question, to be answered with this `sys.path`."""
+    return json.dumps([asdict(question), list(sys_path)]).encode() + b"\n"
+
+
+def serve(questions: int, answers: int, lifeline: int) -> None:
+    """Answer what comes over these pipes until the first is closed.
+
+    `lifeline` is the reading end of a pipe that the service holds open: this process, and those
+    that a module started, die when it is closed.
+    """
+    _die_with_service(lifeline)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    own = os.getpid()
+    for descriptor in (questions, answers, lifeline):
+        os.set_inheritable(descriptor, False)
+    with open(questions, "rb") as asked, open(answers, "wb") as out:
+        for message in asked:
+            told = _answered(json.loads(message))
+            if os.getpid() != own:
+                os._exit(0)  # a copy that a module forked, and that came back from it
+            out.write(told)
+            out.flush()
+
+
+def _answered(asked: Any) -> bytes:
+    question, sys.path[:] = asked
+    found = answer(Question(**question))
+    sys.stdout.flush()
+    return json.dumps(asdict(found)).encode() + b"\n"
+
+
+def _die_with_service(lifeline: int) -> None:
+    def watch() -> None:
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, name="taskservice-lifeline", daemon=True).start()
+    # A module that doesn't let go of the interpreter keeps that thread from running:
+    # Linux sends the signal by itself when the pipe's other end is closed.
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
