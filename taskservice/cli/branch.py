@@ -1,42 +1,67 @@
 """Commits on a new branch of a git work tree, made beside its files and its index."""
 
 import json
-import subprocess
-import tempfile
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from taskservice.cli.promoting import Promotions, Share, Step
 from taskservice.domain.errors import Conflict
 from taskservice.domain.overlay import DELETED
-from taskservice.sync.git import environment
+from taskservice.sync.git import GitError, GitRefused, run_git
+from taskservice.sync.work_tree import Commits, WorkTree, find_work_tree
 
-GIT_SECONDS = 60
+GIT_SECONDS = 60.0
 _LONGEST_VALUE = 200
+_LINE_ENDS = r"^core\.(autocrlf|eol)$"
 
 
 class Branch:
     """A branch to be made from HEAD of the work tree that a folder stands in.
 
-    Everything raises `Conflict`, which says what git said.
+    Everything raises `Conflict`, which says what git said. To be used in a `with`.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self._folder = folder
         if not folder.is_dir():
             raise Conflict(f"no folder {str(folder)!r}: name the tasks folder with --folder")
-        self._top = self._git("rev-parse", "--show-toplevel")
-        self._prefix = self._git("rev-parse", "--show-prefix")
-        if self._ask("check-ref-format", "--branch", name) is None:
+        try:
+            tree = find_work_tree(folder)
+        except GitError as error:
+            raise Conflict(str(error)) from None
+        if tree is None:
+            raise Conflict(f"{str(folder)!r} stands in no git repository")
+        self._tree: WorkTree = tree
+        self._within = ExitStack()
+        if name.startswith("-") or self._ask("check-ref-format", self._ref) is None:
             raise Conflict(f"{name!r} can't be the name of a branch")
         if self._ask("show-ref", "--verify", "--quiet", self._ref) is not None:
             raise Conflict(f"there is a branch {name!r} already: choose another name, or delete it")
-        head = self._ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        if head is None:
-            raise Conflict(f"the repository in {self._top} has no commit yet")
-        self._head = head
+
+    def __enter__(self) -> Self:
+        try:
+            commits = self._within.enter_context(self._tree.commits(seconds=GIT_SECONDS))
+        except GitError as error:
+            raise Conflict(str(error)) from None
+        if commits is None:
+            raise Conflict(f"the repository in {self._tree.top} has no commit yet")
+        self._commits: Commits = commits
+        # As the repository keeps line ends; nothing else of its configuration counts.
+        told = self._ask("config", "--null", "--get-regexp", _LINE_ENDS, as_user=True) or ""
+        self._options = tuple(one.replace("\n", "=", 1) for one in told.split("\0") if "\n" in one)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._within.close()
 
     @property
     def _ref(self) -> str:
@@ -46,27 +71,39 @@ class Branch:
         """A commit for each person, with a mail address at `domain`: its short id, and who."""
         paths = {path for share in promotions.shares for path in share.files}
         modes = {path: self._mode(path, promotions.before[path]) for path in sorted(paths)}
+        committer = self._committer()
         made = []
-        with tempfile.TemporaryDirectory() as scratch:
-            index = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            self._git("read-tree", self._head, variables=index)
-            parent = self._head
-            for share in promotions.shares:
-                self._stage(share, modes, index)
-                tree = self._git("write-tree", variables=index)
-                parent = self._git(
-                    "commit-tree", tree, "-p", parent, "-F", "-",
-                    given=message(share).encode(), variables=_author(share, domain),
-                )  # fmt: skip
-                made.append((parent, share.person))
+        self._read("read-tree", self._commits.commit)
+        parent = self._commits.commit
+        for share in promotions.shares:
+            self._stage(share, modes)
+            tree = self._read("write-tree")
+            parent = self._read(
+                "commit-tree", tree, "-p", parent, "-F", "-",
+                given=message(share).encode(), variables=_author(share, domain) | committer,
+            )  # fmt: skip
+            made.append((parent, share.person))
         # The empty old value: nobody must have made the branch meanwhile.
-        self._git("update-ref", "-m", "taskservice promote", self._ref, parent, "")
+        update = ("update-ref", "-m", "taskservice promote", self._ref, parent, "")
+        self._git(*update, variables=committer)
         return [(self._git("rev-parse", "--short", commit), person) for commit, person in made]
+
+    def _committer(self) -> dict[str, str]:
+        """Who commits, by the variables and the configuration of whoever runs this."""
+        named = self._git("var", "GIT_COMMITTER_IDENT", as_user=True)
+        name, _, rest = named.partition(" <")
+        return {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": rest.partition(">")[0]}
 
     def _mode(self, path: str, before: bytes | None) -> str:
         """The mode of a file that is at HEAD what the service has."""
-        listed = self._git("ls-tree", "-z", "--full-tree", "HEAD", "--", self._prefix + path)
+        full = self._tree.prefix + path
+        listed = self._read("ls-tree", "-z", "--full-tree", self._commits.commit, "--", full)
         entries = [line.split(None, 3) for line in listed.split("\0") if line]
+        if self._is_filtered(full):
+            raise Conflict(
+                f"{path} goes through a filter in this repository, which is not run here: commit "
+                "it by hand, with --write"
+            )
         if before is None:
             if entries:
                 raise Conflict(f"{path} is in the repository already, but not in the service")
@@ -76,58 +113,84 @@ class Branch:
         mode, kind, blob = entries[0][:3]
         if kind != "blob" or not mode.startswith("100"):
             raise Conflict(f"{path} is no regular file in the repository")
-        if blob != self._blob(path, before, write=False):
+        if blob != self._blob(full, before, write=False):
             raise Conflict(
                 f"{path} at HEAD is not the text that the service has: check out and pull what "
                 "it has, or let it sync, then try again"
             )
         return mode
 
-    def _stage(self, share: Share, modes: Mapping[str, str], index: Mapping[str, str]) -> None:
+    def _is_filtered(self, path: str) -> bool:
+        """Whether the repository keeps a file otherwise than it is, encrypted for example."""
+        told = self._read("check-attr", "-z", "filter", "--", path)
+        return told.split("\0")[2] not in ("unspecified", "unset")
+
+    def _stage(self, share: Share, modes: Mapping[str, str]) -> None:
         lines = []
         for path, data in share.files.items():
+            full = self._tree.prefix + path
             if data is None:
-                lines.append(f"0 {'0' * len(self._head)}\t{self._prefix}{path}\0")
+                lines.append(f"0 {'0' * len(self._commits.commit)}\t{full}\0")
             else:
-                blob = self._blob(path, data, write=True)
-                lines.append(f"{modes[path]} {blob}\t{self._prefix}{path}\0")
-        given = "".join(lines).encode()
-        self._git("update-index", "-z", "--index-info", given=given, variables=index)
+                lines.append(f"{modes[path]} {self._blob(full, data, write=True)}\t{full}\0")
+        self._read("update-index", "-z", "--index-info", given=os.fsencode("".join(lines)))
 
     def _blob(self, path: str, data: bytes, *, write: bool) -> str:
         """The id of the file's content, line ends as the repository keeps them."""
         writing = ("-w",) if write else ()
-        return self._git("hash-object", *writing, "--stdin", "--path", path, given=data)
+        return self._read("hash-object", *writing, "--stdin", "--path", path, given=data)
 
-    def _ask(self, *arguments: str) -> str | None:
-        """What a command says; None where it says no."""
+    def _ask(self, *arguments: str, as_user: bool = False) -> str | None:
+        """What a command says in the repository itself; None where it says no."""
         try:
-            return self._git(*arguments)
+            return self._git(*arguments, as_user=as_user)
         except _Refused:
             return None
 
     def _git(
+        self,
+        *arguments: str,
+        as_user: bool = False,
+        variables: Mapping[str, str] | None = None,
+    ) -> str:
+        with _complaint(arguments[0]):
+            return _text(
+                run_git(
+                    *arguments, git_dir=self._tree.git_dir, work_tree=self._tree.top,
+                    as_user=as_user, variables=variables, seconds=GIT_SECONDS,
+                )
+            )  # fmt: skip
+
+    def _read(
         self, *arguments: str, given: bytes = b"", variables: Mapping[str, str] | None = None
     ) -> str:
-        told = {"GIT_LITERAL_PATHSPECS": "1", **(variables or {})}
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(self._folder), *arguments],
-                input=given, capture_output=True, check=False, env=environment() | told,
-                timeout=GIT_SECONDS,
+        """What a command says among the objects alone, by none of the repository's programs."""
+        with _complaint(arguments[0]):
+            return _text(
+                self._commits.git(
+                    *arguments, given=given, variables=variables, options=self._options,
+                    seconds=GIT_SECONDS,
+                )
             )  # fmt: skip
-        except FileNotFoundError:
-            raise Conflict("git is not installed on this machine") from None
-        except subprocess.TimeoutExpired:
-            raise Conflict(f"git {arguments[0]} took longer than {GIT_SECONDS} s") from None
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
-            raise _Refused(f"git {arguments[0]}: {said}")
-        return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
 class _Refused(Conflict):
     """What git would not do."""
+
+
+@contextmanager
+def _complaint(command: str) -> Iterator[None]:
+    """Raise what git says as a conflict."""
+    try:
+        yield
+    except GitRefused as error:
+        raise _Refused(f"git {command}: {error}") from None
+    except GitError as error:
+        raise Conflict(f"git {command}: {error}") from None
+
+
+def _text(told: bytes) -> str:
+    return os.fsdecode(told).removesuffix("\n")
 
 
 def _author(share: Share, domain: str) -> dict[str, str]:
@@ -142,10 +205,10 @@ def message(share: Share) -> str:
     """What a commit says: the tasks, each field old and new, why, and until when."""
     ids = sorted({step.task_id for step in share.steps})
     what = ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
-    return "\n".join([f"Promote overrides of {what}", "", *map(_told, share.steps), ""])
+    return "\n".join([f"Promote overrides of {what}", "", *map(_step, share.steps), ""])
 
 
-def _told(step: Step) -> str:
+def _step(step: Step) -> str:
     if step.new is not None:
         return f"{step.task_id}: declared by API until now"
     lines = []

@@ -12,7 +12,7 @@ import rich_click as click
 from taskservice.cli.checks import checks_offline, offline_check, offline_zone
 from taskservice.cli.client import Client, speaks_to_server
 from taskservice.cli.output import output_option, print_json, progress
-from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.errors import Conflict, Fault, Invalid
 
 if TYPE_CHECKING:
     from taskservice.domain.plan import Declared
@@ -113,16 +113,13 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
     """The plan from what `against` declares to what the folder does, as the API would tell it."""
     import msgspec
 
-    from taskservice.sync.offline import TaskFiles, read_folder
+    from taskservice.sync.offline import read_folder
     from taskservice.sync.planning import compare
-    from taskservice.sync.revisions import files_at
     from taskservice.web.schemas.plan import Plan
 
-    if Path(against).is_dir():
-        before = read_folder(Path(against))
-    elif (found := files_at(folder, against)) is not None:
-        before = TaskFiles(texts=found, faults=())
-    else:
+    other = Path(against)
+    before = read_folder(other) if other.is_dir() else _at_commit(folder, against)
+    if before is None:
         raise click.UsageError(
             f"--against {against!r} is neither a folder nor a commit of the repository that "
             f"{str(folder)!r} stands in."
@@ -133,6 +130,16 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
         new = _declared("Reading what is to come", read_folder(folder), check)
         preview = compare(old, new, check=check, zone=offline_zone(timezone), now=datetime.now(UTC))
     return msgspec.to_builtins(Plan.of(preview))
+
+
+def _at_commit(folder: Path, revision: str) -> "TaskFiles | None":
+    from taskservice.sync.git import GitError
+    from taskservice.sync.revisions import files_at
+
+    try:
+        return files_at(folder, revision)
+    except GitError as error:
+        raise Conflict(f"--against {revision!r}: {error}") from None
 
 
 def _declared(what: str, read: "TaskFiles", check: "Check") -> "Declared":

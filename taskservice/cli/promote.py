@@ -202,6 +202,8 @@ def _replace(file: Path, data: bytes | None) -> None:
 def _commit(folder: Path, name: str, promotions: "Promotions", domain: str) -> None:
     from taskservice.cli.branch import Branch
 
-    for commit, person in Branch(folder, name).commit(promotions, domain=domain):
+    with Branch(folder, name) as branch:
+        made = branch.commit(promotions, domain=domain)
+    for commit, person in made:
         click.echo(f"committed {commit} on branch {name}, by {person}", err=True)
     click.echo(f"next: git push origin {name}", err=True)

@@ -16,13 +16,25 @@ from pathlib import Path
 
 import structlog
 
-from taskservice.sync.remote import FIRST_SECONDS, GIT_SECONDS, GitError, Remote
+from taskservice.sync.git import END_SECONDS, GitError, GitTooMuch
+from taskservice.sync.remote import FIRST_SECONDS, GIT_SECONDS, Remote
 
 SETTLED_AGE = 60
 """Files are dated back so far, in seconds: nobody need wait for them to be written to the end."""
 
 NOWHERE = ".leads-out-of-the-repository"
 """Where links point that led out of the checkout; there is no such file."""
+
+MOST_FILES = 100_000
+"""How many files, folders and links a commit may have."""
+
+MOST_BYTES = 1024 * 1024 * 1024
+"""How much they may hold together."""
+
+MOST_DEPTH = 100
+"""How deep folders may lie in each other."""
+
+_ENTRY_BYTES = 256
 
 log = structlog.get_logger()
 
@@ -48,10 +60,23 @@ class Checkout:
 
     `path` is the folder of task files in it; a commit without it is checked out all the same, for
     git keeps no empty folders. Submodules are not followed, and links that lead out of the
-    checkout are cut. `pull` blocks: call it off the event loop.
+    checkout are cut. Git may take `seconds` for all but the first fetch, and `end_seconds` to end;
+    a commit has at most `most_files` and `most_bytes`. `pull` blocks: call it off the event loop.
     """
 
-    def __init__(self, folder: Path, *, url: str, branch: str, path: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        url: str,
+        branch: str,
+        path: str,
+        seconds: float = GIT_SECONDS,
+        first_seconds: float = FIRST_SECONDS,
+        end_seconds: float = END_SECONDS,
+        most_files: int = MOST_FILES,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         # What git notes of the work trees must hold wherever it is run.
         self._folder = Path(os.path.abspath(folder))
         self._clone = self._folder / "clone.git"
@@ -59,7 +84,11 @@ class Checkout:
         self._live = self._folder / "live"
         self._branch = branch
         self._path = path
-        self._remote = Remote(self._clone, url)
+        self._most_files = most_files
+        self._most_bytes = most_bytes
+        self._remote = Remote(
+            self._clone, url, seconds=seconds, first_seconds=first_seconds, end_seconds=end_seconds
+        )
 
     @property
     def root(self) -> Path:
@@ -113,9 +142,8 @@ class Checkout:
             yield
 
     def _fetch(self) -> str:
-        seconds = GIT_SECONDS if self.live() else FIRST_SECONDS
         try:
-            return self._remote.fetch(self._branch, seconds=seconds)
+            return self._remote.fetch(self._branch, first=self.live() is None)
         except GitError:
             self._remove_old_locks()
             raise
@@ -149,6 +177,7 @@ class Checkout:
 
     def _check_out(self, commit: str, tree: Path) -> None:
         """Make the work tree under another name: one that has its own is whole."""
+        self._check_size(commit)
         self._remove(self._commits.glob(".*"))
         # A git that outlived its service may still be at work, under a name of its own.
         draft = self._commits / f".{commit}-{secrets.token_hex(4)}"
@@ -158,6 +187,23 @@ class Checkout:
         draft.rename(tree)
         # `worktree move` does this too, but not where there are submodules.
         self._remote.says("worktree", "repair", str(tree))
+
+    def _check_size(self, commit: str) -> None:
+        """Raise `_Held` for a commit that is too large: a few bytes can unfold to anything."""
+        limit = self._most_files * _ENTRY_BYTES
+        try:
+            told = self._remote.run("ls-tree", "-r", "-t", "-l", "-z", commit, limit=limit)
+        except GitTooMuch:
+            raise _Held(f"commit {commit[:12]} has too many files") from None
+        entries = told.split(b"\0")[:-1]
+        if len(entries) > self._most_files:
+            raise _Held(f"commit {commit[:12]} has more than {self._most_files} files and folders")
+        if any(entry.count(b"/") > MOST_DEPTH for entry in entries):
+            raise _Held(f"commit {commit[:12]} has folders more than {MOST_DEPTH} deep")
+        sizes = (entry.partition(b"\t")[0].split()[3] for entry in entries)
+        if sum(int(size) for size in sizes if size != b"-") > self._most_bytes:
+            most = self._most_bytes
+            raise _Held(f"the files of commit {commit[:12]} have more than {most} bytes together")
 
     def _swap(self, tree: Path) -> None:
         draft = self._folder / "live.new"
@@ -185,5 +231,6 @@ def settle(tree: Path) -> list[str]:
             elif not f"{os.path.realpath(path)}/".startswith(f"{top}/"):
                 os.unlink(path)
                 os.symlink(NOWHERE, path)
-                cut.append(os.path.relpath(path, top))
+                shown = os.path.relpath(path, top).encode(errors="surrogateescape")
+                cut.append(shown.decode(errors="replace"))
     return cut

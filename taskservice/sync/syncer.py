@@ -14,11 +14,11 @@ from taskservice.storage.database import Database
 from taskservice.sync.carrying_out import carry_out
 from taskservice.sync.declaring import Check
 from taskservice.sync.folder import Folder
-from taskservice.sync.git import head_revision
 from taskservice.sync.report import Report
 from taskservice.sync.rescan import Rescan
 from taskservice.sync.taken import Glance
 from taskservice.sync.watch import Hint, watch
+from taskservice.sync.work_tree import head_revision
 
 RESCAN_SECONDS = 30.0
 """How often files are compared by content: events and times of change can be lost or wrong."""

@@ -201,9 +201,12 @@ def unfit(found: os.stat_result) -> str | None:
         return "is a folder, where a task file was expected"
     if not stat.S_ISREG(found.st_mode):
         return "is no regular file (a pipe, a socket or a device), and is not read"
-    if found.st_size > MAX_BYTES:
-        return f"the file has {found.st_size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"
-    return None
+    return too_large(found.st_size) if found.st_size > MAX_BYTES else None
+
+
+def too_large(size: int) -> str:
+    """Why a file of so many bytes is not read."""
+    return f"the file has {size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"
 
 
 def unreadable(error: OSError) -> str:

@@ -295,7 +295,7 @@ def test_a_repository_that_has_something_else_gets_no_branch(house: House, tmp_p
         assert (status, out) == (1, "")
         return err
 
-    assert "not a git repository" in fault("--folder", str(tmp_path))
+    assert "stands in no git repository" in fault("--folder", str(tmp_path))
     assert "no folder" in fault("--folder", str(tmp_path / "absent"))
     assert "can't be the name of a branch" in house.run("notice", "--branch", "a..b").err
     empty = tmp_path / "empty"
@@ -329,7 +329,7 @@ def test_a_repository_that_has_something_else_gets_no_branch(house: House, tmp_p
     assert status == 1 and "mine.yaml is in the repository already" in err
     nobody = {"GIT_COMMITTER_NAME": ""}
     house.put("daily", {"timeout": 5})
-    assert "git commit-tree: " in house.run("daily", "--branch", "b", **nobody).err
+    assert "git var: " in house.run("daily", "--branch", "b", **nobody).err
 
 
 def test_line_ends_that_git_converts_are_no_difference(house: House) -> None:

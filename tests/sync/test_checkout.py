@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from taskservice.sync import remote
 from taskservice.sync.checkout import Checkout
 from taskservice.sync.folder import Folder
-from taskservice.sync.git import head_revision
+from taskservice.sync.work_tree import head_revision
 from tests.origin import Origin, task
 
 
@@ -33,8 +32,10 @@ def checkout(origin: Origin, folder: Path) -> Checkout:
     return make(origin, folder)
 
 
-def make(origin: Origin, folder: Path, path: str = "tasks.d", branch: str = "main") -> Checkout:
-    return Checkout(folder, url=origin.url, branch=branch, path=path)
+def make(
+    origin: Origin, folder: Path, path: str = "tasks.d", branch: str = "main", **more: float
+) -> Checkout:
+    return Checkout(folder, url=origin.url, branch=branch, path=path, **more)  # type: ignore[arg-type]
 
 
 def trees(folder: Path) -> set[str]:
@@ -304,11 +305,10 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str = "") -> 
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM"])
 def test_git_has_its_time(
-    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
+    origin: Origin, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trap: str
 ) -> None:
     hanging(tmp_path, monkeypatch, trap)
-    monkeypatch.setattr(remote, "END_SECONDS", 0.2)
-    monkeypatch.setattr(remote.Remote._run, "__defaults__", (0.2,))
+    checkout = make(origin, folder, first_seconds=0.2, end_seconds=0.2)
     assert checkout.pull().problem == "git took longer than 0.2 seconds"
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from taskservice.sync import git
-from taskservice.sync.git import head_revision
+from taskservice.sync.work_tree import head_revision
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
 
+STRANGER = 12345
+
 
 @pytest.fixture(autouse=True)
-def plain_git(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the machine's, and no warning remembered."""
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+def plain_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings of the machine's."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
-    git._warn.cache_clear()
 
 
 @pytest.fixture
@@ -69,17 +69,35 @@ def test_none_and_no_complaint_before_the_first_commit(work_tree: Path) -> None:
     assert logs == []
 
 
-def test_a_repository_of_another_user_is_told_of_once(
-    work_tree: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repository_of_another_user_is_told_of_once(work_tree: Path) -> None:
     commit(work_tree)
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with capture_logs() as logs:
-        assert head_revision(work_tree) is None
-        assert head_revision(work_tree) is None
+        assert head_revision(work_tree, user=STRANGER) is None
+        assert head_revision(work_tree, user=STRANGER) is None
     (line,) = logs
     assert line["event"] == "revision_unknown"
     assert "dubious ownership" in line["reason"]
+
+
+@pytest.mark.parametrize("trusted", [["{tree}"], ["*"], ["{above}/*"], ["/else", "", "{tree}"]])
+def test_a_repository_of_another_user_that_git_is_to_trust(
+    work_tree: Path, tmp_path: Path, trusted: list[str]
+) -> None:
+    revision = commit(work_tree)
+    lines = [f"directory = {one}\n" for one in trusted]
+    text = "".join(lines).format(tree=work_tree, above=work_tree.parent)
+    (tmp_path / "gitconfig").write_text(f"[safe]\n{text}")
+    assert head_revision(work_tree / "tasks.d", user=STRANGER) == revision
+
+
+@pytest.mark.parametrize("trusted", [["/else"], ["*", ""], ["{tree}/tasks.d"], ["{tree}/*x"]])
+def test_a_repository_of_another_user_that_it_is_not_to_trust(
+    work_tree: Path, tmp_path: Path, trusted: list[str]
+) -> None:
+    commit(work_tree)
+    text = "".join(f"directory = {one}\n" for one in trusted).format(tree=work_tree)
+    (tmp_path / "gitconfig").write_text(f"[safe]\n{text}")
+    assert head_revision(work_tree, user=STRANGER) is None
 
 
 def test_the_variables_of_a_git_hook_do_not_mislead(
@@ -106,7 +124,6 @@ def test_none_when_git_hangs(work_tree: Path, monkeypatch: pytest.MonkeyPatch) -
     hanging.write_text("#!/bin/sh\nexec /bin/sleep 60\n")
     hanging.chmod(0o755)
     monkeypatch.setenv("PATH", str(hanging.parent))
-    monkeypatch.setattr(git, "TIMEOUT_SECONDS", 0.1)
     with capture_logs() as logs:
-        assert head_revision(work_tree) is None
-    assert "timed out" in logs[0]["reason"]
+        assert head_revision(work_tree, seconds=0.1) is None
+    assert logs[0]["reason"] == "git took longer than 0.1 seconds"

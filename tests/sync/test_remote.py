@@ -99,13 +99,3 @@ def test_a_refusal_is_told_without_it(origin: Origin, tmp_path: Path, user: str)
     problem = str(pulled.problem)
     assert f"'http://127.0.0.1:{port}" in problem
     assert "s3cret" not in problem and len(problem.splitlines()) == 1
-
-
-def test_whatever_git_complains_of_is_scrubbed(tmp_path: Path) -> None:
-    made = checkout(tmp_path, f"https://ann:{ENCODED}@example.org/x.git")._remote
-    said = made._reason(
-        f"fatal: unable to access 'https://bob:other@example.org/': {PASSWORD} or {ENCODED}\n\n"
-        "Please make sure you have the correct access rights\nand the repository exists.\n"
-    )
-    assert said == "unable to access 'https://example.org/': *** or ***"
-    assert made._reason("x" * 1000).endswith("xxx…")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.sync.git import run_git
 from taskservice.sync.revisions import files_at
 from tests.sync.test_blame import commit, git
 
@@ -15,6 +14,12 @@ def folder(tmp_path: Path) -> Path:
     made.mkdir(parents=True)
     git(made.parent, "init", "-q")
     return made
+
+
+def texts_at(folder: Path, revision: str) -> dict[str, bytes]:
+    found = files_at(folder, revision)
+    assert found is not None and found.faults == ()
+    return found.texts
 
 
 def test_the_files_of_a_commit(folder: Path) -> None:
@@ -32,12 +37,12 @@ def test_the_files_of_a_commit(folder: Path) -> None:
     (folder / "empty.yml").unlink()
     commit(folder)
     (folder / "a.yaml").write_text("name: not committed\n")
-    assert files_at(folder, first) == files_at(folder, "HEAD~1") == {
+    assert texts_at(folder, first) == texts_at(folder, "HEAD~1") == {
         "a.yaml": b"name: One\n",
         "empty.yml": b"",
         "早 sub/b c.yaml": b"\xff\n\nno newline at the end",
     }  # fmt: skip
-    assert files_at(folder, "HEAD") == {
+    assert texts_at(folder, "HEAD") == {
         "a.yaml": b"name: Two\n",
         "早 sub/b c.yaml": b"\xff\n\nno newline at the end",
     }
@@ -46,7 +51,7 @@ def test_the_files_of_a_commit(folder: Path) -> None:
 def test_a_commit_without_such_a_folder(folder: Path) -> None:
     (folder.parent / "above.yaml").write_text("not: below\n")
     commit(folder)
-    assert files_at(folder, "HEAD") == {}
+    assert texts_at(folder, "HEAD") == {}
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "", "--all", "HEAD:tasks.d", "HEAD\n"])
@@ -58,18 +63,3 @@ def test_what_is_no_commit(folder: Path, revision: str) -> None:
 
 def test_no_repository(tmp_path: Path) -> None:
     assert files_at(tmp_path, "HEAD") is None
-
-
-@pytest.mark.parametrize("silent", ["ls-tree", "cat-file"])
-def test_a_git_that_does_not_answer_is_no_empty_folder(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, silent: str
-) -> None:
-    (folder / "a.yaml").write_text("name: One\n")
-    commit(folder)
-    monkeypatch.setattr(
-        "taskservice.sync.revisions.run_git",
-        lambda place, command, *rest, **given: (
-            None if command == silent else run_git(place, command, *rest, **given)
-        ),
-    )
-    assert files_at(folder, "HEAD") is None
