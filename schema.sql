@@ -58,11 +58,17 @@ CREATE TABLE `task_manage` (
   `retired_at` datetime(6) DEFAULT NULL,
   -- When the definition or the overrides were written last.
   `changed_at` datetime(6) DEFAULT NULL,
+  -- Since when the row is no task any more: it is kept for what is left of its log.
+  `deleted_at` datetime(6) DEFAULT NULL,
+  -- Executions that began before are no longer the task's, and are deleted a batch at a time.
+  `purge_before` datetime(6) DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `idx_status` (`status`),
   KEY `idx_next_run_time` (`next_run_time`),
   KEY `idx_retired_at` (`retired_at`),
-  KEY `idx_changed_at` (`changed_at`)
+  KEY `idx_changed_at` (`changed_at`),
+  KEY `idx_deleted_at` (`deleted_at`),
+  KEY `idx_purge_before` (`purge_before`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='定时任务管理表';
 
 -- The executions, a row for each attempt.
@@ -176,4 +182,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0005');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0006');

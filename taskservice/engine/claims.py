@@ -156,10 +156,11 @@ class Claims:
 
     def _due(self, task_id: str) -> None:
         done, now, instances = self._done, self._now, self._instances
-        row, entry = done.rows[task_id], done.entries[task_id]
+        row = done.rows[task_id]
         first = row.next_run_time
         if row.paused or row.retired or first is None or first > now:
             return
+        entry = done.entries[task_id]
         task = entry.task
         fires, done.next_fires[task_id] = account(
             entry.trigger, first, now,
@@ -182,7 +183,7 @@ class Claims:
     def _manual(self, wish: Manual) -> Execution | TaskserviceError:
         done = self._done
         row = done.rows.get(wish.task_id)
-        if row is None:
+        if row is None or row.deleted:
             return NotFound(f"no task {wish.task_id!r}")
         if row.retired:
             return Conflict("the task is retired: its declaration is gone")
@@ -225,9 +226,11 @@ class Claims:
         self.running.add(task_id)
 
     def _begin(self, task_id: str, **more: Any) -> Execution:
+        # Before this, another task that had the id has its log; clocks of replicas differ.
+        begins = self._done.rows[task_id].log_begins
         return Execution(
-            id=new_id(), task_id=task_id, start_time=self._now, status="running",
-            owner=self._owner, **more,
+            id=new_id(), task_id=task_id, start_time=max(self._now, begins or self._now),
+            status="running", owner=self._owner, **more,
         )  # fmt: skip
 
 
@@ -258,9 +261,10 @@ def decide_ends(
 
 def _plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -> None:
     """Plan another attempt of an execution that has ended, if there is to be one."""
-    task, task_row = done.entries[end.task_id].task, done.rows[end.task_id]
+    task_row = done.rows[end.task_id]
     if end.status != "failed" or task_row.retired:
         return
+    task = done.entries[end.task_id].task
     wait: float | None = None
     if (end.error or "").startswith("interrupted:"):
         wait = 0 if task.recover and not row.recovered else None
@@ -279,7 +283,7 @@ def progress_of(done: Recorded, running: set[str]) -> list[Progress]:
         next_run_time = done.next_fires.get(row.id, row.next_run_time)
         outcome = done.outcomes.get(row.id, row.last_outcome)
         status = task_status(
-            running=row.id in running,
+            running=row.id in running and not row.deleted,
             paused=row.paused or row.retired,
             next_run_time=next_run_time,
             last_outcome=outcome,

@@ -124,7 +124,7 @@ class Ownership:
         if not running:
             return
         async with self._database.read() as connection:
-            mine = await connection.run_sync(log.owned, self.id)
+            mine = await connection.run_sync(lambda some: log.owned(some, self.id, live=True))
         for one in running:
             if one.execution.id not in mine:
                 self._runner.abandon(one)

@@ -31,7 +31,7 @@ from taskservice.service.moments import parse_until
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.watching import Watcher
 from taskservice.service.writing import Decide, Decided, Writer
-from taskservice.storage import owners
+from taskservice.storage import deletion, owners
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import CLAIM_TRIES, apply, claim_and_write
 from taskservice.storage.database import Collision, Connection, Database
@@ -215,7 +215,10 @@ class Changing(Reading):
         until: str | None = None,
         if_match: str | None = None,
     ) -> None:
-        """Delete a task with its log; a declared one stays away until it is restored."""
+        """Delete a task with its log; a declared one stays away until it is restored.
+
+        Its log is kept for a while, and is there again then.
+        """
         end = self._until(until)
 
         async def work(connection: Connection) -> None:
@@ -225,7 +228,7 @@ class Changing(Reading):
             if stored.declaration.source == "api":
                 _no_until(until)
             if stored.declaration.source == "api" or (stored.state and stored.state.retired_at):
-                await store.remove(connection, [task_id])
+                await deletion.discard(connection, [task_id], now=now)
                 await store.forget(connection, [task_id])
                 return
             overrides = overlay.override_with(
@@ -375,8 +378,9 @@ class Changing(Reading):
         now: datetime,
     ) -> Resolution:
         return state.resolution(
-            task_id, declaration, overrides, stored.state, now=now, zone=self._zone
-        )
+            task_id, declaration, overrides, stored.state or stored.removed,
+            now=now, zone=self._zone,
+        )  # fmt: skip
 
     async def _commit(self, work: Callable[[Connection], Awaitable[None]], *task_ids: str) -> None:
         async def told(connection: Connection) -> None:

@@ -1,23 +1,28 @@
-"""What is done by the clock: overrides end, retired tasks are deleted, old executions too."""
+"""What is done by the clock: overrides end, and what is deleted goes, a little at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
 from taskservice.engine.engine import Engine
 from taskservice.engine.repeat import repeat
+from taskservice.service.pace import Pace
 from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
+from taskservice.storage import deletion
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.deletion import Purge
 
 HOUSEKEEPING_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
-RETENTION_BATCH = 1000
+
+PRUNED_AT_ONCE = 20
+"""How many tasks one transaction deletes; of their logs it takes only those that are short."""
 
 logger = structlog.get_logger()
 
@@ -43,44 +48,97 @@ class Housekeeping:
         self._settings = settings
         self._expire = expire
         self._commit = commit
+        self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep house again and again, until `stop` is set."""
+        self._stop = stop
         await asyncio.gather(
             repeat(stop, HOUSEKEEPING_SECONDS, self._housekeep),
-            repeat(stop, RETENTION_SECONDS, partial(self._apply_retention, stop)),
+            repeat(stop, HOUSEKEEPING_SECONDS, self._purge),
+            repeat(stop, RETENTION_SECONDS, self._apply_retention),
         )
+
+    def _goes_on(self) -> bool:
+        return self._engine.leads and not self._stop.is_set()
 
     async def _housekeep(self) -> None:
         if not self._engine.leads:
             return
         await self._expire()
-        await self._prune()
-
-    async def _prune(self) -> None:
         before = now_utc() - timedelta(seconds=self._settings.prune_grace)
-        async with self._database.read() as connection:
-            ids = await store.retired_before(connection, before)
-        if not ids:
-            return
+        await self._prune(before)
+        await self._give_up(before)
 
-        async def work(connection: Connection) -> None:
-            # One that came back in the meantime stays.
-            due = await store.states_of(connection, ids, lock=True)
-            gone = [task_id for task_id, state in due.items() if state.retired_at]
-            await store.remove(connection, gone)
-            await store.forget(connection, gone)
+    async def _prune(self, before: datetime) -> None:
+        """Delete the tasks that were retired before a moment, with what is known of them."""
+        while self._goes_on():
+            async with self._database.read() as connection:
+                ids = await store.retired_before(connection, before, limit=PRUNED_AT_ONCE)
+            if not ids:
+                return
+            await self._commit(partial(_delete_retired, ids), *ids)
+            logger.info("tasks_pruned", tasks=ids)
 
-        await self._commit(work, *ids)
-        logger.info("tasks_pruned", tasks=ids)
+    async def _give_up(self, before: datetime) -> None:
+        """Have the logs deleted of tasks that were deleted before a moment and not restored."""
+        while self._goes_on():
+            async with self._database.read() as connection:
+                ids = await deletion.deleted_before(connection, before, limit=PRUNED_AT_ONCE)
+            if not ids:
+                return
+            await self._database.write(partial(_discard_hidden, ids, before))
 
-    async def _apply_retention(self, stop: asyncio.Event) -> None:
+    async def _purge(self) -> None:
+        """Delete what is left of the logs of deleted tasks."""
+        pace = Pace()
+        while self._goes_on():
+            async with self._database.read() as connection:
+                wanted = await deletion.purges(connection)
+            if not wanted:
+                return
+            for one in wanted:
+                await self._batches(pace, partial(_purge, one))
+
+    async def _apply_retention(self) -> None:
+        """Delete the executions that are older than the settings allow."""
         retention = self._settings.log_retention
-        if retention is None or not self._engine.leads:
-            return
-        before = now_utc() - retention
-        deleted = RETENTION_BATCH
-        while deleted == RETENTION_BATCH and not stop.is_set():
-            deleted = await self._database.write(
-                lambda connection: log.delete_before(connection, before, limit=RETENTION_BATCH)
-            )
+        if retention is not None:
+            await self._batches(Pace(), partial(_delete_old, now_utc() - retention))
+
+    async def _batches(
+        self, pace: Pace, work: Callable[[int, Connection], Awaitable[bool]]
+    ) -> None:
+        """Do `work` with at most so many rows at a time, until it says that it is done.
+
+        Each time is a transaction of its own, after which others have as long a turn.
+        """
+        done = False
+        while not done and self._goes_on():
+            try:
+                done = await self._database.write(lambda some: work(pace.begin(), some))
+            finally:
+                pause = pace.end()
+            await asyncio.sleep(pause)
+
+
+async def _delete_retired(ids: list[str], connection: Connection) -> None:
+    # One that came back in the meantime stays.
+    due = await store.states_of(connection, ids, lock=True)
+    gone = [task_id for task_id, state in due.items() if state.retired_at]
+    await deletion.discard(connection, gone, now=now_utc())
+    await store.forget(connection, gone)
+
+
+async def _discard_hidden(ids: list[str], before: datetime, connection: Connection) -> None:
+    # One that was restored in the meantime stays.
+    still = await deletion.hidden(connection, ids, before=before)
+    await deletion.discard(connection, still, now=now_utc())
+
+
+async def _purge(wanted: Purge, limit: int, connection: Connection) -> bool:
+    return await deletion.purge(connection, wanted, limit=limit)
+
+
+async def _delete_old(before: datetime, limit: int, connection: Connection) -> bool:
+    return await log.delete_before(connection, before, limit=limit) < limit

@@ -108,7 +108,9 @@ class Reading:
         begin = None if since is None else parse_moment(since, "since", self._zone)
         end = None if until is None else parse_moment(until, "until", self._zone)
         async with self._database.read() as connection:
-            await self._one(connection, task_id)
+            begins = (await self._one(connection, task_id)).log_begins
+            if begins is not None:
+                begin = max(begins, begin or begins)
             return await log.page(
                 connection, task_id, status=status, since=begin, until=end,
                 offset=(page - 1) * size, limit=size,
@@ -117,9 +119,9 @@ class Reading:
     async def log(self, task_id: str, log_id: str) -> Execution:
         """One execution with its output; a running one's output as far as it has come."""
         async with self._database.read() as connection:
-            await self._one(connection, task_id)
+            begins = (await self._one(connection, task_id)).log_begins
             execution = await log.one(connection, task_id, log_id)
-        if execution is None:
+        if execution is None or (begins and execution.start_time < begins):
             raise NotFound(f"task {task_id!r} has no execution {log_id!r}")
         return execution
 

@@ -203,7 +203,12 @@ class Watcher:
 def _events(gone: set[str], executions: list[Execution], tasks: Mapping[str, Shown]) -> list[Event]:
     return [
         *(Event(name="task-gone", task_id=one, data={"id": one}) for one in sorted(gone)),
-        *(Event(name="execution", task_id=one.task_id, data=one) for one in executions),
+        # What ends of a deleted task is nobody's business any more.
+        *(
+            Event(name="execution", task_id=one.task_id, data=one)
+            for one in executions
+            if one.task_id in tasks
+        ),
         *(Event(name="task", task_id=one, data=tasks[one]) for one in sorted(tasks)),
     ]
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.overlay import Override
 from taskservice.domain.state import FireDue, Resolution
-from taskservice.storage import executions, tasks
+from taskservice.storage import deletion, executions, tasks
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.overrides import save_overrides
@@ -52,9 +52,12 @@ async def apply(
     they were read with their rows locked: those that stay as they were are not written either.
     """
     changed = [r for r in resolutions if r.state != r.previous]
-    await tasks.remove(connection, [r.id for r in changed if r.state is None])
+    # What a file declares can be restored, with its log.
+    await deletion.hide(connection, [r.id for r in changed if r.state is None], now=now)
+    new = {r.id: r for r in changed if r.state and not r.previous}
     # Another process may make a task of the same id at this moment: one of them fails.
-    await tasks.add_states(connection, [r.state for r in changed if r.state and not r.previous])
+    taken = await tasks.add_states(connection, [r.state for r in new.values() if r.state])
+    await deletion.free_fires(connection, {one: new[one].missed for one in taken}, now=now)
     await tasks.save_states(connection, [r.state for r in changed if r.state and r.previous])
     if declare:
         declarations = {r.id: r.declaration for r in resolutions}

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
-from taskservice.storage.tables import task_execution_log
+from taskservice.storage.tables import VISIBLE, task_execution_log
 
 _L = task_execution_log.c
 
@@ -25,7 +25,7 @@ def attempts(connection: Connection, task_id: str, fire: datetime) -> list[Attem
     """The attempts of a task's fire in their order, by the index that keeps them apart."""
     query = (
         select(_L.id, _L.attempt, _L.status)
-        .where(_L.task_id == task_id, _L.scheduled_time == fire)
+        .where(_L.task_id == task_id, _L.scheduled_time == fire, text(VISIBLE))
         .order_by(_L.attempt)
         .limit(MOST)
     )

@@ -17,7 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from taskservice.domain.run import Outcome
 from taskservice.storage.owners import LeaseLost
 from taskservice.storage.rows import chunks
-from taskservice.storage.tables import task_execution_log, task_manage, task_owner, task_retry
+from taskservice.storage.tables import (
+    LIVE,
+    task_execution_log,
+    task_manage,
+    task_owner,
+    task_retry,
+)
 
 _L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
 
@@ -35,7 +41,17 @@ _HELD = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
 
 # One statement for the owner's row and the tasks': the owner's is there without any task, too.
 _LOCK = (
-    select(_T.id, _T.etag, _T.next_run_time, _T.paused, _T.retired_at, _T.status, _T.last_outcome)
+    select(
+        _T.id,
+        _T.etag,
+        _T.next_run_time,
+        _T.paused,
+        _T.retired_at,
+        _T.status,
+        _T.last_outcome,
+        _T.deleted_at,
+        _T.purge_before,
+    )
     .select_from(task_owner)
     .outerjoin(task_manage, _T.id.in_(bindparam("ids", expanding=True)))
     .where(_W.id == bindparam("holder"))
@@ -102,7 +118,11 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """What of a task's row a claim decides by."""
+    """What of a task's row a claim decides by.
+
+    One that is `deleted`, and retired by that, may have executions that are still ending. Those
+    from `log_begins` on are in its log, where another task had its id before.
+    """
 
     id: str
     etag: str
@@ -111,6 +131,8 @@ class TaskRow:
     retired: bool
     status: str
     last_outcome: Outcome | None
+    deleted: bool = False
+    log_begins: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +160,8 @@ def lock_tasks(connection: Connection, owner: str, ids: Collection[str]) -> dict
                 found[row.id] = TaskRow(
                     id=row.id, etag=row.etag, next_run_time=row.next_run_time, paused=row.paused,
                     retired=row.retired_at is not None, status=row.status,
-                    last_outcome=row.last_outcome,
+                    last_outcome=row.last_outcome, deleted=row.deleted_at is not None,
+                    log_begins=row.purge_before,
                 )  # fmt: skip
     return found
 
@@ -187,9 +210,11 @@ def recorded(
     return found
 
 
-def owned(connection: Connection, owner: str) -> dict[str, Execution]:
-    """The executions that an owner holds, by id."""
+def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str, Execution]:
+    """The executions that an owner holds, by id; with `live`, of tasks that are not deleted."""
     query = select(*_HELD).where(_L.owner == owner)
+    if live:
+        query = query.join(task_manage, _T.id == _L.task_id).where(LIVE)
     return {row.id: _execution(row) for row in connection.execute(query)}
 
 
@@ -344,9 +369,14 @@ async def delete_before(connection: AsyncConnection, moment: datetime, *, limit:
         .limit(limit)
     )
     ids = list((await connection.execute(query)).scalars())
+    await delete_executions(connection, ids)
+    return len(ids)
+
+
+async def delete_executions(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Delete executions with the attempts that were to follow them."""
     for piece in chunks(ids):
         await connection.execute(delete(task_execution_log).where(_L.id.in_(piece)))
-    return len(ids)
 
 
 def _update(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
+from taskservice.storage.deletion import log_begins
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import task_execution_log, task_manage, task_override
 
@@ -34,8 +35,10 @@ def latest(connection: Connection, ids: Sequence[str], each: int) -> dict[str, l
     found: dict[str, list[Past]] = {task_id: [] for task_id in ids}
     for piece in chunks(ids, TOGETHER):
         values = {f"id{number}": task_id for number, task_id in enumerate(piece)}
+        begins = log_begins(connection, piece)
         for row in connection.execute(_latest(len(piece)), {**values, "each": each}):
-            found[row.task_id].append(Past._make(row))
+            if row.start_time >= begins.get(row.task_id, row.start_time):
+                found[row.task_id].append(Past._make(row))
     for executions in found.values():
         executions.sort(key=lambda one: (one.start_time, one.id))
     return found

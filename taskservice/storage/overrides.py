@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, select
+from sqlalchemy import Row, bindparam, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.overlay import Override
 from taskservice.domain.task import UNSET
 from taskservice.storage.rows import chunks, upsert
-from taskservice.storage.tables import task_manage, task_override
+from taskservice.storage.tables import DELETED_ROW, task_manage, task_override
 
 _O, _T = task_override.c, task_manage.c
 
@@ -82,7 +82,7 @@ async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
     query = (
         select(_O.task_id)
         .outerjoin(task_manage, _T.id == _O.task_id)
-        .where(_O.until_time <= now, _T.retired_at.is_(None))
+        .where(_O.until_time <= now, or_(_T.retired_at.is_(None), DELETED_ROW))
         .distinct()
     )
     return list((await connection.execute(query)).scalars())

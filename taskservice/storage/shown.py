@@ -14,14 +14,15 @@ from taskservice.domain.overlay import Declaration, Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.domain.state import TaskState
 from taskservice.storage.rows import chunks, to_json
-from taskservice.storage.tables import task_declaration, task_manage
+from taskservice.storage.tables import LIVE, task_declaration, task_manage
 
 _T, _D = task_manage.c, task_declaration.c
 
 SORTABLE = frozenset(
     column.name
     for column in task_manage.c
-    if column.name not in ("etag", "anchor", "last_outcome", "changed_at")
+    if column.name
+    not in ("etag", "anchor", "last_outcome", "changed_at", "deleted_at", "purge_before")
 )
 
 
@@ -86,7 +87,7 @@ _SHOWN = (
     select(*_COLUMNS)
     .select_from(task_manage)
     .outerjoin(task_declaration, _D.task_id == _T.id)
-    .where(_T.id.in_(bindparam("ids", expanding=True)))
+    .where(_T.id.in_(bindparam("ids", expanding=True)), LIVE)
 )
 
 
@@ -178,7 +179,8 @@ def _counting(wanted: Filter) -> Any:
 
 
 def _conditions(wanted: Filter) -> list[Any]:
-    where: list[Any] = [_T.retired_at.is_not(None) if wanted.retired else _T.retired_at.is_(None)]
+    retired = _T.retired_at.is_not(None) if wanted.retired else _T.retired_at.is_(None)
+    where: list[Any] = [retired, LIVE] if wanted.retired else [retired]
     for name in ("status", "task_type", "trigger_type", "source", "drift"):
         value = getattr(wanted, name)
         if value is not None:

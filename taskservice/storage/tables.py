@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
 )
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 from sqlalchemy.engine import Dialect
@@ -113,13 +114,27 @@ task_manage = Table(
     # Unlike update_time, which is the definition's, it moves with the overrides too; it does not
     # with executions.
     Column("changed_at", UtcDateTime),
+    # Such a row is no task: what is left of its log is kept for it to be restored, or deleted. To
+    # whoever only reads it is retired.
+    Column("deleted_at", UtcDateTime),
+    # Executions that began before are no longer the task's, and are deleted a batch at a time.
+    Column("purge_before", UtcDateTime),
     Index("idx_status", "status"),
     Index("idx_next_run_time", "next_run_time"),
     Index("idx_retired_at", "retired_at"),
     Index("idx_changed_at", "changed_at"),
+    Index("idx_deleted_at", "deleted_at"),
+    Index("idx_purge_before", "purge_before"),
     comment="定时任务管理表",
     **OPTIONS,
 )  # fmt: skip
+
+DELETED_ROW = task_manage.c.deleted_at.is_not(None)
+"""What is true of the rows of `task_manage` that are no tasks; see `deletion`."""
+
+# Not a condition that an index is of: the planners would take it for a rare one.
+LIVE = task_manage.c.deleted_at.is_(None).op("=", is_comparison=True)(literal_column("1"))
+"""What is true of the others. Those that are retired neither need not be asked for it."""
 
 task_execution_log = Table(
     "task_execution_log",
@@ -162,6 +177,15 @@ task_execution_log = Table(
     comment="任务执行日志表",
     **OPTIONS,
 )  # fmt: skip
+
+# Most rows are of tasks that have nothing to hide: those few that have are looked up once.
+VISIBLE = (
+    "(task_id NOT IN (SELECT id FROM task_manage WHERE deleted_at IS NOT NULL)"
+    " AND (task_id NOT IN (SELECT id FROM task_manage WHERE purge_before IS NOT NULL)"
+    " OR EXISTS (SELECT 1 FROM task_manage AS purged WHERE purged.id = task_id"
+    " AND purged.purge_before <= start_time)))"
+)
+"""What is true, as SQL, of the executions that are in the log of a task."""
 
 task_retry = Table(
     "task_retry",

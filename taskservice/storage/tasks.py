@@ -22,9 +22,11 @@ from taskservice.domain.overlay import DELETED, Declaration, Override, digest
 from taskservice.domain.plan import Stored
 from taskservice.domain.state import TaskState
 from taskservice.domain.task import FIELDS, Retries, Task
+from taskservice.storage.deletion import hidden
 from taskservice.storage.overrides import OVERRIDE, override_of
 from taskservice.storage.rows import chunks, upsert
 from taskservice.storage.tables import (
+    LIVE,
     task_declaration,
     task_manage,
     task_override,
@@ -38,8 +40,9 @@ _IDS: Any = bindparam("ids", expanding=True)
 _LISTED = (
     select(task_manage, *_PLACE)
     .outerjoin(task_declaration, _D.task_id == _T.id)
-    .where(_T.id.in_(_IDS))
+    .where(_T.id.in_(_IDS), LIVE)
 )
+# Deleted ones too: a caller may have to lock them.
 _STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
 _STATES_LOCKED = _STATES.with_for_update()
 # Not ordered: rows as wide as these are sorted on disk.
@@ -50,7 +53,8 @@ _DECLARED = (
 )
 _STORED: Any = (
     select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _D.seal, _T.retired_at, _O.field)
-    .outerjoin(task_manage, _T.id == _D.task_id)
+    .select_from(task_declaration)
+    .outerjoin(task_manage, and_(_T.id == _D.task_id, LIVE))
     .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
 )
 _STORED_OF: Any = _STORED.where(_D.task_id.in_(_IDS))
@@ -69,9 +73,13 @@ _FIRES_AFTER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTask:
-    """All that is stored of a task; `state` is None where the API deleted a declared one."""
+    """All that is stored of a task; `state` is None where the API deleted a declared one.
+
+    `removed` is then its state, retired, for as long as it can be restored with its log.
+    """
 
     state: TaskState | None
+    removed: TaskState | None = None
     declaration: Declaration
     declared_at: datetime
     declared_by: str | None
@@ -80,9 +88,13 @@ class StoredTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A task as a list shows it: its state, and where it is declared."""
+    """A task as a list shows it: its state, and where it is declared.
+
+    `log_begins` is from when on executions are in its log, where its id had another's log.
+    """
 
     state: TaskState
+    log_begins: datetime | None = None
     path: str | None = None
     line: int | None = None
     revision: str | None = None
@@ -95,7 +107,12 @@ async def load(
     found: dict[str, StoredTask] = {}
     for piece in chunks(sorted(set(ids))):
         # The task's row is locked first, and always in the order of ids.
-        states = await states_of(connection, piece, lock=lock)
+        states, removed = {}, {}
+        for one in (await connection.execute(_states(lock), {"ids": piece})).all():
+            if one.deleted_at is None:
+                states[one.id] = _state(one)
+            elif one.purge_before is None:
+                removed[one.id] = _state(one)
         overrides: dict[str, list[Override]] = {}
         rows = (await connection.execute(_DECLARED, {"ids": piece})).all()
         for row in rows:
@@ -104,6 +121,7 @@ async def load(
         for row in rows:
             found[row.task_id] = StoredTask(
                 state=states.get(row.task_id),
+                removed=removed.get(row.task_id),
                 declaration=Declaration(
                     source=row.source, fields=row.fields,
                     path=row.path, line=row.line, revision=row.revision, seal=row.seal,
@@ -121,9 +139,9 @@ async def states_of(
     """The states of the tasks with these ids, retired ones too."""
     found: dict[str, TaskState] = {}
     for piece in chunks(sorted(ids)):
-        query = _STATES_LOCKED if lock else _STATES
-        for row in await connection.execute(query, {"ids": piece}):
-            found[row.id] = _state(row)
+        for row in await connection.execute(_states(lock), {"ids": piece}):
+            if row.deleted_at is None:
+                found[row.id] = _state(row)
     return found
 
 
@@ -138,14 +156,20 @@ async def fires_known(
     return {row.id: (row.etag, row.next_run_time) for row in rows}
 
 
-async def add_states(connection: AsyncConnection, states: Sequence[TaskState]) -> None:
-    """Write states of tasks that are new; SQLAlchemy's IntegrityError where one is there."""
-    for piece in chunks(states):
+async def add_states(connection: AsyncConnection, states: Sequence[TaskState]) -> list[str]:
+    """Write states of tasks that are new; SQLAlchemy's IntegrityError where one is there.
+
+    Gives back the ids whose rows were of deleted tasks.
+    """
+    taken = await hidden(connection, [state.id for state in states])
+    await save_states(connection, [state for state in states if state.id in taken])
+    for piece in chunks([state for state in states if state.id not in taken]):
         await connection.execute(insert(task_manage), [_columns(state) for state in piece])
+    return sorted(taken)
 
 
 async def save_states(connection: AsyncConnection, states: Iterable[TaskState]) -> None:
-    """Write states as they are, new or not."""
+    """Write states as they are, new or not, or of tasks that were deleted."""
     await upsert(connection, task_manage, [_columns(state) for state in states])
 
 
@@ -184,12 +208,6 @@ async def save_revision(
         await connection.execute(update(task_declaration).where(*where).values(revision=revision))
 
 
-async def remove(connection: AsyncConnection, ids: Sequence[str]) -> None:
-    """Delete tasks with their logs; what is declared of them and overridden stays."""
-    for piece in chunks(ids):
-        await connection.execute(delete(task_manage).where(_T.id.in_(piece)))
-
-
 async def forget(connection: AsyncConnection, ids: Sequence[str]) -> None:
     """Delete what is declared and overridden of tasks."""
     for piece in chunks(ids):
@@ -218,15 +236,15 @@ async def declared_after(
     return {row.task_id: _stored(row) for row in await connection.execute(_STORED_AFTER, query)}
 
 
-async def retired_before(connection: AsyncConnection, moment: datetime) -> list[str]:
-    """Tasks that were retired at or before a moment."""
-    query = select(_T.id).where(_T.retired_at <= moment)
+async def retired_before(connection: AsyncConnection, moment: datetime, *, limit: int) -> list[str]:
+    """Some tasks that were retired at or before a moment."""
+    query = select(_T.id).where(_T.retired_at <= moment, LIVE).limit(limit)
     return list((await connection.execute(query)).scalars())
 
 
 async def retired(connection: AsyncConnection) -> list[Listed]:
     """Tasks that wait to be pruned, the earliest first."""
-    query = _listed().where(_T.retired_at.is_not(None)).order_by(_T.retired_at, _T.id)
+    query = _listed().where(_T.retired_at.is_not(None), LIVE).order_by(_T.retired_at, _T.id)
     return [_listing(row) for row in await connection.execute(query)]
 
 
@@ -250,6 +268,10 @@ def listed(connection: Connection, ids: Collection[str]) -> dict[str, Listed]:
     return found
 
 
+def _states(lock: bool) -> Any:
+    return _STATES_LOCKED if lock else _STATES
+
+
 def _stored(row: Row[Any]) -> Stored:
     return Stored(
         source=row.source, digest=row.digest, path=row.path, line=row.line,
@@ -262,7 +284,10 @@ def _listed() -> Any:
 
 
 def _listing(row: Row[Any]) -> Listed:
-    return Listed(state=_state(row), path=row.path, line=row.line, revision=row.revision)
+    return Listed(
+        state=_state(row), path=row.path, line=row.line, revision=row.revision,
+        log_begins=row.purge_before,
+    )  # fmt: skip
 
 
 def _whole(number: float | None) -> float | None:
@@ -321,4 +346,5 @@ def _columns(state: TaskState) -> dict[str, Any]:
         "create_time": state.create_time,
         "update_time": state.update_time,
         "changed_at": datetime.now(UTC),
+        "deleted_at": None,
     }

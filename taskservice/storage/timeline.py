@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text, union_all
 
 from taskservice.storage.history import Past
-from taskservice.storage.tables import task_execution_log, task_manage
+from taskservice.storage.tables import VISIBLE, task_execution_log, task_manage
 
 _L, _T = task_execution_log.c, task_manage.c
 
@@ -58,7 +58,7 @@ def by_slot(connection: Connection, since: datetime, origin: datetime, seconds: 
     """The executions since a moment, counted by slots that are counted from `origin`."""
     query = text(
         f"SELECT {_slot(connection)} AS slot, status, count(*) AS count FROM task_execution_log "
-        "WHERE start_time >= :since GROUP BY 1, 2"
+        f"WHERE start_time >= :since AND {VISIBLE} GROUP BY 1, 2"
     ).bindparams(_SINCE)
     values = {"since": since, "origin": int(origin.timestamp()), "seconds": seconds}
     return [Count(int(row[0]), row[1], row[2]) for row in connection.execute(query, values)]
@@ -66,7 +66,11 @@ def by_slot(connection: Connection, since: datetime, origin: datetime, seconds: 
 
 def by_task(connection: Connection, since: datetime) -> dict[str, int]:
     """How many executions each task had since a moment."""
-    query = select(_L.task_id, func.count()).where(_L.start_time >= since).group_by(_L.task_id)
+    query = (
+        select(_L.task_id, func.count())
+        .where(_L.start_time >= since, text(VISIBLE))
+        .group_by(_L.task_id)
+    )
     return {task_id: count for task_id, count in connection.execute(query)}
 
 
@@ -89,8 +93,8 @@ def busiest(
 def _busiest(spans: int) -> Any:
     part = (
         "SELECT * FROM (SELECT {0} AS span, task_id, count(*) AS count FROM task_execution_log "
-        "WHERE start_time >= :begin{0} AND start_time < :end{0} GROUP BY task_id "
-        "ORDER BY count(*) DESC, task_id LIMIT :names) AS part{0}"
+        f"WHERE start_time >= :begin{{0}} AND start_time < :end{{0}} AND {VISIBLE} "
+        "GROUP BY task_id ORDER BY count(*) DESC, task_id LIMIT :names) AS part{0}"
     )
     query = text(" UNION ALL ".join(part.format(number) for number in range(spans)))
     moments = (
@@ -103,9 +107,9 @@ def _busiest(spans: int) -> Any:
 
 def executions(connection: Connection, ids: Collection[str], since: datetime) -> list[Past]:
     """The executions of some tasks since a moment, and those that run since before it."""
-    recent = select(*_PAST).where(_L.task_id.in_(ids), _L.start_time >= since)
+    recent = select(*_PAST).where(_L.task_id.in_(ids), _L.start_time >= since, text(VISIBLE))
     running = select(*_PAST).where(
-        _L.task_id.in_(ids), _L.start_time < since, _L.status == "running"
+        _L.task_id.in_(ids), _L.start_time < since, _L.status == "running", text(VISIBLE)
     )
     return [Past._make(row) for row in connection.execute(union_all(recent, running))]
 
@@ -116,7 +120,8 @@ def by_task_and_slot(
     """The executions of some tasks since a moment, counted by slots."""
     query = text(
         f"SELECT task_id, {_slot(connection)} AS slot, status, count(*) AS count "
-        "FROM task_execution_log WHERE task_id IN :ids AND start_time >= :since GROUP BY 1, 2, 3"
+        "FROM task_execution_log WHERE task_id IN :ids AND start_time >= :since "
+        f"AND {VISIBLE} GROUP BY 1, 2, 3"
     ).bindparams(bindparam("ids", expanding=True), _SINCE)
     values = {
         "ids": list(ids),

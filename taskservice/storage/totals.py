@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, func, select
 
-from taskservice.storage.tables import task_manage, task_override
+from taskservice.storage.tables import LIVE, task_manage, task_override
 
 _T, _O = task_manage.c, task_override.c
 
 _RETIRED = _T.retired_at.is_not(None)
-_TASKS = select(_T.status, _T.source, _T.drift, _RETIRED, func.count()).group_by(
-    _T.status, _T.source, _T.drift, _RETIRED
+_TASKS = (
+    select(_T.status, _T.source, _T.drift, _RETIRED, func.count())
+    .where(LIVE)
+    .group_by(_T.status, _T.source, _T.drift, _RETIRED)
 )
 # Of deleted tasks too: that they are is an override.
 _OVERRIDES = (

@@ -10,6 +10,7 @@ from taskservice.domain import state
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Plan
 from taskservice.domain.state import FireDue
+from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply, claim_and_write
 from taskservice.storage.database import Connection, Database
@@ -48,6 +49,7 @@ async def carry_out(
             raise FireDue(due)
         await store.save_states(connection, retired)
         await store.forget(connection, plan.forget)
+        await deletion.discard(connection, plan.forget, now=now)
         return [*changed, *(one.id for one in retired)]
 
     changed = await claim_and_write(database, work, claim)

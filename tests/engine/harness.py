@@ -21,6 +21,7 @@ from taskservice.engine.executor import Executor
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
+from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Connection, Database
@@ -162,7 +163,7 @@ class Bench:
 
     async def remove(self, *task_ids: str) -> None:
         async def work(connection: Connection) -> None:
-            await store.remove(connection, task_ids)
+            await deletion.discard(connection, task_ids, now=datetime.now(UTC))
 
         await self.database.write(work)
 

@@ -77,7 +77,6 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
     make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "RETENTION_SECONDS", 0.1)
-    monkeypatch.setattr(module, "RETENTION_BATCH", 2)
     service = make_service(log_retention=timedelta(days=1))
     await service.start()
     fields = {
@@ -87,7 +86,8 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
     }  # fmt: skip
     await service.create(fields, by="ann")
     now = datetime.now(UTC)
-    ages = [timedelta(hours=hours) for hours in (1, 23, 25, 26, 27, 28, 29)]
+    old = (timedelta(hours=25, seconds=number) for number in range(350))
+    ages = [timedelta(hours=1), timedelta(hours=23), *old]
     rows = [
         Execution(
             id=new_id(), task_id="t", start_time=now - age, end_time=now - age, status="completed"

@@ -16,10 +16,10 @@ from taskservice.service.events import WAITING, Subscription
 from taskservice.service.reading import now_utc
 from taskservice.storage import changes
 from taskservice.storage.database import Database
+from taskservice.storage.deletion import discard
 from taskservice.storage.executions import Execution
 from taskservice.storage.shown import Shown
 from taskservice.storage.tables import task_execution_log
-from taskservice.storage.tasks import remove
 from tests.service.conftest import until
 from tests.storage.samples import later
 
@@ -322,7 +322,7 @@ async def test_a_task_that_was_made_and_deleted_elsewhere_is_found(service: Serv
     await service.create(HOURLY, by="ann")
     other = Database(service.settings.database_url)
     with closing(await service.subscribe(None)) as subscription:
-        await other.write(lambda connection: remove(connection, ["hourly"]))
+        await other.write(lambda connection: discard(connection, ["hourly"], now=now_utc()))
         [gone] = await told(subscription, named("task-gone"))
         assert gone.task_id == "hourly"
     await other.close()

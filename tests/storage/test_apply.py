@@ -100,8 +100,12 @@ async def test_a_deletion_keeps_declaration_and_override(database: Database) -> 
     assert await applied(database, gone) == ["notice"]
     found = await stored(database)
     assert found and (found.state, found.overrides) == (None, (GONE,))
-    assert await logged(database) == []
     assert await applied(database, resolved(PAST, GONE)) == []
+    # Its log is kept for it to be restored, and nobody takes the row for a task.
+    assert found.removed and found.removed.retired_at == NOW
+    assert len(await logged(database)) == 1
+    async with database.read() as connection:
+        assert await store.states_of(connection, ["notice"]) == {}
 
 
 async def test_overrides_that_ended_are_gone(database: Database) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text, update
 
-from taskservice.storage import changes, owners
+from taskservice.storage import changes, deletion, owners
 from taskservice.storage import executions as log
-from taskservice.storage import tasks as store
 from taskservice.storage.changes import Look
 from taskservice.storage.database import Database
 from taskservice.storage.executions import Progress
@@ -75,7 +74,7 @@ async def test_a_task_is_changed_by_what_is_written_of_it_and_not_by_its_executi
     assert second.changed["b"] > first.changed["b"]
     assert (await look(database, second.changed["b"])).changed.keys() == {"b"}
 
-    await database.write(lambda connection: store.remove(connection, ["a"]))
+    await database.write(lambda connection: deletion.discard(connection, ["a"], now=NOW))
     assert (await look(database)).tasks == 1
     async with database.read() as connection:
         assert await connection.run_sync(changes.task_ids) == {"b"}

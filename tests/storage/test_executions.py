@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from sqlalchemy import select, text
 
+from taskservice.storage import deletion, owners
 from taskservice.storage import executions as log
-from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
@@ -112,7 +112,7 @@ async def test_an_end_keeps_any_text(
         "1", end_time=NOW, status="completed", result=result, error=error, output=output
     )
     await save(database, make_state())
-    await database.write(lambda connection: store.remove(connection, ["notice"]))
+    await database.write(lambda connection: deletion.discard(connection, ["notice"], now=NOW))
     await save(database, make_state())
     await record(database, make_execution("1"))
     await finish(database, ended)
@@ -356,7 +356,7 @@ async def test_retries_come_back_with_what_the_next_attempt_needs(database: Data
         assert await connection.run_sync(log.retries) == [
             Retry(execution=failed, due=later(10.000001))
         ]
-    await database.write(lambda connection: store.remove(connection, ["notice"]))
+    await database.write(lambda connection: deletion.discard(connection, ["notice"], now=NOW))
     assert await ids(database, task_retry.c.execution_id) == []
 
 

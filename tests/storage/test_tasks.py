@@ -12,6 +12,7 @@ from sqlalchemy import func, select, text
 from taskservice.domain.overlay import DELETED, Declaration, Override, digest
 from taskservice.domain.state import TaskState
 from taskservice.domain.task import UNSET
+from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Progress, advance
@@ -109,7 +110,7 @@ async def test_ids_that_differ_in_case_are_different_tasks(database: Database) -
     await save(database, make_state("report", name="small"), make_state("Report", name="big"))
     assert await listed(database) == ["Report", "report"]
     assert (await load_state(database, "Report")).task.name == "big"
-    await database.write(lambda connection: store.remove(connection, ["report"]))
+    await database.write(lambda connection: deletion.discard(connection, ["report"], now=NOW))
     assert await listed(database) == ["Report"]
 
 
@@ -273,7 +274,7 @@ async def test_overrides_run_out_and_retired_tasks_fall_due(database: Database) 
         assert sorted(await expired(connection, later(1))) == ["a", "b"]
         assert list(await all_overrides(connection)) == ["a", "b", "c", "w"]
         assert sorted(await overridden(connection)) == ["a", "b", "c", "w"]
-        assert await store.retired_before(connection, NOW) == ["w"]
+        assert await store.retired_before(connection, NOW, limit=9) == ["w"]
         assert [item.state.id for item in await store.retired(connection)] == ["w", "x"]
 
 
@@ -286,7 +287,7 @@ async def test_a_removal_takes_the_log_along_and_leaves_the_declaration(
     async def work(connection: Connection) -> None:
         await store.save_declarations(connection, {"a": DECLARED}, now=NOW, by=None)
         await save_overrides(connection, {"a": OVERRIDES, "b": OVERRIDES})
-        await store.remove(connection, ["a", "absent"])
+        await deletion.discard(connection, ["a", "absent"], now=NOW)
 
     await database.write(work)
     async with database.read() as connection:
@@ -370,7 +371,7 @@ async def test_many_tasks_are_a_few_statements(database: Database) -> None:
     assert len(sent) < 25
 
     async def undo(connection: Connection) -> None:
-        await store.remove(connection, ids)
+        await deletion.discard(connection, ids, now=NOW)
         await store.forget(connection, ids)
         left = await connection.execute(select(func.count()).select_from(task_manage))
         assert left.scalar_one() == 0
@@ -385,4 +386,4 @@ async def test_nothing_asked_is_nothing_found(database: Database) -> None:
         assert await store.states_of(connection, []) == {}
         assert await connection.run_sync(store.listed, []) == {}
         assert await connection.run_sync(store.listed, ["absent"]) == {}
-    await database.write(lambda connection: store.remove(connection, []))
+    await database.write(lambda connection: deletion.discard(connection, [], now=NOW))
