@@ -1,8 +1,9 @@
 """What a batch of fires, wishes and ends comes to: decided here, written by the recorder."""
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
@@ -18,6 +19,9 @@ from taskservice.storage.rows import new_id
 
 BUSY_AGAIN = timedelta(seconds=1)
 """How long another attempt waits when all instances of its task are busy."""
+
+SHORT = 1000
+"""How many characters of each text are kept in an end that is reduced."""
 
 LONG_DUE = timedelta(minutes=5)
 
@@ -40,6 +44,10 @@ class Entry:
 
 Known = Mapping[str, Entry | None]
 """What was scheduled of tasks at a moment: it is so still where the very same entry is there."""
+
+
+Fire = tuple[str, datetime, int]
+"""A task's id, a scheduled time and an attempt: of each there is one row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +107,10 @@ class Batch:
         yield from (Batch(manual=[wish]) for wish in self.manual)
         yield from (Batch(due={task_id}) for task_id in self.due)
 
+    def reduced(self, why: str) -> "Batch":
+        """The same without what a database might not take of its ends, and a word on it there."""
+        return replace(self, ends={key: _reduced(end, why) for key, end in self.ends.items()})
+
     def task_ids(self) -> set[str]:
         """Every task that this touches."""
         touched = set(self.due)
@@ -129,13 +141,22 @@ class Claims:
     """The decisions on a batch at one moment, over rows that are locked.
 
     `owner` is who will run what is claimed; `held` are the executions that occupy instances of
-    the tasks. What is decided goes into `done`; `running` are then the tasks that run.
+    the tasks; `recorded` are fires that have their row already, whatever the task's next fire
+    says, by task, time and attempt. What is decided goes into `done`; `running` are then the tasks
+    that run.
     """
 
     def __init__(
-        self, done: Recorded, held: Iterable[Execution], *, owner: str, now: datetime
+        self,
+        done: Recorded,
+        held: Iterable[Execution],
+        *,
+        owner: str,
+        now: datetime,
+        recorded: Collection[Fire] = (),
     ) -> None:
         self._done = done
+        self._recorded = recorded
         self._owner = owner
         self._now = now
         self._instances: Counter[str] = Counter()
@@ -167,6 +188,8 @@ class Claims:
             coalesce=task.coalesce, grace=task.misfire_grace_time, jitter=entry.trigger.jitter,
         )  # fmt: skip
         for fire in fires:
+            if (task_id, fire.scheduled_time, 1) in self._recorded:
+                continue
             execution = self._begin(task_id, scheduled_time=fire.scheduled_time, folded=fire.folded)
             late = (now - fire.scheduled_time).total_seconds()
             if fire.missed:
@@ -202,6 +225,9 @@ class Claims:
         # One that waits no more was made already, by another process or in a commit whose answer
         # was lost. Who pauses a task wants it to stop, other attempts too.
         made = before.id not in done.waiting
+        attempt = before.attempt + 1
+        if before.scheduled_time:
+            made = made or (before.task_id, before.scheduled_time, attempt) in self._recorded
         if made or row is None or row.retired or (row.paused and before.triggered_by == "schedule"):
             done.dropped.add(before.id)
             return
@@ -215,7 +241,7 @@ class Claims:
                 row.id,
                 scheduled_time=before.scheduled_time,
                 triggered_by=before.triggered_by,
-                attempt=before.attempt + 1,
+                attempt=attempt,
                 func_args=before.func_args,
                 recovered=before.recovered or (before.error or "").startswith("interrupted:"),
             )
@@ -232,6 +258,29 @@ class Claims:
             id=new_id(), task_id=task_id, start_time=max(self._now, begins or self._now),
             status="running", owner=self._owner, **more,
         )  # fmt: skip
+
+
+def decide(
+    batch: Batch,
+    seen: Recorded,
+    held: Mapping[str, Execution],
+    *,
+    ends_of: str,
+    owner: str,
+    now: datetime,
+    recorded: Collection[Fire],
+) -> tuple[Recorded, set[str]]:
+    """What a batch comes to, and the tasks that run then; nothing that is given is changed.
+
+    `seen` has the rows and what else was read of them, `held` the executions that occupy
+    instances; `ends_of` is whose executions end, and the others are as `Claims` has them.
+    """
+    done = Recorded(rows=seen.rows, entries=seen.entries, known=seen.known, waiting=seen.waiting)
+    left = dict(held)
+    done.ended = decide_ends(batch, left, ends_of, now, done)
+    claims = Claims(done, left.values(), owner=owner, now=now, recorded=recorded)
+    claims.claim(batch)
+    return done, claims.running
 
 
 def decide_ends(
@@ -257,6 +306,21 @@ def decide_ends(
         if held[execution_id].owner == owner and held[execution_id].status != "running":
             del held[execution_id]
     return ended
+
+
+def _reduced(end: Execution, why: str) -> Execution:
+    """An end that any database takes: short, in plain characters, and saying what it lacks."""
+    note = _plain(f"[left out, since the database does not take it: {why}]")
+    return replace(
+        end,
+        result=end.result and json.dumps(note),
+        output=end.output and note,
+        error=end.error and f"{_plain(end.error.split(chr(10), 1)[0])}\n{note}",
+    )
+
+
+def _plain(text: str) -> str:
+    return text[:SHORT].encode("ascii", "backslashreplace").decode("ascii").replace("\0", "\\0")
 
 
 def _plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -> None:

@@ -1,7 +1,7 @@
 """The engine: what is scheduled follows the table, and what runs is recorded in it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -80,6 +80,7 @@ class Engine:
             counts=self.counts,
             done=self._recorded,
             recover=self._recover,
+            refused=self._not_recorded,
         )
         self._runner = Runner(
             functions,
@@ -186,7 +187,10 @@ class Engine:
         return await answer
 
     async def cancel(self, execution_id: str, *, by: str) -> None:
-        """Stop a running execution; returns when its row says so. Raises `Conflict`."""
+        """Stop a running execution; returns when its row says so.
+
+        Raises `Conflict`, and `Unavailable` where the database refuses what is to be written.
+        """
         if self._runner.cancel(execution_id, by) is None:
             raise Conflict("the execution does not run (any more) in this process")
         saved = asyncio.get_running_loop().create_future()
@@ -274,6 +278,13 @@ class Engine:
             next_run_time = recorded.next_fires.get(task_id, row.next_run_time)
             state = replace(recorded.entries[task_id].state, next_run_time=next_run_time)
             self._schedule.put(replace(recorded.entries[task_id], state=state))
+
+    def _not_recorded(self, execution_ids: Collection[str], error: Exception) -> None:
+        for execution_id in execution_ids:
+            for saved in self._saved.pop(execution_id, ()):
+                if not saved.done():
+                    story = "it was stopped, but that can't be recorded yet"
+                    saved.set_exception(Unavailable(f"{story}: {error}"))
 
     def _plan(self, retry: Retry) -> None:
         key = _RETRY_KEY + retry.execution.id

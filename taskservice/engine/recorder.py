@@ -5,8 +5,8 @@ only when that is committed does it run.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, datetime, tzinfo
 
 import structlog
@@ -14,11 +14,11 @@ import structlog
 from taskservice.domain.errors import Unavailable
 from taskservice.engine.claims import (
     Batch,
-    Claims,
     Entry,
+    Fire,
     Manual,
     Recorded,
-    decide_ends,
+    decide,
     is_long_due,
     make_entry,
     progress_of,
@@ -41,6 +41,9 @@ REFUSALS = 3
 REFUSED_AGAIN = 5.0
 """Seconds until the one that it refuses is tried again; the others don't wait for it."""
 
+SHOWN = 200
+"""How many characters of an error are shown, in the log and where something is left out."""
+
 log_ = structlog.get_logger()
 
 
@@ -49,7 +52,9 @@ class Recorder:
 
     `entries` is the engine's memory of tasks; `counts` counts what is recorded; `done` is called
     with what each commit came to, on the event loop, before the next transaction begins. `recover`
-    is called before the first one after an outage, to find what a commit did whose answer was lost.
+    is called before the first one after an outage, to find what a commit did whose answer was lost;
+    `refused` with the executions whose ends the database refuses, which are tried again after
+    `again_seconds`.
     """
 
     def __init__(
@@ -62,6 +67,8 @@ class Recorder:
         counts: Counts,
         done: Callable[[Batch, Recorded], None],
         recover: Callable[[], Awaitable[None]],
+        refused: Callable[[Collection[str], Exception], None],
+        again_seconds: float = REFUSED_AGAIN,
     ) -> None:
         self._database = database
         self._zone = zone
@@ -70,6 +77,8 @@ class Recorder:
         self._counts = counts
         self._done = done
         self._recover = recover
+        self._refused_ends = refused
+        self._again_seconds = again_seconds
         self._waiting = Batch()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -77,6 +86,8 @@ class Recorder:
         self._doubtful = False
         self._refused = 0
         self._set_aside = 0
+        self._outages: Counter[str] = Counter()
+        self._early: set[str] = set()
         self._unrecorded: set[str] = set()
         self._stopping = False
         self.claiming = True
@@ -202,34 +213,54 @@ class Recorder:
     def _take(self, batch: Batch, recorded: Recorded) -> None:
         self._refused = 0
         self._unrecorded -= batch.ends.keys()
+        for key in batch.ends:
+            self._outages.pop(key, None)
+        # A function may return before the end of its row is written, which keeps its instance.
+        self._early |= batch.releases & self._unrecorded
+        if now := self._early & batch.ends.keys():
+            self._early -= now
+            self._waiting.releases |= now
+            self._notify()
         self._done(batch, recorded)
         _tell(batch)
 
-    async def _commit_single(self, single: Batch) -> None:
+    async def _commit_single(self, single: Batch, *, reduced: bool = False) -> None:
         try:
             recorded = await self.record(single)
         except Unavailable as outage:
-            for wish in single.manual:
-                _refuse(wish, outage)
-            single.manual.clear()
-            self._set_aside += 1
-            loop = asyncio.get_running_loop()
-            loop.call_later(REFUSED_AGAIN, self._take_up, single, outage)
+            for key in single.ends:
+                self._outages[key] += 1
+                if self._outages[key] == REFUSALS:
+                    # It may be too long for the server, which hangs up then.
+                    single = single.reduced(str(outage))
+            self._put_aside(single, outage)
+            return
         except Exception as error:
             log_.exception("record_refused", task_ids=sorted(single.task_ids()))
-            for wish in single.manual:
-                _refuse(wish, error)
-            for end in single.ends.values():
-                if end.output or end.result:
-                    story = f"raised: its output and result can't be stored: {error}"
-                    bare = replace(end, status="failed", output=None, result=None)
-                    self.end(replace(bare, error=story[:1000]))
+            refusal = error
         else:
             self._take(single, recorded)
+            return
+        if single.ends and not reduced:
+            why = str(refusal).split("\n", 1)[0][:SHOWN]
+            await self._commit_single(single.reduced(why), reduced=True)
+        else:
+            self._put_aside(single, refusal)
 
-    def _take_up(self, single: Batch, outage: Unavailable) -> None:
+    def _put_aside(self, single: Batch, error: Exception) -> None:
+        """Try one thing again later, if nobody else would: a fire is found by the next pass."""
+        for wish in single.manual:
+            _refuse(wish, error)
+        single.manual.clear()
+        self._refused_ends(single.ends.keys(), error)
+        if isinstance(error, Unavailable) or single.ends or single.releases:
+            self._set_aside += 1
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._again_seconds, self._take_up, single, error)
+
+    def _take_up(self, single: Batch, error: Exception) -> None:
         self._set_aside -= 1
-        self._put_back(single, outage)
+        self._put_back(single, error)
 
     def _put_back(self, batch: Batch, error: Exception) -> None:
         waiting = self._waiting
@@ -256,23 +287,34 @@ class Recorder:
                 lambda connection: self._record(connection, batch, holder, careful=True)
             )
         self._counts.record(recorded.added, recorded.ended)
+        for execution in (*recorded.ended, *recorded.added):
+            _log_failure(execution)
         return recorded
 
     async def _record(
         self, connection: Connection, batch: Batch, owner: str, *, careful: bool
     ) -> Recorded:
         now = datetime.now(UTC)
-        done, held = await connection.run_sync(self._look, batch)
-        done.known = {task_id: self._entries.get(task_id) for task_id in batch.task_ids()}
-        done.entries = await self._entries_for(connection, done.rows)
-        done.ended = decide_ends(batch, held, owner, now, done)
-        claims = Claims(done, held.values(), owner=self._owner, now=now)
-        if any(is_long_due(done.rows[task_id], now) for task_id in batch.due & done.rows.keys()):
-            # There may be many fires to count.
-            await asyncio.to_thread(claims.claim, batch)
-        else:
-            claims.claim(batch)
-        await connection.run_sync(self._write, batch, owner, done, claims.running, careful)
+        seen, held = await connection.run_sync(self._look, batch)
+        seen.known = {task_id: self._entries.get(task_id) for task_id in batch.task_ids()}
+        seen.entries = await self._entries_for(connection, seen.rows)
+        # There may be many fires to count.
+        long_due = any(is_long_due(seen.rows[key], now) for key in batch.due & seen.rows.keys())
+
+        async def decided(recorded: Collection[Fire]) -> tuple[Recorded, set[str]]:
+            def work() -> tuple[Recorded, set[str]]:
+                return decide(
+                    batch, seen, held,
+                    ends_of=owner, owner=self._owner, now=now, recorded=recorded,
+                )  # fmt: skip
+
+            return await asyncio.to_thread(work) if long_due else work()
+
+        done, running = await decided(())
+        if careful and (recorded := await connection.run_sync(_recorded, done.added)):
+            # Decided again, so that what is left out takes no instance from what is not.
+            done, running = await decided(recorded)
+        await connection.run_sync(self._write, batch, owner, done, running)
         return done
 
     def _look(
@@ -291,12 +333,9 @@ class Recorder:
         owner: str,
         done: Recorded,
         running: set[str],
-        careful: bool,
     ) -> None:
         log.finish(connection, done.ended)
         log.release(connection, owner, batch.releases)
-        if careful:
-            _leave_out_recorded(connection, done)
         log.add(connection, done.added)
         log.drop_retries(connection, done.dropped)
         log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
@@ -316,13 +355,26 @@ class Recorder:
         return entries | fresh
 
 
-def _leave_out_recorded(connection: SyncConnection, done: Recorded) -> None:
-    fires = [e.scheduled_time for e in done.added if e.scheduled_time]
-    known = log.recorded(connection, {e.task_id for e in done.added}, fires)
-    done.added = [
-        e for e in done.added
-        if e.scheduled_time is None or (e.task_id, e.scheduled_time, e.attempt) not in known
-    ]  # fmt: skip
+def _log_failure(execution: Execution) -> None:
+    """A line in the service's log for each execution that failed and each fire that was missed."""
+    if execution.status in ("failed", "missed"):
+        error = (execution.error or "").split("\n", 1)[0][:SHOWN]
+        event = f"execution_{execution.status}"
+        log_.warning(
+            event,
+            task=execution.task_id,
+            execution=execution.id,
+            attempt=execution.attempt,
+            # It is a function's text, and the log may go to a terminal.
+            error="".join(c if c.isprintable() else ascii(c)[1:-1] for c in error),
+        )
+
+
+def _recorded(connection: SyncConnection, added: Iterable[Execution]) -> set[Fire]:
+    """Those of the fires that have their row already."""
+    fires = {(e.task_id, e.scheduled_time, e.attempt) for e in added if e.scheduled_time}
+    known = log.recorded(connection, {fire[0] for fire in fires}, {fire[1] for fire in fires})
+    return known & fires
 
 
 def _refuse(wish: Manual, error: Exception) -> None:

@@ -288,6 +288,23 @@ def test_jitter_is_the_same_for_the_same_fire_and_spread_over_its_range() -> Non
     assert all(any(low <= delay < low + 6 for delay in delays) for low in range(0, 60, 6))
 
 
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        read("cron", minute="*", jitter=3600, end_date="2026-01-01T02:00:30Z"),
+        read("interval", minutes=1, jitter=3600, end_date="2026-01-01T02:00:30Z"),
+    ],
+)
+def test_jitter_starts_nothing_after_the_end(trigger: Trigger) -> None:
+    end = datetime(2026, 1, 1, 2, 0, 30, tzinfo=UTC)
+    fires = upcoming(trigger, end - timedelta(minutes=90), 200)
+    starts = [fire + timedelta(seconds=jitter_delay(trigger, "a", fire)) for fire in fires]
+    assert fires and max(starts) <= end
+    assert any(
+        start - fire > timedelta(minutes=1) for fire, start in zip(fires, starts, strict=True)
+    )
+
+
 def test_no_jitter_is_no_delay() -> None:
     assert jitter_delay(read("cron", hour=9), "a\ud800", ANCHOR) == 0
     assert read("interval", seconds=5, jitter=1.5).jitter == 1.5

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.run import KEPT_APART
@@ -424,12 +425,32 @@ async def test_an_output_that_cannot_be_stored_costs_only_itself(
     )
     engine = await bench.start()
     error = ValueError("can't be stored")
-    _poison(monkeypatch, "finish", error, lambda e: e.task_id == "bad" and e.output)
+    _poison(monkeypatch, "finish", error, lambda e: e.task_id == "bad" and e.output == "said bad\n")
     await _trigger_all(engine, "bad", "good")
     (good,), (bad,) = await bench.ended("good"), await bench.ended("bad")
     assert (good.status, good.result, good.output) == ("completed", '"good"', "said good\n")
-    assert (bad.status, bad.result, bad.output) == ("failed", None, None)
-    assert bad.error == "raised: its output and result can't be stored: can't be stored"
+    note = "[left out, since the database does not take it: can't be stored]"
+    assert (bad.status, bad.result, bad.output) == ("completed", f'"{note}"', note)
+    assert bad.error is None
+
+
+async def test_a_cancel_whose_end_cannot_be_stored_is_answered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.put(bench.noting("bad", "suspend"))
+    engine = await bench.start()
+    await engine.trigger("bad", None, by="ann")
+    await bench.running("bad")
+    (running,) = await bench.rows("bad")
+    _poison(monkeypatch, "finish", ValueError("no such text"), lambda e: e.error)
+    with pytest.raises(Unavailable, match="stopped, but that can't be recorded yet: no such text"):
+        await engine.cancel(running.id, by="bob")
+    monkeypatch.undo()
+    (row,) = await bench.ended("bad")
+    story = "cancelled: by bob\n[left out, since the database does not take it: no such text]"
+    assert (row.status, row.error) == ("cancelled", story)
+    await until(lambda: not engine._runner.running)
+    await engine.trigger("bad", None, by="ann")
 
 
 async def test_an_end_that_the_database_drops_blocks_no_other(
@@ -479,6 +500,85 @@ async def test_the_recorder_goes_on_after_an_error_of_its_own(
     # Its row was there, so it is found and run.
     (row,) = await bench.ended("a")
     assert (row.status, bench.evidence("a")) == ("completed", [row.id])
+
+
+async def test_failures_are_logged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, plain_logs: None
+) -> None:
+    monkeypatch.setenv("ENGINE_TEST_PASSWORD", "a\x1b[31mred secret")
+    await bench.put(
+        resolution(
+            "failing", "reveal_and_fail", func_args={"password": "${ENGINE_TEST_PASSWORD}"}
+        ),
+        resolution("odd", "fail_with", func_args={"message": "a\x1b[31m中" + "x" * 1000}),
+        resolution("slow", "sleep_in_process", timeout=0.1, executor="process",
+                   func_args={"path": bench.path("slow")}),
+        resolution("missed", "say", now=ago(9000), **once(ago(8000))),
+        resolution("fine", "say"),
+    )  # fmt: skip
+    with structlog.testing.capture_logs() as logs:
+        engine = await bench.start()
+        begun = {one.task_id: one.id for one in await _trigger_all(
+            engine, "failing", "odd", "slow", "fine"
+        )}  # fmt: skip
+        for task_id in ("failing", "odd", "slow", "missed", "fine"):
+            await bench.ended(task_id)
+        await engine._recorder.settled()
+    told = {line["task"]: line for line in logs if str(line["event"]).startswith("execution_")}
+    assert told.keys() == {"failing", "odd", "slow", "missed"}
+    for task_id in ("failing", "odd", "slow"):
+        line = told[task_id]
+        assert (line["event"], line["log_level"]) == ("execution_failed", "warning")
+        assert (line["execution"], line["attempt"]) == (begun[task_id], 1)
+    assert told["failing"]["error"] == "raised: ValueError: wrong password ***"
+    assert told["odd"]["error"].startswith("raised: ValueError: a\\x1b[31m中xxx")
+    assert len(told["odd"]["error"]) < 250
+    assert told["slow"]["error"] == "timed out: after 0.1 s"
+    assert told["missed"]["event"] == "execution_missed"
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+async def test_a_fire_that_another_process_claimed_leaves_nothing_behind(
+    bench: Bench, coalesce: bool
+) -> None:
+    """As one does whose clock is ahead: the row is there, and the next fire not moved on."""
+    await bench.put(resolution("a", "say", now=ago(150), **every(100), coalesce=coalesce))
+    fire = (await bench.state("a")).next_run_time
+    assert fire is not None
+    theirs = Execution(
+        id="theirs", task_id="a", scheduled_time=fire, start_time=fire, end_time=fire,
+        status="completed",
+    )  # fmt: skip
+    await bench.database.write(lambda connection: connection.run_sync(log.add, [theirs]))
+    engine = await bench.start()
+
+    def moved_on() -> bool:
+        following = [entry.state.next_run_time for entry in engine.scheduled() or ()]
+        return any(when is not None and when > fire for when in following)
+
+    await until(moved_on)
+    await engine._recorder.settled()
+    assert [row.id for row in await bench.rows("a")] == ["theirs"]
+    assert (await bench.state("a")).status == "pending"
+    # Its instance is free.
+    await engine.trigger("a", None, by="ann")
+    await bench.ended("a", 2)
+
+
+async def test_a_fire_of_another_process_takes_no_instance_from_the_next(bench: Bench) -> None:
+    await bench.put(resolution("a", "say", now=ago(250), **every(100), coalesce=False))
+    fire = (await bench.state("a")).next_run_time
+    assert fire is not None
+    theirs = Execution(
+        id="theirs", task_id="a", scheduled_time=fire, start_time=fire, end_time=fire,
+        status="completed",
+    )  # fmt: skip
+    await bench.database.write(lambda connection: connection.run_sync(log.add, [theirs]))
+    await bench.start()
+    rows = await bench.ended("a", 2)
+    assert [(row.scheduled_time, row.status) for row in rows] == [
+        (fire, "completed"), (fire + timedelta(seconds=100), "completed")
+    ]  # fmt: skip
 
 
 async def test_times_are_kept_to_the_microsecond(bench: Bench) -> None:

@@ -144,8 +144,12 @@ def upcoming(trigger: Trigger, after: datetime, count: int) -> list[datetime]:
 def jitter_delay(trigger: Trigger, task_id: str, fire: datetime) -> float:
     """The seconds, from 0 to the trigger's jitter, by which the task starts after its fire.
 
-    The same for the same task and fire on every replica and after a restart.
+    It does not start after the trigger's end. The same for the same task and fire on every replica
+    and after a restart.
     """
     text = f"{task_id}\0{fire.astimezone(UTC).isoformat()}"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return trigger.jitter * (int.from_bytes(digest) / (2**64 - 1))
+    room = trigger.jitter
+    if isinstance(trigger, IntervalTrigger | CronTrigger) and trigger.end is not None:
+        room = max(min(room, (trigger.end - fire).total_seconds()), 0.0)
+    return room * (int.from_bytes(digest) / (2**64 - 1))

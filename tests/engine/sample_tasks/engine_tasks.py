@@ -38,6 +38,10 @@ def note_and_fail(path: str) -> None:
     raise ValueError("as it was told")
 
 
+def fail_with(message: str) -> None:
+    raise ValueError(message)
+
+
 def fail_first(path: str, times: int) -> str:
     """Fail until it was called more than `times` times."""
     note(path)
