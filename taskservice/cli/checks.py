@@ -1,7 +1,6 @@
 """How commands check tasks that have no service at hand: by its rules and settings."""
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
@@ -53,12 +52,12 @@ def offline_check(
     """
     from taskservice.domain.task_faults import task_faults
     from taskservice.engine.functions import Functions
+    from taskservice.engine.import_path import put_in_front
 
     settings = _settings(
         functions=functions, import_path=import_path, timezone=timezone, env_allow=env_allow
     )
-    # A user's own modules go before any installed ones of the same name.
-    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
+    put_in_front(str(folder.resolve()) for folder in settings.import_path)
     allowed = Functions(settings.functions)
     now = datetime.now(UTC)
 

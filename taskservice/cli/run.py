@@ -1,7 +1,6 @@
 """`taskservice run`: the flags of the service."""
 
 import os
-import sys
 from typing import Any
 
 import rich_click as click
@@ -32,8 +31,6 @@ def run(**flags: Any) -> None:
     """
     settings = Settings.from_environment(os.environ, **flags)
     hide_variables()
-    # A user's own modules go before any installed ones of the same name.
-    sys.path[:0] = [str(folder.resolve()) for folder in settings.import_path]
     # The service takes a second to import: no other command waits for it.
     from taskservice.cli.serve import run_service
 

@@ -20,6 +20,7 @@ from taskservice import __version__
 from taskservice.cli.forks import copies_let_go
 from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
+from taskservice.engine.import_path import put_in_front
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web.app import create_app
@@ -121,12 +122,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
     service = Service(settings)
+    app = create_app(settings, service)
+    # After all that the service imports: libraries look whether others are installed, too.
+    put_in_front(str(folder.resolve()) for folder in settings.import_path)
     if not await _done_first(asyncio.create_task(service.start()), stop):
         return
     _spare_collector()
     connections: Any = Connections(ConnectionLimits(connections=_connections()))
     config = uvicorn.Config(
-        create_app(settings, service),
+        app,
         http=connections.make,
         backlog=_connections(),
         ws="none",

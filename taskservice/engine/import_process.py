@@ -11,11 +11,15 @@ from dataclasses import asdict
 from typing import Any
 
 from taskservice.engine.descriptions import Question, answer
+from taskservice.engine.import_path import keep_own
 
 
-def encode(question: Question, sys_path: Sequence[str]) -> bytes:
-    """The message that asks a question, to be answered with this `sys.path`."""
-    return json.dumps([asdict(question), list(sys_path)]).encode() + b"\n"
+def encode(question: Question, sys_path: Sequence[str], own_names: Sequence[str]) -> bytes:
+    """The message that asks a question, to be answered with this `sys.path`.
+
+    `own_names` are those of modules that are found where the process begins.
+    """
+    return json.dumps([asdict(question), sys_path, own_names]).encode() + b"\n"
 
 
 def serve(questions: int, answers: int, lifeline: int) -> None:
@@ -39,7 +43,10 @@ def serve(questions: int, answers: int, lifeline: int) -> None:
 
 
 def _answered(asked: Any) -> bytes:
-    question, sys.path[:] = asked
+    question, sys_path, own_names = asked
+    if sys.path != sys_path:
+        keep_own(own_names, sys.path)
+        sys.path[:] = sys_path
     found = answer(Question(**question))
     sys.stdout.flush()
     return json.dumps(asdict(found)).encode() + b"\n"

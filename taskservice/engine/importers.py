@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from taskservice.engine.descriptions import Answer, Question, refusal
+from taskservice.engine.import_path import kept
 from taskservice.engine.import_process import encode
 from taskservice.engine.sources import file_found, source_of
 
@@ -38,7 +39,7 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 _GONE_SECONDS = 5.0
 _START = (
-    "import sys; sys.path[:] = {sys_path!r}; "
+    "import sys; sys.path[:] = {path!r}; "
     "from taskservice.engine.import_process import serve; serve({descriptors})"
 )
 
@@ -184,9 +185,9 @@ class _Child:
             self._answers, their_answers = _pipe(ours, theirs)
             their_lifeline, _ = _pipe(theirs, ours)
             descriptors = [their_questions, their_answers, their_lifeline]
-            code = _START.format(
-                sys_path=list(asked.sys_path), descriptors=", ".join(map(str, descriptors))
-            )
+            # It imports what it needs itself before any folder of users' comes in front.
+            self._own_names, own_path = kept()
+            code = _START.format(path=own_path, descriptors=", ".join(map(str, descriptors)))
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code],
                 stdin=subprocess.DEVNULL,
@@ -207,7 +208,7 @@ class _Child:
         """Have a module imported; raises TimeoutError, and EOFError when the process is gone."""
         end = time.monotonic() + limit
         try:
-            _write(self._questions, encode(question, self._sys_path))
+            _write(self._questions, encode(question, self._sys_path, self._own_names))
             return Answer.decoded(json.loads(self._line(end)))
         except TimeoutError:
             raise

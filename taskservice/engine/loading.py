@@ -18,6 +18,9 @@ from taskservice.domain.errors import Fault, Invalid
 from taskservice.engine.modules import sound
 from taskservice.engine.user_code import told
 
+MOST_SPLIT = 10_000
+"""How many paths are remembered that were found to be allowed."""
+
 _FORM = "package.module.function or package.module:function"
 
 
@@ -30,6 +33,7 @@ class Allowed:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self.patterns = tuple(pattern.replace(":", ".") for pattern in patterns)
+        self._split: dict[str, tuple[str, str]] = {}
 
     def holds(self, path: str) -> bool:
         """Whether tasks may call what stands there."""
@@ -46,6 +50,8 @@ class Allowed:
 
     def split(self, func_path: str) -> tuple[str, str]:
         """The module and the name in it; raises `Invalid` where the form or the pattern is no."""
+        if (known := self._split.get(func_path)) is not None:
+            return known
         module, _, name = func_path.rpartition(":" if ":" in func_path else ".")
         segments = [*module.split("."), name]
         if not all(segment.isidentifier() for segment in segments):
@@ -53,6 +59,8 @@ class Allowed:
         if not all(sound(segment) for segment in segments):
             raise invalid(f"{func_path!r} has a part that begins with two underscores")
         self.check(f"{module}.{name}", f"{func_path!r} is")
+        if len(self._split) < MOST_SPLIT:
+            self._split[func_path] = module, name
         return module, name
 
 

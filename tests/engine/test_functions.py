@@ -1,5 +1,6 @@
 import asyncio
 import os
+import py_compile
 import sys
 import threading
 import time
@@ -115,6 +116,80 @@ def test_what_an_allowed_module_only_imported_is_not_allowed(folder: ModulesFold
     assert Functions(["mine.*", "mine_too.helper"]).faults("mine.helper", {}) == []
     assert "can't be imported" in reason(functions, "mine.os.system")
     assert "can't be called: it is a module" in reason(functions, "mine.os")
+
+
+OTHER = """
+import functools, os
+class Job:
+    def __call__(self): ...
+obj = Job()
+partial = functools.partial(os.getpid)
+"""
+
+BORROWED = """
+import functools, operator, os
+import other
+from other import Job, obj, obj as renamed, partial
+from other import *
+if True:
+    from other import obj as nested
+assigned = other.obj
+typed: object = other.obj
+twice = assigned
+shell = functools.partial(os.system)
+reader = operator.attrgetter("a")
+made = Job()
+made_too = other.Job()
+wrapped = functools.partial(obj)
+partial_too = partial
+partial = functools.partial(partial)
+def inside():
+    from other import obj as made
+def __getattr__(name):
+    if name == "lazy": return obj
+    raise AttributeError(name)
+"""
+
+
+def test_objects_that_are_imported_are_not_allowed_and_those_that_are_made_are(
+    folder: ModulesFolder,
+) -> None:
+    folder.write("other.py", OTHER)
+    folder.write("mine/__init__.py", "from mine.inner import made")
+    folder.write("mine/inner.py", BORROWED)
+    folder.write("mine/star.py", "from other import *\nfrom .inner import made\n")
+    functions = Functions(["mine.*"])
+    for name in ("obj", "renamed", "nested", "assigned", "typed", "twice"):
+        assert reason(functions, f"mine.inner.{name}") == (
+            f"mine.inner.{name} is really other.obj, which is not among the functions that tasks "
+            "may call; TASKSERVICE_FUNCTIONS allows mine.*"
+        )
+    assert "is really other.partial, which" in reason(functions, "mine.inner.partial_too")
+    assert "is really other.Job, which" in reason(functions, "mine.inner.Job")
+    assert "is really other.obj, which" in reason(functions, "mine.star.obj")
+    # What an author makes is meant, of whatever it is; so is one that is allowed where it is made.
+    for name in ("shell", "made", "made_too", "wrapped", "partial", "lazy"):
+        assert callable(functions.resolve(f"mine.inner.{name}"))
+    assert functions.faults("mine.star.made", {}) == functions.faults("mine.made", {}) == []
+    assert callable(functions.resolve("mine.inner.reader"))
+    assert callable(Functions(["mine.*", "other.obj"]).resolve("mine.inner.obj"))
+    functions.close()
+
+
+def test_an_object_of_a_module_without_text(folder: ModulesFolder) -> None:
+    folder.write("other.py", OTHER)
+    folder.write(
+        "mine.py",
+        "import functools\nfrom other import obj\nclass J:\n    def __call__(self): ...\n"
+        "job = J()\nmade = functools.partial(J)\n",
+    )
+    py_compile.compile(str(folder.path / "mine.py"), cfile=str(folder.path / "mine.pyc"))
+    (folder.path / "mine.py").unlink()
+    functions = Functions(["mine.*"])
+    assert "is really other.Job, which" in reason(functions, "mine.obj")
+    assert "is really functools.partial, which" in reason(functions, "mine.made")
+    assert functions.faults("mine.job", {}) == []
+    functions.close()
 
 
 def test_decorated_functions_partials_and_instances_are_taken() -> None:
