@@ -67,7 +67,7 @@ def promote(
     When the files then say what the overrides say, the overrides end.
 
     A task of the API's own gets a new file. An override with an end is promoted only when its
-    task is named.
+    field is named.
 
     \b
     Examples:
@@ -105,6 +105,8 @@ def promote(
     elif not write and branch is None:
         for path in promotions.changed:
             _print(_diff(promotions, path))
+    for task_id, field, until in promotions.left_out:
+        _tell_left_out(task_id, field, until)
     for field in promotions.outdated:
         click.echo(
             f"look twice: {field}: the file has changed it since it was overridden", err=True
@@ -123,11 +125,13 @@ def _lasting(client: Client) -> dict[str, Sequence[str]]:
         if one["until"] is None:
             lasting.setdefault(one["task_id"], []).append(one["field"])
         else:
-            until = local_time(one["until"])
-            click.echo(
-                f"left out: {one['task_id']}: {one['field']} ends by itself at {until}", err=True
-            )
+            _tell_left_out(one["task_id"], one["field"], one["until"])
     return dict(lasting)
+
+
+def _tell_left_out(task_id: str, field: str, until: str) -> None:
+    told = f"left out: {task_id}: {field} ends by itself at {local_time(until)}"
+    click.echo(f"{told}; to promote it: {task_id} --field {field}", err=True)
 
 
 def _diff(promotions: "Promotions", path: str) -> str:
@@ -162,9 +166,10 @@ def _print(diff: str) -> None:
 
 def _write(folder: Path, promotions: "Promotions") -> None:
     """Change the files; none of them unless each is what the service has."""
-    for path in promotions.changed:
+    files = {path: _resolved(folder, path) for path in promotions.changed}
+    for path, file in files.items():
         try:
-            found = (folder / path).read_bytes()
+            found = file.read_bytes()
         except FileNotFoundError:
             found = None
         except OSError as error:
@@ -174,14 +179,25 @@ def _write(folder: Path, promotions: "Promotions") -> None:
                 f"{folder / path} is not the text that the service has: nothing was written; "
                 "name its folder with --folder, or sync, then try again"
             )
-    for path in promotions.changed:
+    for path, file in files.items():
         after = promotions.after[path]
         try:
-            _replace(Path(os.path.realpath(folder / path)), after)
+            _replace(file, after)
         except OSError as error:
             raise Conflict(f"{folder / path} can't be written: {error.strerror}") from None
         done = "deleted" if after is None else "written"
         click.echo(f"{done}: {folder / path} ({', '.join(promotions.tasks_in(path))})", err=True)
+
+
+def _resolved(folder: Path, path: str) -> Path:
+    """Where a task file truly lies, links resolved. Raises `Conflict` if not below the folder."""
+    from taskservice.sync.listing import is_task_path
+
+    top = os.path.realpath(folder)
+    file = Path(os.path.realpath(folder / path))
+    if not file.is_relative_to(top) or not is_task_path(file.relative_to(top).as_posix()):
+        raise Conflict(f"{folder / path} leads to {file}, which is no task file of the folder")
+    return file
 
 
 def _replace(file: Path, data: bytes | None) -> None:

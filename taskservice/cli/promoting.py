@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from taskservice.cli.client import Client, ClientError, task_path
 from taskservice.domain.errors import Conflict
 from taskservice.domain.overlay import DELETED, Override, same
 from taskservice.domain.task import UNSET
+from taskservice.sync.listing import is_task_path
 from taskservice.sync.promotion import promoted
+from taskservice.sync.reader import read_file
 
 _OF_ONE_TASK = (404, 409)
 """Refusals that concern one task, while the next may be taken."""
@@ -48,7 +49,8 @@ class Promotions:
     """The files of some tasks, with what is to be brought into them. None is no file.
 
     `refused` says why some can't be promoted; `outdated` are the fields that their files have
-    changed since they were overridden.
+    changed since they were overridden; `left_out` are task, field and end of those that end by
+    themselves and were not asked for by name.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class Promotions:
         self.shares: list[Share] = []
         self.refused: list[str] = []
         self.outdated: list[str] = []
+        self.left_out: list[tuple[str, str, str]] = []
         self._steps: list[Step] = []
 
     @property
@@ -85,12 +88,16 @@ class Promotions:
     def _ask(self, client: Client, task_id: str, fields: list[str]) -> None:
         told = client.get(task_path(task_id, "promotion"), field=fields or None)
         path, before = told["path"], told["before"]
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise ClientError(f"the service names a file outside of the tasks folder: {path!r}")
         data = None if before is None else before.encode()
+        # What is not there yet gets the name of its task, and no folder.
+        if not is_task_path(path) or (data is None and "/" in path):
+            raise ClientError(f"the service names {path!r}, which can be no task file's path")
         if path in self.before and (data is None or self.before[path] != data):
             what = "is the new file of another task too" if data is None else "changes right now"
             raise ClientError(f"{path} {what}: try again", status=409)
+        self.left_out += [(task_id, one["field"], one["until"]) for one in told["left_out"]]
+        given = told["after"].encode() if data is None else data
+        _check_declares(path, given, task_id, alone=data is None)
         if data is None:
             steps = [_declared(task_id, told)]
         else:
@@ -137,6 +144,13 @@ def _declared(task_id: str, told: Mapping[str, Any]) -> Step:
         path=told["path"], task_id=task_id, person=author["name"],
         at=datetime.fromisoformat(author["set_at"]), new=told["after"].encode(),
     )  # fmt: skip
+
+
+def _check_declares(path: str, data: bytes, task_id: str, *, alone: bool) -> None:
+    """Raise ClientError for a file that does not declare a task, or more than that `alone`."""
+    found = [task.task_id for task in read_file(path, data).tasks]
+    if task_id not in found or (alone and found != [task_id]):
+        raise ClientError(f"the service gives a file that declares something else than {task_id}")
 
 
 def _by_person(path: str, task_id: str, overrides: list[Mapping[str, Any]]) -> Iterable[Step]:

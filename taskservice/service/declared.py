@@ -62,7 +62,8 @@ class Declared(Changing):
     async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
         """What to commit for the file to say what the API changed of a task, or these fields of it.
 
-        Takes a deleted task too. Raises `NotFound` and `Conflict`.
+        Without fields, what ends by itself is left out. Takes a deleted task too. Raises
+        `NotFound` and `Conflict`.
         """
         async with self._database.read() as connection:
             stored = await self._stored(connection, task_id)

@@ -29,6 +29,14 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A field whose override ends by itself at `until`, and was not asked for by name."""
+
+    field: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
     """The change of one file; `before` and `after` are its text, None where there is no file.
 
@@ -40,6 +48,7 @@ class Promotion:
     before: str | None
     after: str | None
     authors: tuple[Author, ...]
+    left_out: tuple[LeftOut, ...]
 
     @property
     def diff(self) -> str:
@@ -50,7 +59,9 @@ class Promotion:
 def promotion_of(
     folder: Path, task_id: str, stored: StoredTask, fields: Sequence[str], now: datetime
 ) -> Promotion:
-    """The change that promotes these overridden fields of a task; without any, all. Blocks.
+    """The change that promotes these overridden fields of a task. Blocks.
+
+    Without any it is all of them but those that end by themselves.
 
     Raises `NotFound` for a field that is not overridden, and `Conflict` where the folder does
     not have what is stored, or its file can't be edited.
@@ -63,7 +74,12 @@ def promotion_of(
             raise NotFound(
                 f"no override of {field[:100]!r}; there are: {', '.join(known) or 'none'}"
             )
-    chosen = [override for override in overrides if not fields or override.field in fields]
+    chosen, left_out = [], []
+    for override in overrides:
+        if override.field in fields or (not fields and override.until is None):
+            chosen.append(override)
+        elif not fields and override.until is not None:
+            left_out.append(LeftOut(field=override.field, until=override.until))
     # A root that is a link may be swapped meanwhile.
     root = os.path.realpath(folder)
     if declaration.path is None:
@@ -76,13 +92,14 @@ def promotion_of(
         )  # fmt: skip
         return Promotion(
             task_id=task_id, path=path, before=None, after=data.decode(),
-            authors=(made, *_authors(chosen)),
+            authors=(made, *_authors(chosen)), left_out=tuple(left_out),
         )  # fmt: skip
     before = _read(root, declaration.path, task_id, declaration.fields)
     after = promoted(declaration.path, before, task_id, chosen) if chosen else before
     return Promotion(
         task_id=task_id, path=declaration.path, before=before.decode(),
         after=None if after is None else after.decode(), authors=_authors(chosen),
+        left_out=tuple(left_out),
     )  # fmt: skip
 
 

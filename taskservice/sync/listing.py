@@ -39,6 +39,17 @@ def is_task_file(name: str) -> bool:
     return name.endswith(_SUFFIXES)
 
 
+def is_task_path(path: str) -> bool:
+    """Whether a file at this path from the tasks folder would be listed, as far as it tells."""
+    parts = path.split("/")
+    return (
+        path.isprintable()
+        and is_task_file(path)
+        and "" not in parts
+        and not any(map(passed_over, parts))
+    )
+
+
 def list_files(root: str) -> Listing:
     """Every task file below `root`; links are followed, but into no folder a second time."""
     listing = Listing()

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from taskservice.cli.client import Client, ClientError
-from taskservice.cli.promoting import Promotions
 from tests.acceptance.process import ServiceProcess
 from tests.cli.conftest import Cli, read_terminal
 from tests.commands import Result
@@ -222,13 +220,20 @@ def test_a_file_whose_tasks_are_all_deleted_goes(house: House) -> None:
     assert "/dev/null" not in house.ok("daily")
 
 
-def test_a_temporary_override_is_promoted_when_it_is_named(house: House) -> None:
+def test_a_temporary_override_is_promoted_when_its_field_is_named(house: House) -> None:
     house.put("notice/pause?until=2h")
+    for arguments in (("notice",), ("--all",)):
+        status, out, err = house.run(*arguments)
+        assert (status, out) == (0, "")
+        assert err.startswith("nothing to promote\n") is (arguments[0] == "notice")
+        assert "left out: notice: paused ends by itself at 20" in err
+        assert err.count("; to promote it: notice --field paused\n") == 1
     house.put("notice", {"timeout": 5})
-    status, out, err = house.run("--all")
-    assert status == 0 and "+timeout: 5" in out and "paused" not in out
-    assert err.startswith("left out: notice: paused ends by itself at 20")
-    assert "+paused: true" in house.ok("notice")
+    for arguments in (("notice",), ("--all",)):
+        status, out, err = house.run(*arguments)
+        assert status == 0 and "+timeout: 5" in out and "paused" not in out
+        assert err.startswith("left out: notice: paused ends by itself at 20")
+    assert "+paused: true" in house.ok("notice", "--field", "paused")
     assert "timeout" not in house.ok("notice", "--field", "paused")
 
 
@@ -377,13 +382,3 @@ def test_what_can_not_be_edited_is_told(house: House) -> None:
     status, out, err = house.run("even", "daily")
     assert status == 1 and "a/reports.yaml" in out
     assert err.startswith("taskservice: even: odd.yaml is written in a way that can't be edited")
-
-
-def test_the_paths_of_a_service_are_not_trusted() -> None:
-    class Liar(Client):
-        def get(self, path: str, **params: Any) -> Any:
-            return {"path": "../evil.yaml", "before": None}
-
-    with Liar("http://127.0.0.1:1", None) as liar:
-        with pytest.raises(ClientError, match="outside of the tasks folder"):
-            Promotions().ask(liar, {"a": ()})

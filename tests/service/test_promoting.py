@@ -45,6 +45,51 @@ async def test_what_is_stored_is_known_again_in_the_file(service: Service, folde
     assert [one.field for one in await service.provenance("a", overridden=True)] == ["timeout"]
 
 
+async def test_what_ends_by_itself_is_left_out_unless_it_is_named(
+    service: Service, folder: Path
+) -> None:
+    await declare(service, folder)
+    await service.set_paused("a", True, by="ann", until="1h")
+    found = await service.promotion("a")
+    assert (found.diff, found.authors) == ("", ())
+    ((field, until),) = [(one.field, one.until) for one in found.left_out]
+    assert field == "paused" and timedelta(minutes=59) < until - now_utc() < timedelta(hours=1)
+    await service.change("a", {"timeout": 5}, by="ann")
+    found = await service.promotion("a")
+    assert (found.after, len(found.left_out)) == (FILE + "timeout: 5\n", 1)
+    named = await service.promotion("a", ["paused"])
+    assert (named.after, named.left_out) == (FILE + "paused: true\n", ())
+    named = await service.promotion("a", ["paused", "timeout"])
+    assert named.after == FILE + "paused: true\ntimeout: 5\n"
+
+
+async def test_a_deletion_that_ends_by_itself_is_left_out_too(
+    service: Service, folder: Path
+) -> None:
+    await declare(service, folder)
+    await service.delete("a", by="ann", until="1h")
+    found = await service.promotion("a")
+    assert found.diff == "" and [one.field for one in found.left_out] == ["deleted"]
+    assert (await service.promotion("a", ["deleted"])).after is None
+
+
+async def test_a_pause_with_an_end_is_not_in_the_new_file_of_a_task(
+    service: Service, folder: Path
+) -> None:
+    await service.create(
+        {
+            "id": "own", "name": "n", "task_type": "t", "trigger_type": "interval",
+            "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
+            "func_args": {"message": "m"},
+        },
+        by="ann",
+    )  # fmt: skip
+    await service.set_paused("own", True, by="ann", until="1h")
+    found = await service.promotion("own")
+    assert "paused" not in str(found.after) and len(found.left_out) == 1
+    assert "paused: true" in str((await service.promotion("own", ["paused"])).after)
+
+
 async def test_an_override_whose_time_is_over_is_not_promoted(
     service: Service, folder: Path
 ) -> None:

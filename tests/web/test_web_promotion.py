@@ -87,13 +87,14 @@ async def test_the_override_ends_when_its_diff_is_applied(
 async def test_for_programs_it_is_json(declared: httpx.AsyncClient) -> None:
     await declared.put("/task-manage/report?reason=trial", json={"name": "A", "timeout": 5})
     await declared.post("/task-manage/report/pause?until=2h")
-    answer = await declared.get(PATH, headers=JSON)
+    path = f"{PATH}?field=name&field=timeout&field=paused"
+    answer = await declared.get(path, headers=JSON)
     assert answer.headers["content-type"] == "application/json"
     told: dict[str, Any] = answer.json()
     by_reason, by_until = told.pop("authors")
     assert told == {
-        "task_id": "report", "path": "sub/report.yaml", "diff": await diff(declared),
-        "before": REPORT,
+        "task_id": "report", "path": "sub/report.yaml", "diff": await diff(declared, path),
+        "before": REPORT, "left_out": [],
         "after": REPORT.replace("Daily report", "A") + "paused: true\ntimeout: 5\n",
     }  # fmt: skip
     assert by_reason.pop("set_at") < by_until.pop("set_at") < by_until.pop("until")
@@ -175,6 +176,17 @@ async def test_the_file_must_be_what_is_stored(
     assert reason.startswith("sub/report.yaml, which declares the task, is not in the tasks folder")
     file.mkdir()
     assert "is a folder" in await refused(declared, 409)
+
+
+async def test_what_ends_by_itself_is_left_out_unless_it_is_named(
+    declared: httpx.AsyncClient,
+) -> None:
+    await declared.post("/task-manage/report/pause?until=2h")
+    assert await diff(declared) == ""
+    told = (await declared.get(PATH, headers=JSON)).json()
+    (left,) = told["left_out"]
+    assert (told["authors"], left["field"], left["until"][:2]) == ([], "paused", "20")
+    assert "+paused: true" in await diff(declared, f"{PATH}?field=paused")
 
 
 async def test_a_viewer_may_read_it(serve: Serve) -> None:

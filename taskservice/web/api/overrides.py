@@ -95,7 +95,10 @@ async def get_promotion(
     task_id: FromPath[str],
     field: Annotated[
         list[str] | None,
-        QueryParameter(description="Of `overridden`, as often as needed; without it, all of them"),
+        QueryParameter(
+            description="Of `overridden`, as often as needed; "
+            "without it, all of them but those that end by themselves"
+        ),
     ] = None,
 ) -> Response[Any]:
     """What to commit for the file to say it: for `patch -p1` or `git apply` in the tasks folder."""

@@ -63,6 +63,13 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
     set_at: datetime
 
 
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An override that ends by itself, and is promoted only when its field is named."""
+
+    field: str
+    until: datetime
+
+
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     """The change of a file that promotes overrides; its text is null where there is no file."""
 
@@ -72,6 +79,7 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     before: str | None
     after: str | None
     authors: list[Author]
+    left_out: list[LeftOut]
 
     @classmethod
     def of(cls, promotion: ServicePromotion) -> Self:

@@ -110,6 +110,20 @@ async def test_a_promotion_is_shown_to_be_copied_or_downloaded(
     assert "notice.yaml" in page.one("p", class_="failed").text
 
 
+async def test_what_ends_by_itself_is_left_out_of_a_promotion(
+    client: httpx.AsyncClient, tasks_dir: Path
+) -> None:
+    await declare(client, tasks_dir)
+    await client.post("/task-manage/notice/pause?until=2h")
+    page = await shown(client, "/tasks/notice/promotion")
+    assert "nothing to promote" not in page.text and "Left out" in page.text
+    await client.put("/task-manage/notice", json={"timeout": 5})
+    page = await shown(client, "/tasks/notice/promotion")
+    assert [one.text for one in page.all("span", class_="plus")] == ["+timeout: 5"]
+    link = page.one("section", class_="left-out").one("a").attributes["href"]
+    assert "+paused: true" in (await shown(client, link)).text
+
+
 async def test_the_next_fires_have_clock_changes_marked(
     client: httpx.AsyncClient, tasks_dir: Path
 ) -> None:

@@ -1,0 +1,178 @@
+"""A service that lies to `promote` and `export`: they write task files, and nothing else."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.attack.hostile import git
+from tests.commands import Result, result
+from tests.origin import task
+
+EVIL = "#!/bin/sh\ntouch canary\n"
+OVERRIDE = {
+    "field": "name", "value": "new", "absent": False, "declared": "one", "reason": None,
+    "declared_when_set": "one", "set_at": "2026-01-01T00:00:00Z", "set_by": "ann", "until": None,
+}  # fmt: skip
+AUTHOR = {
+    "name": "ann", "fields": ["name"], "reason": None, "until": None,
+    "set_at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+class Liar:
+    """A service that names such a file in its promotions."""
+
+    def __init__(self) -> None:
+        self.path = "a.yaml"
+        self.before: str | None = None
+        self.after: str = task("one")
+        self.ids = ["a"]
+        liar = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps(liar.answer(urlsplit(self.path).path)).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def answer(self, path: str) -> Any:
+        if path.endswith("/overrides"):
+            return [OVERRIDE]
+        if path.endswith("/promotion"):
+            return {
+                "task_id": "a", "path": self.path, "diff": "", "before": self.before,
+                "after": self.after, "authors": [AUTHOR], "left_out": [],
+            }  # fmt: skip
+        items = [{"id": one} for one in self.ids]
+        return {"items": items, "total": len(items), "page": 1, "size": 50, "pages": 1}
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    made = Liar()
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        thread.join()
+        made.server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tasks folder in a repository; beside it lies what nobody may write."""
+    top = tmp_path / "repository"
+    (top / "tasks.d").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x.yaml").write_text(task("one"))
+    (top / "tasks.d/b.yaml").write_text(task("one"))
+    git(top, "init", "--quiet", "--initial-branch=main")
+    git(top, "add", "--all")
+    git(top, "commit", "--quiet", "--message", "first")
+    return top / "tasks.d"
+
+
+def run(liar: Liar, folder: Path, *arguments: str) -> Result:
+    server = f"http://127.0.0.1:{liar.server.server_port}"
+    return result(folder.parent, *arguments, TASKSERVICE_SERVER=server)
+
+
+def everything(tmp_path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(tmp_path)): file.read_bytes()
+        for file in tmp_path.rglob("*") if file.is_file()
+    }  # fmt: skip
+
+
+PATHS = [
+    ".git/hooks/post-checkout", "../.git/hooks/post-checkout.yaml", ".git/x.yaml", "x/.git/x.yaml",
+    "../x.yaml", "x/../../x.yaml", "/tmp/x.yaml", "./x.yaml", "a//x.yaml", "x.yaml/", "", ".",
+    "x.sh", "_x.yaml", "x.yaml\n", "\x1b[2Jx.yaml", "x\0.yaml", "C:\\x.sh", "new/x.yaml", ".yaml",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("before", [None, ""])
+def test_a_path_that_is_no_task_files_is_refused(
+    liar: Liar, folder: Path, tmp_path: Path, path: str, before: str | None
+) -> None:
+    if path == "new/x.yaml" and before is not None:  # what is there may lie in a folder
+        return
+    liar.path, liar.before = path, before
+    was = everything(tmp_path)
+    for more in (["--write"], ["--branch", "b"], []):
+        status, out, err = run(liar, folder, "promote", "a", *more)
+        assert (status, out) == (1, "")
+        assert "which can be no task file's path" in err and "\x1b" not in err
+    assert everything(tmp_path) == was
+
+
+def test_a_new_file_that_declares_something_else_is_refused(
+    liar: Liar, folder: Path, tmp_path: Path
+) -> None:
+    was = everything(tmp_path)
+    for text in (EVIL, "", f"tasks: {{a: {{}}, z: {{}}}}\n{EVIL}"):
+        liar.after = text
+        status, _, err = run(liar, folder, "promote", "a", "--write")
+        assert status == 1 and "declares something else than a" in err
+    assert everything(tmp_path) == was
+
+
+@pytest.mark.parametrize("link", ["../../outside/x.yaml", "../.git/x.yaml", ".hidden.yaml"])
+def test_a_link_is_not_followed_to_what_is_no_task_file(
+    liar: Liar, folder: Path, tmp_path: Path, link: str
+) -> None:
+    target = folder / link
+    target.write_text(task("one"))
+    (folder / "a.yaml").symlink_to(link)
+    liar.before = task("one")
+    was = everything(tmp_path)
+    status, _, err = run(liar, folder, "promote", "a", "--write")
+    assert status == 1 and "is no task file of the folder" in err
+    assert everything(tmp_path) == was
+
+
+def test_a_link_to_a_folder_outside_is_not_followed(
+    liar: Liar, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "outside/a.yaml").write_text(task("one"))
+    (folder / "sub").symlink_to(tmp_path / "outside")
+    liar.path, liar.before = "sub/a.yaml", task("one")
+    status, _, err = run(liar, folder, "promote", "a", "--write")
+    assert status == 1 and "is no task file of the folder" in err
+
+
+def test_links_in_the_folder_and_to_it_are_followed(liar: Liar, folder: Path) -> None:
+    (folder / "a.yaml").write_text(task("one"))
+    (folder / "link").symlink_to(".")
+    (folder.parent / "again").symlink_to(folder)
+    liar.path, liar.before = "link/a.yaml", task("one")
+    status, _, err = run(liar, folder, "promote", "a", "--write", "--folder", "again")
+    assert status == 0, err
+    assert (folder / "a.yaml").read_text() == task("new")
+
+
+@pytest.mark.parametrize("task_id", ["../x", "/tmp/x", ".git", "a/b", "x\0", "..", "a\nb"])
+def test_an_id_that_can_be_none_is_no_files_name(
+    liar: Liar, folder: Path, tmp_path: Path, task_id: str
+) -> None:
+    liar.ids = [task_id]
+    was = everything(tmp_path)
+    status, _, err = run(liar, folder, "export", "--directory", "tasks.d")
+    assert status == 1 and "no task " in err
+    assert everything(tmp_path) == was
