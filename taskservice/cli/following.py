@@ -9,12 +9,16 @@ import rich_click as click
 from taskservice.cli.client import Client, task_path
 from taskservice.cli.describe import coloured, outcome, took
 from taskservice.cli.output import local_time
+from taskservice.domain.output import first_mark
 
 POLL_SECONDS = 1.0
 FIRST_POLL_SECONDS = 0.05
 """A short execution is not waited for as long as a long one."""
 
 WITHOUT_OUTPUT = ("skipped", "missed")
+OVERLAP = 1000
+"""Characters by which an output is known again whose middle is left out."""
+
 NEWEST = 100
 """Executions that are looked at each time; of a task that begins more, some are not told."""
 
@@ -45,7 +49,7 @@ class Voice:
     def says(self, execution: Mapping[str, Any]) -> None:
         """Print what an execution has printed since the last time."""
         log_id, text = execution["id"], execution["output"] or ""
-        more = text[len(self._printed.get(log_id, "")) :]
+        more = _after(self._printed.get(log_id, ""), text)
         if not more:
             return
         self._printed[log_id] = text
@@ -64,6 +68,16 @@ class Voice:
         self.close()
         click.echo(text)
         self._speaking = log_id
+
+
+def _after(printed: str, text: str) -> str:
+    """What of an output was not printed yet, though its middle may be left out by now."""
+    if text.startswith(printed):
+        return text[len(printed) :]
+    last = printed[-OVERLAP:]
+    found = text.find(last, first_mark(text) or 0)
+    # Where so much came that its end is not there any more, that is told by the mark.
+    return text[first_mark(text) or 0 :] if found < 0 else text[found + len(last) :]
 
 
 def _head(row: Mapping[str, Any], moment: str) -> str:

@@ -15,6 +15,7 @@ from taskservice.settings import Settings
 @click.option("--tasks-dir", help="Folder of task files.  [tasks.d]")
 @click.option("--functions", help="Patterns of functions that tasks may call, comma-separated.")
 @click.option("--import-path", help="Folders to import functions from, separated by colons.")
+@click.option("--output-limit", help="Bytes of an execution's output that are kept.  [256KiB]")
 @click.option("--env-allow", help="Patterns of variables that ${NAME} may stand for.  [*]")
 @click.option("--timezone", help="Zone of times that name none.  [UTC]")
 @click.option("--prune-grace", help="From a task's retirement to its deletion.  [1d]")

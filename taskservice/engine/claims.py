@@ -23,6 +23,9 @@ BUSY_AGAIN = timedelta(seconds=1)
 SHORT = 1000
 """How many characters of each text are kept in an end that is reduced."""
 
+MOST_CHARACTERS = 4 * 1024 * 1024
+"""How much text the ends have that share a transaction: with long outputs they are fewer."""
+
 LONG_DUE = timedelta(minutes=5)
 
 _OUTCOMES: dict[str, Outcome] = {
@@ -94,7 +97,12 @@ class Batch:
         else:
             taken.due = set(islice(self.due, most))
             self.due -= taken.due
-        taken.ends = dict(islice(self.ends.items(), most))
+        room = MOST_CHARACTERS
+        for key, end in islice(self.ends.items(), most):
+            room -= sum(len(text) for text in (end.result, end.error, end.output) if text)
+            if room < 0 and taken.ends:
+                break
+            taken.ends[key] = end
         for key in taken.ends:
             del self.ends[key]
         return taken

@@ -24,6 +24,7 @@ from taskservice.engine.claims import (
 from taskservice.engine.counts import Counts
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import Functions
+from taskservice.engine.keeping import KEEP_SECONDS, Keeper
 from taskservice.engine.ownership import Ownership
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.repeat import repeat
@@ -51,7 +52,8 @@ class Engine:
 
     `functions` are those that tasks may call; `executors` are by name, `default_executor` is for
     tasks that name none; `zone` is that of times which name none; `env_allow` are the patterns of
-    the variables that placeholders may stand for.
+    the variables that placeholders may stand for; `output_limit` is how many bytes of an
+    execution's output are kept.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Engine:
         default_executor: str,
         zone: tzinfo,
         env_allow: Sequence[str] = ANY_VARIABLE,
+        output_limit: int = output.LIMIT,
     ) -> None:
         self._database = database
         self._executors = executors
@@ -87,6 +90,7 @@ class Engine:
             executors,
             default_executor=default_executor,
             env_allow=env_allow,
+            output_limit=output_limit,
             counts=self.counts,
             end=self._recorder.end,
             release=self._recorder.release,
@@ -100,6 +104,7 @@ class Engine:
             drop=self._runner.drop,
         )
         self._ownership = Ownership(self.owner, database, self._recorder, self._runner, self._plan)
+        self._keeper = Keeper(database, self.owner, self._runner.running)
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._saved: dict[str, list[asyncio.Future[None]]] = {}
@@ -112,6 +117,7 @@ class Engine:
         self._loops = [
             asyncio.create_task(self._recorder.run()),
             asyncio.create_task(repeat(self._stop, owner.RENEW_SECONDS, self._keep_alive)),
+            asyncio.create_task(repeat(self._stop, KEEP_SECONDS, self._keeper.keep)),
             asyncio.create_task(repeat(self._stop, RECONCILE_SECONDS, self._reconcile_all)),
         ]
 

@@ -4,11 +4,14 @@ import json
 import math
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
 
 from taskservice import Execution
+from taskservice.domain.output import without_middle
+from taskservice.engine.masking import NO_MASK, Mask
+from taskservice.engine.output import Output
 
 LIMIT = 60 * 1024
 """The longest result and error, in bytes of UTF-8: both fit a TEXT column."""
@@ -17,7 +20,6 @@ UNSHOWABLE = "an exception that can't be shown"
 """The error where nothing of what was raised can be told, not even its class."""
 
 RESULT_MARK = " [result cut at 60 KiB]"
-ERROR_MARK = "\n[error cut at 60 KiB]"
 
 _qualname_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
 _traceback_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__[
@@ -32,13 +34,16 @@ class Call:
     """A function to call for an execution.
 
     `func_args` has its placeholders filled in. `function` is what `func_path`
-    stands for; an executor that runs elsewhere finds it there itself.
+    stands for; an executor that runs elsewhere finds it there itself. What the function
+    prints goes to `output`, and what it returns or raises is told through `mask`.
     """
 
     execution: Execution
     func_path: str
     func_args: Mapping[str, object]
     function: Callable[..., object] | None
+    output: Output = field(default_factory=Output)
+    mask: Mask = NO_MASK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +63,6 @@ class Outcome:
 
 class Handle(Protocol):
     """A call that was started."""
-
-    def output(self) -> str:
-        """Return what it has printed and logged so far, cut at 64 KiB."""
 
     def stop(self) -> None:
         """Ask it to end; called on the event loop, and more than once does no harm.
@@ -99,17 +101,19 @@ class Executor(Protocol):
         """
 
 
-def returned(value: object) -> Outcome:
+def returned(value: object, mask: Mask = NO_MASK) -> Outcome:
     """Make the outcome of a function that returned `value`; never raises.
 
     What JSON has no form for becomes a string: `str` of a single thing (a date, a
     not-a-number), `repr` of the whole where that doesn't help.
     """
-    return Outcome(kind="returned", result=_fit(_json(value)))
+    return Outcome(kind="returned", result=_fit(mask.text(_json(value))))
 
 
-def raised(error: BaseException) -> Outcome:
+def raised(error: BaseException, mask: Mask = NO_MASK) -> Outcome:
     """Make the outcome of a function that raised; never raises itself.
+
+    Of a long traceback the begin and the end are told: what happened stands at its end.
 
     Nothing of an exception is trusted: its class may have a metaclass, its text be of a class of
     its own, and its notes and causes may raise when they are looked at.
@@ -118,7 +122,7 @@ def raised(error: BaseException) -> Outcome:
         text = _error_text(error)
     except BaseException:
         text = UNSHOWABLE
-    return Outcome(kind="raised", error=cut(text, LIMIT, ERROR_MARK))
+    return Outcome(kind="raised", error=without_middle(mask.text(text), LIMIT))
 
 
 def _error_text(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from typing import Literal
 from taskservice import execution_context
 from taskservice.engine.coroutines import Coroutines, is_awaitable
 from taskservice.engine.executor import UNSHOWABLE, Call, Outcome, raised, returned
-from taskservice.engine.output import Output, output_context
+from taskservice.engine.output import output_context
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _STOPPED = Outcome(kind="stopped")
 class _Job:
     """One call; its state changes under the executor's lock."""
 
-    __slots__ = ("_executor", "began", "call", "cancel", "done", "printed", "state", "stopping")
+    __slots__ = ("_executor", "began", "call", "cancel", "done", "state", "stopping")
 
     def __init__(
         self,
@@ -46,13 +46,9 @@ class _Job:
         self.call = call
         self.done = done
         self.began = began
-        self.printed = Output()
         self.state: Literal["waiting", "running", "ended"] = "waiting"
         self.stopping = False
         self.cancel: Callable[[], None] | None = None
-
-    def output(self) -> str:
-        return self.printed.text()
 
     def stop(self) -> None:
         self._executor.stop(self)
@@ -285,8 +281,8 @@ class LocalExecutor:
             _end_copy_of(service, error)
             if job.stopping and isinstance(error, CancelledError):
                 return _STOPPED
-            return context.run(raised, error)
-        return context.run(returned, value)
+            return context.run(raised, error, job.call.mask)
+        return context.run(returned, value, job.call.mask)
 
     def _end(self, job: _Job, outcome: Outcome) -> None:
         """Hand an outcome to the loop; the lock is held."""
@@ -327,7 +323,7 @@ class LocalExecutor:
 def _called(job: _Job) -> object:
     """Call the function; in the execution's own context."""
     execution_context.set(job.call.execution)
-    output_context.set(job.printed)
+    output_context.set(job.call.output)
     assert job.call.function is not None
     return job.call.function(**job.call.func_args)
 

@@ -10,7 +10,6 @@ Only Python's own `sys.stdout` and `sys.stderr` can be told apart by execution: 
 subprocess or a C library writes, or a thread that the function started, goes past this.
 """
 
-import codecs
 import io
 import logging
 import os
@@ -20,40 +19,68 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import IO, TextIO, cast
 
-LIMIT = 64 * 1024
-MARK = "\n[output cut at 64 KiB]"
+from taskservice.domain.output import BEGIN_SHARE, joined
+from taskservice.engine.masking import NO_MASK, Mask, rest
+
+LIMIT = 256 * 1024
+"""How many bytes of an execution's output are kept if nothing else is said."""
+
+_PIECE = 256 * 1024
+
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 
 
 class Output:
-    """One execution's output: UTF-8, at most `LIMIT` bytes; what comes after is dropped."""
+    """One execution's output: UTF-8, and of what is more than `limit` bytes the begin and the end.
 
-    __slots__ = ("_cut", "_data", "_lock")
+    Secrets are masked before anything is kept, so that none is cut in two.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_begin", "_end", "_held", "_left_out", "_limit", "_lock", "_mask", "size")
+
+    def __init__(self, limit: int = LIMIT, mask: Mask = NO_MASK) -> None:
+        self._limit = limit
+        self._mask = mask
         self._lock = threading.Lock()
-        self._data = bytearray()
-        self._cut = False
+        self._begin = bytearray()
+        self._end = bytearray()
+        self._left_out = 0
+        self._held = b""
+        self.size = 0
+        """How many bytes have come."""
 
     def add(self, data: bytes) -> None:
         """Append; from any thread."""
         with self._lock:
-            room = LIMIT - len(self._data)
-            self._data += data[:room]
-            self._cut = self._cut or len(data) > room
+            self.size += len(data)
+            if self._mask:
+                data, self._held = self._mask.stream(self._held + data)
+            self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        if room := self._limit // BEGIN_SHARE - len(self._begin):
+            self._begin += data[:room]
+            data = data[room:]
+        self._end += data
+        if (more := len(self._end) - (self._limit - self._limit // BEGIN_SHARE)) > 0:
+            del self._end[:more]
+            self._left_out += more
 
     def add_text(self, text: str) -> None:
         """Append text; a lone surrogate becomes a question mark."""
-        # No character is shorter than a byte: what is sliced off here has no room anyway.
-        self.add(text[: LIMIT + 1].encode("utf-8", "replace"))
+        for at in range(0, len(text), _PIECE):
+            self.add(text[at : at + _PIECE].encode("utf-8", "replace"))
 
-    def text(self) -> str:
-        """Return what is there so far, with `MARK` behind it when some was dropped."""
+    def text(self, *, ended: bool = False) -> str:
+        """Return what is kept so far, with a mark where some was left out.
+
+        Until it has `ended`, what may be the begin of a secret waits for what comes next.
+        """
         with self._lock:
-            data, cut = bytes(self._data), self._cut
-        # An incremental decoder leaves out a character of which only a part is there.
-        text = codecs.getincrementaldecoder("utf-8")("replace").decode(data)
-        return text + MARK if cut else text
+            begin, end, count = bytes(self._begin), bytes(self._end), self._left_out
+            if ended:
+                end += rest(self._held)
+        return joined(begin, end, count)
 
 
 # Set by the local executor around each call.
@@ -162,15 +189,11 @@ def uninstall() -> None:
         handler.removeFilter(outside_execution)
 
 
-class Limited(io.RawIOBase):
-    """A raw stream to a file descriptor that takes `LIMIT` bytes and one, and drops the rest.
-
-    The one byte more tells the reader that something was dropped.
-    """
+class Unbuffered(io.RawIOBase):
+    """A raw stream to a file descriptor that writes all it is given before it returns."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._room = LIMIT + 1
 
     def writable(self) -> bool:
         return True
@@ -180,8 +203,7 @@ class Limited(io.RawIOBase):
 
     def write(self, data: object, /) -> int:
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
-        rest = view[: self._room]
-        self._room -= len(rest)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        left = view
+        while left:
+            left = left[os.write(self._descriptor, left) :]
         return len(view)

@@ -1,9 +1,8 @@
-"""What functions are called with: `${NAME}` filled in, and kept out of what people read.
+"""What functions are called with: `${NAME}` filled in.
 
 `domain.placeholders` has the form of a placeholder, and which may be filled in.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 from taskservice.domain.check import MAX_DEPTH
@@ -16,16 +15,13 @@ from taskservice.domain.placeholders import (
     pieces,
     placeholder_faults,
 )
-from taskservice.engine.executor import ERROR_MARK, RESULT_MARK
-from taskservice.engine.output import MARK as OUTPUT_MARK
+from taskservice.engine.masking import SHORTEST
 
 FILLED_LIMIT = 4 * 1024 * 1024
 """How many characters all the arguments with placeholders may have together, filled in."""
 
 LIGHT_TEXT = 4096
 LIGHT_VALUES = 100
-
-_SECRET_LENGTH = 4
 
 
 def is_light(func_args: Mapping[str, object]) -> bool:
@@ -122,36 +118,6 @@ class _Filling:
         if value is None:
             self.missing[placeholder.name] = field
             return ""
-        if len(value) >= _SECRET_LENGTH:
+        if len(value) >= SHORTEST:
             self.secrets.add(value)
         return value
-
-
-def mask(text: str, secrets: frozenset[str]) -> str:
-    """Replace each secret by `***`, also where it stands quoted as in JSON or in a `repr`.
-
-    A part of a secret, of 4 characters or more, is replaced where a cut left it.
-    """
-    forms = {form for secret in secrets for form in _forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, "***")
-        for mark in (OUTPUT_MARK, RESULT_MARK, ERROR_MARK):
-            text = _mask_cut(text, form, mark)
-    return text
-
-
-def _mask_cut(text: str, form: str, mark: str) -> str:
-    at = text.rfind(mark)
-    for length in range(len(form) - 1, _SECRET_LENGTH - 1, -1):
-        if at >= length and text.startswith(form[:length], at - length):
-            return f"{text[: at - length]}***{text[at:]}"
-    return text
-
-
-def _forms(secret: str) -> set[str]:
-    return {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        repr(secret)[1:-1],
-    }

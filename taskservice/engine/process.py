@@ -22,12 +22,12 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 
 from taskservice.engine.executor import Call, Outcome
-from taskservice.engine.output import Output
 from taskservice.engine.worker import BEGAN, MESSAGE_LIMIT, Order, decode
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
+_LAST_CHUNKS = 32
 
 # Seconds between two tries to have a worker made.
 _ASK_AGAIN = (0.01, 0.1, 1.0)
@@ -37,7 +37,7 @@ class _Job:
     """One call and, once it is started, its process."""
 
     __slots__ = (
-        "_lock", "_pid", "began", "call", "done", "executor", "gone", "loop", "printed", "stopping"
+        "_lock", "_pid", "began", "call", "done", "executor", "gone", "loop", "stopping"
     )  # fmt: skip
 
     def __init__(
@@ -52,14 +52,10 @@ class _Job:
         self.done = done
         self.began = began
         self.loop = asyncio.get_running_loop()
-        self.printed = Output()
         self.gone = asyncio.Event()
         self.stopping = False
         self._lock = threading.Lock()
         self._pid: int | None = None
-
-    def output(self) -> str:
-        return self.printed.text()
 
     def tell(self, function: Callable[..., None], *args: object) -> None:
         """Have the event loop call a function; from any thread."""
@@ -186,7 +182,7 @@ class _Worker:
     def __init__(self, job: _Job, patterns: tuple[str, ...], resources: ExitStack) -> None:
         self.outcome: Outcome | None = None
         self._job = job
-        self._printed = job.printed
+        self._printed = job.call.output
         self._began = False
         order = pickle.dumps(
             Order(
@@ -194,6 +190,7 @@ class _Worker:
                 func_path=job.call.func_path,
                 func_args=dict(job.call.func_args),
                 patterns=patterns,
+                secrets=job.call.mask.secrets,
             )
         )
         with ExitStack() as childs:
@@ -235,8 +232,9 @@ class _Worker:
             os.killpg(self._pid, signal.SIGKILL)
         os.set_blocking(self._output, False)
         with contextlib.suppress(BlockingIOError):
-            while self._take_output():
-                pass
+            for _ in range(_LAST_CHUNKS):  # it may have left somebody behind who writes on
+                if not self._take_output():
+                    break
         while self._answer in sources and self._answer.poll():
             if not self._take_answer():
                 break

@@ -13,7 +13,9 @@ from taskservice.domain.task import Task
 from taskservice.engine.counts import Counts
 from taskservice.engine.executor import Call, Executor, Handle, Outcome
 from taskservice.engine.functions import Functions
-from taskservice.engine.placeholders import fill, is_light, mask
+from taskservice.engine.masking import NO_MASK, Mask
+from taskservice.engine.output import LIMIT, Output
+from taskservice.engine.placeholders import fill, is_light
 from taskservice.storage.executions import Execution
 
 FILLERS = 2
@@ -25,13 +27,16 @@ class Running:
     """An execution that has begun, until its function has really ended.
 
     `ended` is its row's end, once there is one: a thread that can't be stopped goes on after it.
+    `kept` is the size that its output had when it was last written to its row, in round `kept_in`.
     """
 
     execution: Execution
     task: Task
+    output: Output
     handle: Handle | None = None
     timer: asyncio.TimerHandle | None = None
-    secrets: frozenset[str] = frozenset()
+    kept: int = 0
+    kept_in: int = 0
     ended: Execution | None = None
 
 
@@ -50,6 +55,7 @@ class Runner:
         *,
         default_executor: str,
         env_allow: Sequence[str] = ANY_VARIABLE,
+        output_limit: int = LIMIT,
         counts: Counts,
         end: Callable[[Execution], None],
         release: Callable[[str], None],
@@ -58,6 +64,7 @@ class Runner:
         self._executors = executors
         self._default = default_executor
         self._env_allow = env_allow
+        self._output_limit = output_limit
         self._filling = ThreadPoolExecutor(FILLERS, thread_name_prefix="taskservice-filling")
         self._counts = counts
         self._end = end
@@ -69,7 +76,7 @@ class Runner:
 
     def start(self, execution: Execution, task: Task) -> None:
         """Run a claimed execution; never blocks, never raises."""
-        running = self.running[execution.id] = Running(execution, task)
+        running = self.running[execution.id] = Running(execution, task, Output(self._output_limit))
         executor = task.executor or self._default
         # A worker process finds the function itself, so that importing it can't harm us.
         known = executor == "process" or task.func_path in self._resolved
@@ -105,9 +112,7 @@ class Runner:
     def output_of(self, execution_id: str) -> str | None:
         """What a running execution has printed so far."""
         running = self.running.get(execution_id)
-        if running is None or running.handle is None:
-            return None
-        return mask(running.handle.output(), running.secrets)
+        return running.output.text() if running else None
 
     def count(self) -> int:
         """How many executions run whose rows say so."""
@@ -134,13 +139,11 @@ class Runner:
             if not known:
                 function = await self._functions.load(task.func_path)
                 self._resolved[task.func_path] = function
-            func_args, running.secrets = await asyncio.get_running_loop().run_in_executor(
+            func_args, mask = await asyncio.get_running_loop().run_in_executor(
                 self._filling,
-                lambda: fill(
-                    task.func_args, os.environ,
-                    given=execution.func_args, allowed=self._env_allow,
-                ),
+                self._fill, task, execution,
             )  # fmt: skip
+            running.output = Output(self._output_limit, mask)
         except Exception as error:
             self._done(running, Outcome(kind="raised", error=str(error)))
             return
@@ -148,9 +151,21 @@ class Runner:
             self._forget(running)
             self._release(running.execution.id)
         else:
-            self._call(running, executor, func_args)
+            self._call(running, executor, func_args, mask)
 
-    def _call(self, running: Running, executor: str, func_args: Mapping[str, object]) -> None:
+    def _fill(self, task: Task, execution: Execution) -> tuple[dict[str, object], Mask]:
+        func_args, secrets = fill(
+            task.func_args, os.environ, given=execution.func_args, allowed=self._env_allow
+        )
+        return func_args, Mask(secrets)
+
+    def _call(
+        self,
+        running: Running,
+        executor: str,
+        func_args: Mapping[str, object],
+        mask: Mask = NO_MASK,
+    ) -> None:
         execution, task = running.execution, running.task
         call = Call(
             execution=taskservice.Execution(
@@ -163,6 +178,8 @@ class Runner:
             func_path=task.func_path,
             func_args=func_args,
             function=self._resolved.get(task.func_path),
+            output=running.output,
+            mask=mask,
         )
         self._counts.called(execution)
         try:
@@ -230,12 +247,11 @@ class Runner:
     def _ended(
         self, running: Running, status: str, *, error: str | None, result: str | None = None
     ) -> Execution:
-        secrets = running.secrets
         return replace(
             running.execution,
             status=status,
             end_time=max(datetime.now(UTC), running.execution.start_time),
-            error=error and mask(error, secrets),
-            result=result and mask(result, secrets),
-            output=mask(running.handle.output(), secrets) if running.handle else None,
+            error=error,
+            result=result,
+            output=running.output.text(ended=True) if running.handle else None,
         )

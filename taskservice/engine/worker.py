@@ -26,7 +26,8 @@ from taskservice.domain.placeholders import OWN_PREFIX
 from taskservice.engine.coroutines import awaited, is_awaitable
 from taskservice.engine.executor import Outcome, raised, returned
 from taskservice.engine.functions import Functions
-from taskservice.engine.output import LOG_FORMAT, Limited
+from taskservice.engine.masking import Mask
+from taskservice.engine.output import LOG_FORMAT, Unbuffered
 
 MESSAGE_LIMIT = 1024 * 1024
 """The longest message in bytes: a result or error whose every character is quoted fits."""
@@ -44,6 +45,7 @@ class Order:
     func_path: str
     func_args: Mapping[str, object]
     patterns: tuple[str, ...]
+    secrets: frozenset[str] = frozenset()
 
     def perform(self, began: Callable[[], None]) -> Outcome:
         """Find the function, run it here, and return how it ended; never raises.
@@ -58,8 +60,8 @@ class Order:
             if is_awaitable(value):
                 value = asyncio.run(awaited(value))
         except BaseException as error:
-            return raised(error)
-        return returned(value)
+            return raised(error, Mask(self.secrets))
+        return returned(value, Mask(self.secrets))
 
     def _bootstrap(self, lifeline: int) -> int:  # pragma: no cover: runs in workers only
         """Be a worker process; the fork server calls this (its name is multiprocessing's).
@@ -132,5 +134,5 @@ def _redirect(printed: int) -> None:  # pragma: no cover: runs in workers only
 
 def _text(descriptor: int) -> TextIO:  # pragma: no cover: runs in workers only
     # Nothing is buffered here: what was printed before a crash is not lost.
-    raw = cast(IO[bytes], Limited(descriptor))
+    raw = cast(IO[bytes], Unbuffered(descriptor))
     return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", write_through=True)

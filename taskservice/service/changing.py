@@ -306,7 +306,9 @@ class Changing(Reading):
     async def log(self, task_id: str, log_id: str) -> Execution:
         execution = await super().log(task_id, log_id)
         if execution.status == "running":
-            execution = replace(execution, output=self._engine.output_of(log_id))
+            # Of one that runs elsewhere its row has what it printed until a second ago.
+            here = self._engine.output_of(log_id)
+            execution = execution if here is None else replace(execution, output=here)
         return execution
 
     async def expire(self) -> None:

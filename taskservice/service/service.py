@@ -65,6 +65,7 @@ class Service(Declared):
             default_executor=settings.executor,
             zone=settings.timezone,
             env_allow=settings.env_allow,
+            output_limit=settings.output_limit,
         )
         super().__init__(database, engine, settings.timezone)
         self._repository = self._followed(settings, database)

@@ -26,8 +26,9 @@ class Settings:
 
     `port` 0 means any free one. `prune_grace`, `shutdown_grace` and `git_interval` are seconds;
     `threads` and `processes` are how many executions each executor runs side by side.
-    `log_retention` None keeps executions for ever. With `git_url` a repository is followed, and
-    `tasks_dir` is where it is kept; the URL and the webhook's secret are never to be shown.
+    `log_retention` None keeps executions for ever, `output_limit` is bytes. With `git_url` a
+    repository is followed, and `tasks_dir` is where it is kept; the URL and the webhook's secret
+    are never to be shown.
     """
 
     database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
@@ -44,6 +45,7 @@ class Settings:
     processes: int = 64
     shutdown_grace: float = 30.0
     log_retention: timedelta | None = timedelta(days=90)
+    output_limit: int = 256 * 1024
     env_allow: tuple[str, ...] = ("*",)
     git_url: str = field(default="", repr=False)
     git_branch: str = "main"
@@ -123,6 +125,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "processes": values.places,
     "shutdown_grace": values.seconds,
     "log_retention": values.log_retention,
+    "output_limit": values.output_limit,
     "env_allow": values.env_allow,
     "git_url": repository.git_url,
     "git_branch": repository.git_branch,

@@ -17,6 +17,12 @@ MOST_PLACES = 10_000
 """How many executions one executor may be told to run side by side."""
 
 LONGEST_SPAN = timedelta(days=36500)
+LEAST_OUTPUT = 1024
+MOST_OUTPUT = 4 * 1024 * 1024
+"""A column of MySQL takes it, and a packet of 16 MiB, whatever its bytes come to as text."""
+
+_SIZE = re.compile(r"([0-9]{1,7})(KiB|MiB)")
+_SIZES = {"KiB": 1024, "MiB": 1024 * 1024}
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)", re.ASCII)
 _UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -114,6 +120,14 @@ def log_retention(text: str) -> timedelta | None:
     if not span:
         raise Refused("it must be longer than nothing; empty means never")
     return span
+
+
+def output_limit(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    size = int(match[1]) * _SIZES[match[2]] if match else 0
+    if not LEAST_OUTPUT <= size <= MOST_OUTPUT:
+        raise Refused("it must be a size such as 256KiB or 1MiB, from 1KiB to 4MiB")
+    return size
 
 
 def _span(text: str) -> timedelta:

@@ -30,6 +30,9 @@ _L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
 # MySQL refuses a packet that is too big, 16 MiB at least: quoting doubles a statement at most.
 PACKET_BYTES = 2**20
 
+ALONE_CHARACTERS = 2**16
+"""An output of more characters is written by a statement of its own, where it is quoted once."""
+
 _SHOWN = (
     _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.end_time, _L.status, _L.attempt,
     _L.triggered_by, _L.folded, _L.result, _L.error,
@@ -57,6 +60,18 @@ _LOCK = (
     .where(_W.id == bindparam("holder"))
     .order_by(_T.id)
     .with_for_update()
+)
+_MINE = (
+    select(_L.id)
+    .where(
+        _L.id.in_(bindparam("ids", expanding=True)),
+        _L.owner == bindparam("holder"),
+        _L.status == "running",
+    )
+    .with_for_update(skip_locked=True)
+)
+_WRITE_OUTPUT = (
+    update(task_execution_log).where(_L.id == bindparam("key")).values(output=bindparam("text"))
 )
 _ADD = insert(task_execution_log)
 _RELEASE = (
@@ -218,8 +233,25 @@ def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str
     return {row.id: _execution(row) for row in connection.execute(query)}
 
 
+def keep_output(connection: Connection, owner: str, outputs: Mapping[str, str]) -> None:
+    """Write what running executions of an owner have printed so far, by id.
+
+    Rows that are another's by now are passed over, and those that somebody changes at this
+    moment: nobody waits for this, so no deadlock comes of it either.
+    """
+    for piece in chunks(sorted(outputs)):
+        mine = connection.execute(_MINE, {"holder": owner, "ids": piece}).scalars()
+        for key in mine.all():
+            _write_output(connection, key, outputs[key])
+
+
+def _write_output(connection: Connection, key: str, output: str) -> None:
+    connection.execute(_WRITE_OUTPUT, {"key": key, "text": output})
+
+
 # MySQL's driver sends an UPDATE of many rows one by one, so there they go as JSON. Without a
 # character set the columns have the database's, which may have no room for 中文.
+# What was written of an output while it ran stays, where its end brings no other.
 _FINISH = {
     "mysql": text("""
         UPDATE task_execution_log AS l JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (
@@ -231,11 +263,11 @@ _FINISH = {
             output mediumtext CHARACTER SET utf8mb4 PATH '$.output',
             owner varchar(36) PATH '$.owner')) AS r ON l.id = r.id
         SET l.end_time = r.end_time, l.status = r.status, l.result = r.result,
-            l.error = r.error, l.output = r.output, l.owner = r.owner
+            l.error = r.error, l.output = COALESCE(r.output, l.output), l.owner = r.owner
         """),
     "sqlite": text("""
         UPDATE task_execution_log SET end_time = :end_time, status = :status, result = :result,
-            error = :error, output = :output, owner = :owner
+            error = :error, output = COALESCE(:output, output), owner = :owner
         WHERE id = :id
         """),
 }
@@ -260,11 +292,18 @@ _ADVANCE = {
 
 
 def finish(connection: Connection, ended: Sequence[Execution]) -> None:
-    """Write the end of executions that the caller has found to be its own."""
+    """Write the end of executions that the caller has found to be its own.
+
+    An output that is None leaves the one that was written before.
+    """
+    long = {e.id: e.output for e in ended if e.output and len(e.output) > ALONE_CHARACTERS}
+    for key, output in long.items():
+        _write_output(connection, key, output)
     rows = [
         {
             "id": e.id, "end_time": _stamp(e.end_time), "status": e.status,
-            "result": e.result, "error": e.error, "output": e.output, "owner": e.owner,
+            "result": e.result, "error": e.error,
+            "output": None if e.id in long else e.output, "owner": e.owner,
         }
         for e in ended
     ]  # fmt: skip

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskservice.engine.executor import ERROR_MARK, LIMIT, cut, raised, returned
+from taskservice.engine.executor import LIMIT, cut, raised, returned
+from taskservice.engine.masking import Mask
 from tests.engine.sample_tasks import work
 
 
@@ -122,8 +123,22 @@ def test_a_traceback_that_can_not_be_shown(monkeypatch: pytest.MonkeyPatch) -> N
         assert error(caught) == "ValueError: x\n[its traceback can't be shown]"
 
 
-def test_a_long_error_is_cut() -> None:
-    assert error(ValueError("x" * 100_000)).endswith(ERROR_MARK)
+def test_a_long_error_keeps_its_begin_and_its_end() -> None:
+    shown = error(ValueError("x" * 100_000 + "\nthe last line"))
+    assert shown.startswith("ValueError: xxx") and shown.endswith("xxx\nthe last line")
+    assert " bytes left out]\n" in shown
+
+
+def test_secrets_are_masked_before_anything_is_cut() -> None:
+    secret = "s3\"cr'et"
+    mask = Mask({secret})
+    for at in range(LIMIT - 60, LIMIT, 7):
+        shown = returned(["x" * at + secret + "x" * 100], mask).result or ""
+        assert "s3" not in shown and "cr" not in shown
+    long = "x" * 3_780 + secret + "x" * 100_000
+    for before in ("", "y" * 4, "y" * 20, "y" * 40):
+        told = raised(ValueError(before + long), mask).error or ""
+        assert "s3" not in told and "cr'et" not in told
 
 
 class Meta(type):

@@ -37,7 +37,9 @@ class Running:
         self.outcomes: list[Outcome] = []
         self._done = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self.handle: Handle = executor.start(call(function, func_args), self._take)
+        wanted = call(function, func_args)
+        self.output = wanted.output
+        self.handle: Handle = executor.start(wanted, self._take)
 
     def _take(self, outcome: Outcome) -> None:
         assert asyncio.get_running_loop() is self._loop
@@ -147,7 +149,7 @@ async def test_output_is_kept_apart(
         await second.outcome()
     finally:
         output.uninstall()
-    assert (first.handle.output(), second.handle.output()) == ("a\n", "b\nb\n")
+    assert (first.output.text(), second.output.text()) == ("a\n", "b\nb\n")
     assert capsys.readouterr().out == ""
 
 

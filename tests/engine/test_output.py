@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskservice.engine import output
-from taskservice.engine.output import LIMIT, MARK, Limited, Output, output_context
+from taskservice.engine.output import LIMIT, Output, Unbuffered, output_context
 
 
 @pytest.fixture(autouse=True)
@@ -46,20 +46,42 @@ def captured(function: Callable[[], object]) -> str:
     return kept.text()
 
 
-def test_output_is_cut_at_the_limit() -> None:
+def test_of_long_output_the_begin_and_the_end_are_kept() -> None:
     kept = Output()
-    kept.add_text("x" * LIMIT)
-    assert kept.text() == "x" * LIMIT
+    kept.add_text("a" * 16_384 + "b" * (LIMIT - 16_384))
+    assert kept.text() == "a" * 16_384 + "b" * (LIMIT - 16_384)
     kept.add_text("")
-    assert kept.text() == "x" * LIMIT
-    kept.add_text("y")
-    assert kept.text() == "x" * LIMIT + MARK
+    assert "left out" not in kept.text()
+    kept.add_text("the end")
+    mark = "\n[7 bytes left out]\n"
+    assert kept.text() == "a" * 16_384 + mark + "b" * (LIMIT - 16_384 - 7) + "the end"
+    kept.add_text("c" * 10_000_000)
+    mark = "\n[10000007 bytes left out]\n"
+    assert kept.text() == "a" * 16_384 + mark + "c" * (LIMIT - 16_384)
+    assert kept.size == LIMIT + 7 + 10_000_000
 
 
 def test_a_character_is_not_cut_in_two() -> None:
-    kept = Output()
-    kept.add_text("x" * (LIMIT - 1) + "é")
-    assert kept.text() == "x" * (LIMIT - 1) + MARK
+    kept = Output(limit=32)
+    kept.add_text("aé" + "x" * 28 + "é")
+    assert kept.text() == "a\n[2 bytes left out]\n" + "x" * 28 + "é"
+    kept = Output(limit=32)
+    kept.add_text("ab" + "ééé" + "x" * 27)
+    assert kept.text() == "ab\n[4 bytes left out]\né" + "x" * 27
+    kept.add("é".encode()[:1])
+    assert kept.text().endswith("xxx")
+
+
+@given(st.lists(st.text(max_size=9) | st.binary(max_size=9), max_size=20), st.integers(16, 64))
+def test_memory_and_text_have_a_limit(parts: list[str | bytes], limit: int) -> None:
+    kept = Output(limit)
+    for part in parts:
+        if isinstance(part, str):
+            kept.add_text(part)
+        else:
+            kept.add(part)
+    # A byte that is no character comes out as one of three bytes.
+    assert len(kept.text().encode()) <= 3 * limit + len("\n[999 bytes left out]\n")
 
 
 def test_bytes_that_are_no_text() -> None:
@@ -183,9 +205,9 @@ def test_install_and_uninstall_twice() -> None:
     assert all(output.outside_execution not in handler.filters for handler in root.handlers)
 
 
-def test_limited_writes_a_byte_more_than_the_limit() -> None:
+def test_unbuffered_writes_it_all() -> None:
     reader, writer = os.pipe()
-    stream = Limited(writer)
+    stream = Unbuffered(writer)
     # A thread reads meanwhile: the pipe holds less than this.
     parts: list[bytes] = []
     thread = threading.Thread(target=lambda: parts.extend(iter(lambda: os.read(reader, 4096), b"")))
@@ -193,8 +215,7 @@ def test_limited_writes_a_byte_more_than_the_limit() -> None:
     assert stream.writable() and stream.fileno() == writer
     assert stream.write(b"x" * 10) == 10
     assert stream.write(b"x" * LIMIT) == LIMIT
-    assert stream.write(b"x") == 1
     os.close(writer)
     thread.join()
     os.close(reader)
-    assert b"".join(parts) == b"x" * (LIMIT + 1)
+    assert b"".join(parts) == b"x" * (LIMIT + 10)

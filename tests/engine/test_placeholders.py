@@ -1,4 +1,3 @@
-import json
 import time
 
 import pytest
@@ -6,9 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.engine.executor import LIMIT, RESULT_MARK, returned
-from taskservice.engine.output import MARK, Output
-from taskservice.engine.placeholders import fill, is_light, mask
+from taskservice.engine.placeholders import fill, is_light
 
 ENVIRON = {"HOST": "db.example", "PORT": "306", "EMPTY": ""}
 
@@ -118,30 +115,3 @@ def test_arguments_without_placeholders_stay(func_args: dict[str, object]) -> No
 
 def test_a_value_is_not_filled_again() -> None:
     assert fill({"a": "${A}"}, {"A": "${B}", "B": "b"})[0] == {"a": "${B}"}
-
-
-def test_mask() -> None:
-    assert mask("the password is hunter2!", frozenset({"hunter2"})) == "the password is ***!"
-    assert mask("abcdef abcd", frozenset({"abcd", "abcdef"})) == "*** ***"
-    assert mask("nothing", frozenset()) == "nothing"
-
-
-@given(st.text(min_size=4))
-def test_a_secret_is_masked_where_it_is_quoted(secret: str) -> None:
-    secret += "\n\"'é"
-    for text in (secret, repr(secret), json.dumps(secret), returned(secret).result or ""):
-        assert mask(text, frozenset({secret})).strip("\"'") == "***"
-
-
-@pytest.mark.parametrize("kept", [4, 5, 9])
-def test_a_secret_that_was_cut_is_masked(kept: int) -> None:
-    output = Output()
-    output.add_text("x" * (65536 - kept) + "s3cr3t-key" + "x")
-    assert mask(output.text(), frozenset({"s3cr3t-key"})) == "x" * (65536 - kept) + "***" + MARK
-    text = "x" * (LIMIT - 1 - len(RESULT_MARK) - 1 - kept) + "s3cr3t-key" + "x" * 100
-    result = returned(text).result or ""
-    assert "s3cr" not in mask(result, frozenset({"s3cr3t-key"}))
-
-
-def test_a_mark_without_a_secret_before_it_stays() -> None:
-    assert mask("xyz" + MARK, frozenset({"s3cr3t-key"})) == "xyz" + MARK

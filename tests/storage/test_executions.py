@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from taskservice.storage import deletion, owners
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage.database import LOCK_SECONDS, Collision, Connection, Database
 from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
 from taskservice.storage.owners import LeaseLost
 from taskservice.storage.tables import task_execution_log, task_manage, task_retry
@@ -31,6 +31,7 @@ from tests.storage.samples import (
 )
 
 LIMIT = 64 * 1024
+MOST_OUTPUT = 4 * 1024 * 1024
 
 
 async def held(database: Database, owner: str = "me") -> dict[str, Execution]:
@@ -131,6 +132,71 @@ async def test_ends_with_the_longest_output_fit(database: Database, letter: str)
     ]
     await finish(database, *ended)
     assert [await shown(database, execution.id) for execution in ended] == ended
+
+
+@pytest.mark.parametrize("letter", ["\x00", "\\", "\ufffd"])
+async def test_the_longest_output_that_can_be_set_fits(database: Database, letter: str) -> None:
+    await save(database, make_state())
+    output = letter * MOST_OUTPUT
+    await record(database, *(make_execution(key) for key in "ab"))
+    await database.write(
+        lambda connection: connection.run_sync(log.keep_output, "me", {"a": output})
+    )
+    ended = make_execution("b", status="completed", end_time=NOW, output=output, owner=None)
+    await finish(database, ended)
+    assert (await shown(database, "a")).output == (await shown(database, "b")).output == output
+
+
+async def test_output_is_kept_of_what_an_owner_runs(database: Database) -> None:
+    await save(database, make_state())
+    await record(
+        database,
+        make_execution("mine"),
+        make_execution("others", owner="other"),
+        make_execution("over", status="failed", end_time=NOW),
+        make_execution("closed", status="failed", end_time=NOW, owner=None),
+    )
+    said = dict.fromkeys(("mine", "others", "over", "closed", "gone"), UGLY)
+    await database.write(lambda connection: connection.run_sync(log.keep_output, "me", said))
+    outputs = {key: (await shown(database, key)).output for key in said if key != "gone"}
+    assert outputs == {"mine": UGLY, "others": None, "over": None, "closed": None}
+
+
+async def test_an_end_without_output_leaves_what_was_written(database: Database) -> None:
+    await save(database, make_state())
+    await record(database, make_execution("a"), make_execution("b"))
+    said = {"a": "so far", "b": "so far"}
+    await database.write(lambda connection: connection.run_sync(log.keep_output, "me", said))
+    dead = make_execution("a", status="failed", end_time=NOW, owner=None, error="interrupted: x")
+    await finish(database, dead, replace(dead, id="b", output=""))
+    assert (await shown(database, "a")).output == "so far"
+    assert (await shown(database, "b")).output == ""
+
+
+async def test_output_waits_for_nobody(database: Database) -> None:
+    if database.is_sqlite:
+        return  # there all writers wait in turn
+    await save(database, make_state())
+    await record(database, make_execution("a"), make_execution("b"))
+    locked, done = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        await connection.execute(
+            select(task_execution_log.c.id).where(task_execution_log.c.id == "a").with_for_update()
+        )
+        locked.set()
+        await done.wait()
+
+    holding = asyncio.create_task(database.write(hold))
+    await locked.wait()
+    try:
+        said = {"a": "x", "b": "y"}
+        async with asyncio.timeout(LOCK_SECONDS - 1):
+            await database.write(lambda one: one.run_sync(log.keep_output, "me", said), tries=1)
+    finally:
+        done.set()
+        await holding
+    assert [(await shown(database, key)).output for key in "ab"] == [None, "y"]
 
 
 async def test_an_end_touches_no_other_row(database: Database) -> None:

@@ -1,6 +1,7 @@
 """The page of one execution: what it was, what it printed so far, and what can be done about it."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import quote
 from litestar import Response, get, post
 from litestar.params import FromPath
 
+from taskservice.domain.output import first_mark
 from taskservice.service import Service
 from taskservice.storage.attempts import Attempt
 from taskservice.storage.executions import Execution
@@ -53,11 +55,6 @@ class ExecutionView:
         """Whether the function was called at all."""
         return self.execution.status not in NEVER_RAN
 
-    @property
-    def elsewhere(self) -> bool:
-        """Whether another process runs it, which alone knows what it has printed."""
-        return self.running and self.execution.output is None
-
 
 def execution_address(task_id: str, log_id: str) -> str:
     """The address of an execution's page."""
@@ -96,16 +93,21 @@ async def show_output(
 ) -> Response[dict[str, Any]]:
     """What was printed after the first `from` characters, for a script that has those already.
 
-    `from` in the answer is where its text begins: 0 where the output is shorter than was said.
+    `from` in the answer is where its text begins: 0 where the output is shorter than was said, or
+    is not what it was, since its middle is left out: then `state` is another than was said.
     """
     execution = await service.log(task_id, log_id)
     output, asked = execution.output or "", request.query_params.get("from", "0")
     known = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
-    begin = known if known <= len(output) else 0
+    is_whole = first_mark(output) is None
+    state = "" if is_whole else f"{zlib.crc32(output.encode()):08x}"
+    same = is_whole or state == request.query_params.get("state")
+    begin = known if known <= len(output) and same else 0
     answer = {
         "from": begin,
         "to": len(output),
         "text": output[begin:],
+        "state": state,
         "running": execution.status == "running",
     }
     return Response(answer, media_type="application/json", headers=SECURITY)

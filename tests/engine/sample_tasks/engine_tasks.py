@@ -104,6 +104,13 @@ def reveal_and_wait(password: str, gate: str) -> str:
     return result
 
 
+def reveal_parts(password: str, gate: str) -> None:
+    """Print the half of a password, and when the gate is open the other half."""
+    print(f"now {password[:6]}", end="")
+    wait(gate)
+    print(password[6:])
+
+
 def reveal_and_fail(password: str) -> None:
     raise ValueError(f"wrong password {password}")
 

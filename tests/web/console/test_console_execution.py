@@ -119,14 +119,30 @@ async def test_an_error_is_told_and_is_no_html(jobs: httpx.AsyncClient, tmp_path
 
 
 async def test_large_outputs_are_shown_whole(jobs: httpx.AsyncClient) -> None:
-    flood = {"func_path": "tests.web.console.jobs.flood", "func_args": {"size": 70_000}}
+    flood = {"func_path": "tests.web.console.jobs.flood", "func_args": {"size": 300_000}}
     await jobs.post("/task-manage/", json=hourly(id="t", **flood))
     execution = (await jobs.post("/task-manage/t/trigger")).json()
     await ended(jobs, execution)
     page = await get(jobs, address(execution))
-    assert len(page.one("pre", id="output").text) > 64_000
-    assert "[output cut at 64 KiB]" in page.one("pre", id="output").text
+    assert len(page.one("pre", id="output").text) > 256_000
+    assert " bytes left out]" in page.one("pre", id="output").text
     assert page.one("pre", id="result").text == '"<img src=x>"'
+
+
+async def test_an_output_without_its_middle_is_sent_anew_when_it_has_changed(
+    jobs: httpx.AsyncClient,
+) -> None:
+    flood = {"func_path": "tests.web.console.jobs.flood", "func_args": {"size": 300_000}}
+    await jobs.post("/task-manage/", json=hourly(id="t", **flood))
+    execution = (await jobs.post("/task-manage/t/trigger")).json()
+    await ended(jobs, execution)
+    place = f"{address(execution)}/output"
+    first = (await jobs.get(place, params={"from": "1000", "state": ""})).json()
+    assert (first["from"], len(first["text"])) == (0, first["to"])
+    same = (await jobs.get(place, params={"from": first["to"], "state": first["state"]})).json()
+    assert (same["from"], same["text"], same["state"]) == (first["to"], "", first["state"])
+    other = (await jobs.get(place, params={"from": first["to"], "state": "0"})).json()
+    assert (other["from"], other["text"]) == (0, first["text"])
 
 
 async def test_arguments_of_a_run_are_shown_and_used_again(

@@ -9,6 +9,7 @@ const output = document.getElementById("output");
 const nothing = document.getElementById("no-output");
 const follow = document.getElementById("follow");
 let length = Number(output?.dataset.length);
+let state = ""; // of an output whose middle is left out: it changes before its end too
 
 const isAtEnd = () => output.scrollHeight - output.scrollTop - output.clientHeight < 24;
 
@@ -18,7 +19,7 @@ function toEnd() {
 
 /** Whether there is more to come. */
 async function ask() {
-  const answer = await fetch(`${output.dataset.address}?from=${length}`, { redirect: "error" });
+  const answer = await fetch(`${output.dataset.address}?from=${length}&state=${state}`, { redirect: "error" });
   if (!answer.ok) throw new Error(answer.statusText);
   const said = await answer.json();
   // Who has scrolled up reads: what comes must not move the text away.
@@ -26,6 +27,7 @@ async function ask() {
   if (said.from < length) output.textContent = "";
   if (said.text) output.append(said.text);
   length = said.to;
+  state = said.state;
   output.hidden = length === 0;
   nothing.hidden = length > 0;
   if (along) toEnd();
