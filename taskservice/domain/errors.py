@@ -111,6 +111,14 @@ class Forbidden(TaskserviceError):
     """The token's role does not allow this."""
 
 
+class TooManyRequests(TaskserviceError):
+    """Others ask for as much already; `retry_after` is how many seconds to wait."""
+
+    def __init__(self, reason: str, *, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
 class Unavailable(TaskserviceError):
     """The database can't be reached or the service is stopping; trying again may help."""
 

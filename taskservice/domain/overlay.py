@@ -6,7 +6,7 @@ top-level ones, but for `trigger` (type and arguments together) and `func_args.K
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -73,7 +73,10 @@ def digest(value: object) -> str:
 
 
 def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's mapping as overridable fields: `trigger` and each `func_args.KEY` are one."""
+    """A task's mapping as overridable fields: `trigger` and each `func_args.KEY` are one.
+
+    What is no mapping in the place of `func_args` stays as it is, for the parser to refuse.
+    """
     flat: dict[str, Any] = {}
     for name, value in fields.items():
         if name in ("trigger_type", "trigger_args"):
@@ -81,7 +84,7 @@ def flatten(fields: Mapping[str, Any]) -> dict[str, Any]:
                 "trigger_type": fields.get("trigger_type"),
                 "trigger_args": fields.get("trigger_args") or {},
             }
-        elif name == "func_args":
+        elif name == "func_args" and isinstance(value, Mapping | None):
             flat.update({f"func_args.{key}": item for key, item in (value or {}).items()})
         else:
             flat[name] = value
@@ -99,7 +102,7 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
             func_args[name.removeprefix("func_args.")] = value
         else:
             fields[name] = value
-    return {**fields, "func_args": func_args}
+    return fields if "func_args" in fields else {**fields, "func_args": func_args}
 
 
 def same(field: str, one: Any, other: Any) -> bool:
@@ -126,8 +129,13 @@ def _or_default(field: str, value: Any) -> Any:
 
 def declared_value(declaration: Declaration | None, field: str) -> Any:
     """What the declaration says of a field, defaults included; UNSET where it has none."""
+    return declared_values(declaration)(field)
+
+
+def declared_values(declaration: Declaration | None) -> Callable[[str], Any]:
+    """The same for many fields of one declaration: what it says of the field asked for."""
     flat = flatten(declaration.fields) if declaration else {}
-    return _or_default(field, flat.get(field, DEFAULTS.get(field, UNSET)))
+    return lambda field: _or_default(field, flat.get(field, DEFAULTS.get(field, UNSET)))
 
 
 def merge(declaration: Declaration | None, overrides: Iterable[Override]) -> dict[str, Any]:
@@ -176,8 +184,9 @@ def override_with(
     but who sets it again has seen what the file says by now.
     """
     kept = {override.field: override for override in overrides}
+    declares = declared_values(declaration)
     for name, value in values.items():
-        declared = declared_value(declaration, name)
+        declared = declares(name)
         old = kept.pop(name, None)
         if same(name, value, declared):
             continue
@@ -195,11 +204,12 @@ def standing(
     declaration: Declaration, overrides: Iterable[Override], now: datetime
 ) -> tuple[Override, ...]:
     """The overrides that hold over a declaration at `now`: not run out, and still different."""
+    declares = declared_values(declaration)
     return tuple(
         override
         for override in overrides
         if (override.until is None or override.until > now)
-        and not same(override.field, override.value, declared_value(declaration, override.field))
+        and not same(override.field, override.value, declares(override.field))
     )
 
 
@@ -217,8 +227,9 @@ def adopt(
     """
     given = override_with(declaration, (), flatten(authored), now=at, by=by)
     merged = {override.field: override for override in (*given, *overrides)}
+    declares = declared_values(declaration)
     compared = (
-        replace(override, declared_when_set=declared_value(declaration, name))
+        replace(override, declared_when_set=declares(name))
         for name, override in sorted(merged.items())
     )
     return tuple(o for o in compared if not same(o.field, o.value, o.declared_when_set))
@@ -243,9 +254,10 @@ def origins(declaration: Declaration, overrides: Iterable[Override]) -> list[Ori
     """The origin of every field of a task: of those declared, overridden, or left to a default."""
     flat = flatten(declaration.fields)
     over = {override.field: override for override in overrides}
+    declares = declared_values(declaration)
     found = []
     for field in dict.fromkeys((*flat, *over, *DEFAULTS)):
-        declared = declared_value(declaration, field)
+        declared = declares(field)
         override = over.get(field)
         source: Literal["default", "file", "api"] = "default"
         if override:
@@ -269,8 +281,8 @@ def drift_of(declaration: Declaration | None, overrides: Iterable[Override]) -> 
     overrides = tuple(overrides)
     if declaration is None or not overrides:
         return "overridden" if overrides else "in_sync"
+    declares = declared_values(declaration)
     for override in overrides:
-        declared = declared_value(declaration, override.field)
-        if not same(override.field, override.declared_when_set, declared):
+        if not same(override.field, override.declared_when_set, declares(override.field)):
             return "conflict"
     return "overridden"

@@ -147,9 +147,10 @@ def _changes(
     old: Declaration | None, new: Declaration, standing: Mapping[str, Override]
 ) -> Iterable[Change]:
     said = overlay.flatten(old.fields) if old else {}
+    was, will = overlay.declared_values(old), overlay.declared_values(new)
     for field in dict.fromkeys((*overlay.flatten(new.fields), *said)):
-        before = overlay.declared_value(old, field) if old else UNSET
-        after = overlay.declared_value(new, field)
+        before = was(field) if old else UNSET
+        after = will(field)
         if not overlay.same(field, before, after):
             yield Change(
                 field=field,

@@ -31,6 +31,8 @@ DEFAULT_GRACE = 3600
 _MAX_SECONDS = 100 * 366 * 86400
 _MAX_KEY = 200  # with `func_args.` in front it is the name of an override's field
 _MAX_TAG = 50
+_MOST_ARGUMENTS = 5000
+_MOST_TAGS = 1000
 
 
 class _Unset:
@@ -143,6 +145,8 @@ def _arguments(value: object) -> dict[str, Any]:
     """A mapping of JSON values, as keyword arguments must be to be stored and shown."""
     if not isinstance(value, Mapping):
         raise Refused(f"must be a mapping, not {describe(value)}")
+    if len(value) > _MOST_ARGUMENTS:
+        raise Refused(f"has {len(value)} keys; at most {_MOST_ARGUMENTS} are allowed")
     return check_parts(_argument, value.items())
 
 
@@ -160,6 +164,8 @@ def _argument(key: str, item: object) -> object:
 def _tags(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise Refused(f"must be a list of words, not {describe(value)}")
+    if len(value) > _MOST_TAGS:
+        raise Refused(f"has {len(value)} words; at most {_MOST_TAGS} are allowed")
     numbered = ((str(index), tag) for index, tag in enumerate(value))
     return tuple(check_parts(_tag, numbered).values())
 
@@ -229,12 +235,17 @@ _TRIGGER_ARGS = Check(
 )
 _ARGUMENTS = Check(
     _arguments,
-    {"type": "object", "propertyNames": {"maxLength": _MAX_KEY, "pattern": "(^|[^ ])$"}},
+    {
+        "type": "object",
+        "maxProperties": _MOST_ARGUMENTS,
+        "propertyNames": {"maxLength": _MAX_KEY, "pattern": "(^|[^ ])$"},
+    },
 )
 _TAGS = Check(
     _tags,
     {
         "type": "array",
+        "maxItems": _MOST_TAGS,
         "items": {
             "type": "string",
             "minLength": 1,

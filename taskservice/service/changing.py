@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from taskservice.domain import overlay, state
@@ -28,6 +29,7 @@ from taskservice.engine.functions import Functions
 from taskservice.engine.placeholders import is_light
 from taskservice.service.forecasting import Trial, forecast_after
 from taskservice.service.moments import parse_until
+from taskservice.service.offload import is_small
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.watching import Watcher
 from taskservice.service.writing import Decide, Decided, Writer
@@ -96,7 +98,7 @@ class Changing(Reading):
             return Decided(resolution=made, declare=True)
 
         try:
-            return await self._decided(task_id, decide, by=by)
+            return await self._decided(task_id, decide, given=given, by=by)
         except Collision:
             raise Conflict(f"somebody made a task {task_id!r} at the same moment") from None
 
@@ -133,7 +135,7 @@ class Changing(Reading):
                 overrides = tuple(o for o in overrides if o.field != "paused")
             return replace(declaration, fields={**declaration.fields, **changes}), overrides
 
-        return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
+        return await self._rewrite(task_id, rewrite, given=changes, by=by, if_match=if_match)
 
     async def try_out(self, task_id: str, changes: Mapping[str, object], count: int) -> Trial:
         """What a change would come to: all that is wrong, or the next `count` fires."""
@@ -141,7 +143,9 @@ class Changing(Reading):
         fields = {**before.task.definition(), **changes}
         if faults := await self._faults(task_id, fields):
             return Trial(faults=tuple(faults))
-        forecast = forecast_after(before, fields, count, now=now_utc(), zone=self._zone)
+        forecast = await self._looking.run(
+            forecast_after, before, fields, count, now=now_utc(), zone=self._zone
+        )
         return Trial(forecast=forecast)
 
     def _comparable(
@@ -330,7 +334,13 @@ class Changing(Reading):
         await self._commit(work, *ids)
 
     async def _rewrite(
-        self, task_id: str, rewrite: _Rewrite, *, by: str, if_match: str | None = None
+        self,
+        task_id: str,
+        rewrite: _Rewrite,
+        *,
+        given: Mapping[str, object] = MappingProxyType({}),
+        by: str,
+        if_match: str | None = None,
     ) -> Shown:
         def decide(stored: StoredTask | None, now: datetime) -> Decided:
             known = _live(task_id, stored, if_match)
@@ -343,13 +353,15 @@ class Changing(Reading):
             # Not by comparison: to Python 1 and true are the same.
             return Decided(resolution=later, declare=declaration is not known.declaration)
 
-        return await self._decided(task_id, decide, by=by)
+        return await self._decided(task_id, decide, given=given, by=by)
 
-    async def _decided(self, task_id: str, decide: Decide, *, by: str) -> Shown:
+    async def _decided(
+        self, task_id: str, decide: Decide, *, given: Mapping[str, object], by: str
+    ) -> Shown:
         """Have a change made, after what stands in its way is done."""
         for _ in range(CLAIM_TRIES):
             try:
-                changed = await self._writer.change(task_id, decide, by=by)
+                changed = await self._writer.change(task_id, decide, given=given, by=by)
             except FireDue as due:
                 await self._engine.claim(due.task_ids)
             except _Unchecked as unchecked:
@@ -367,7 +379,10 @@ class Changing(Reading):
         while True:
             if isinstance(func_path, str):
                 await self._functions.ready(func_path)
-            faults = self.check(task_id, fields)
+            if is_small(fields):
+                faults = self.check(task_id, fields)
+            else:
+                faults = await asyncio.to_thread(self.check, task_id, fields)
             if not is_pending(faults):
                 return faults
 
@@ -397,6 +412,10 @@ class Changing(Reading):
     def _follow_change(self) -> None:
         """Have others look at a change of tasks that is committed."""
         self._watcher.poke()
+
+    def _end_offloads(self) -> None:
+        super()._end_offloads()
+        self._writer.close()
 
     def _until(self, until: str | None) -> datetime | None:
         return None if until is None else parse_until(until, self._zone, now_utc())

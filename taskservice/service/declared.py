@@ -1,20 +1,26 @@
 """What is asked of the declarations: where values come from, what is to come, what to commit."""
 
-import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import tzinfo
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from taskservice.domain.preview import Preview
+from taskservice.engine.engine import Engine
 from taskservice.service.changing import Changing
+from taskservice.service.offload import Offload
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
 from taskservice.service.provenance import Provenance, TaskOverride, overrides_of, provenance_of
 from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
+from taskservice.storage.database import Database
 from taskservice.storage.overrides import overridden
 from taskservice.sync.commits import Commit, last_commits
 from taskservice.sync.excerpt import lines_of
+
+T = TypeVar("T")
 
 PLAN_PATIENCE = 5.0
 """Seconds for which a plan waits for the import of a module."""
@@ -25,6 +31,12 @@ class Declared(Changing):
 
     _root: Path
 
+    def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
+        super().__init__(database, engine, zone)
+        self._planning = Offload(
+            "planning", threads=1, waiting=0, busy="another plan is being made; try again"
+        )
+
     async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
         """Where each field of a task comes from, or only of those that are `overridden`.
 
@@ -34,7 +46,7 @@ class Declared(Changing):
             stored = await self._stored(connection, task_id)
         if overridden and not stored.overrides:
             return []
-        found = await asyncio.to_thread(
+        found = await self._looking.run(
             provenance_of,
             task_id,
             stored,
@@ -50,14 +62,22 @@ class Declared(Changing):
             found = await store.load(connection, await overridden(connection))
         return overrides_of(found, executor=self._default_executor)
 
-    async def plan(self, files: Mapping[str, object]) -> Preview:
-        """What a sync would do if the folder had these files, their texts by path; see there."""
-        return await plan_folder(
-            self._database,
-            files,
-            check=partial(self.check, patience=PLAN_PATIENCE),
-            zone=self._zone,
-        )
+    async def plan(self, files: Mapping[str, object], shape: Callable[[Preview], T]) -> T:
+        """What a sync would do if the folder had these files, their texts by path; see there.
+
+        It is given back as `shape` makes it, which is called off the loop. Raises
+        `TooManyRequests` while another plan is made.
+        """
+        async with self._planning.turn():
+            return await plan_folder(
+                self._database, files, shape,
+                call=self._planning.call, check=partial(self.check, patience=PLAN_PATIENCE),
+                zone=self._zone,
+            )  # fmt: skip
+
+    def _end_offloads(self) -> None:
+        super()._end_offloads()
+        self._planning.close()
 
     async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
         """What to commit for the file to say what the API changed of a task, or these fields of it.
@@ -67,12 +87,12 @@ class Declared(Changing):
         """
         async with self._database.read() as connection:
             stored = await self._stored(connection, task_id)
-        return await asyncio.to_thread(promotion_of, self._root, task_id, stored, fields, now_utc())
+        return await self._looking.run(promotion_of, self._root, task_id, stored, fields, now_utc())
 
     async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
         """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""
-        return await asyncio.to_thread(last_commits, self._root, also=also)
+        return await self._looking.run(last_commits, self._root, also=also)
 
     async def lines_of(self, wanted: Mapping[str, Collection[int]]) -> dict[str, dict[int, str]]:
         """Lines (from 1) of task files by their path, as far as they are there."""
-        return await asyncio.to_thread(lines_of, self._root, wanted)
+        return await self._looking.run(lines_of, self._root, wanted)

@@ -1,9 +1,9 @@
 """What a sync of a folder that is not there yet would do to the tasks that are."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from pathlib import PurePosixPath
+from typing import Any, Protocol, TypeVar
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_each
@@ -16,26 +16,52 @@ from taskservice.sync.declaring import Check, declared_by
 from taskservice.sync.listing import is_task_file, passed_over
 from taskservice.sync.planning import plan_of, preview
 
+MOST_FILES = 10_000
+"""Files of a plan."""
+
+T = TypeVar("T")
+
+
+class Call(Protocol):
+    """Calls a function off the event loop."""
+
+    async def __call__(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
+
 
 async def plan_folder(
-    database: Database, files: Mapping[str, object], *, check: Check, zone: tzinfo
-) -> Preview:
+    database: Database,
+    files: Mapping[str, object],
+    shape: Callable[[Preview], T],
+    *,
+    call: Call,
+    check: Check,
+    zone: tzinfo,
+) -> T:
     """What a sync would do if the folder had these files, their texts by path, and no other.
 
-    Nothing is changed. Raises `Invalid` for what can't be a file's path or text.
+    It is given back as `shape` makes it. Nothing is changed. Raises `Invalid` for what can't be a
+    file's path or text, and for more than `MOST_FILES` files.
     """
-    texts = _texts(files)
+    if len(files) > MOST_FILES:
+        reason = f"has {len(files)} files; at most {MOST_FILES} are allowed"
+        raise Invalid([Fault(field="files", reason=reason)])
+    texts = await call(_texts, files)
     async with database.read() as connection:
         stored = await store.declared(connection)
-    now = now_utc()
-    declared = await asyncio.to_thread(declared_by, texts, stored, check)
-    plan = plan_of(declared, stored, now)
-    async with database.read() as connection:
+    declared = await call(declared_by, texts, stored, check)
+    # Reading took its time. What the plan is of is one state of the tables: a task that is gone
+    # from it is gone from the plan.
+    async with database.snapshot() as connection:
+        stored = await store.declared(connection)
+        now = now_utc()
+        plan = await call(plan_of, declared, stored, now)
         existing = await store.load(connection, [*plan.write, *plan.retire, *plan.forget])
         overrides = await all_overrides(connection)
-    return await asyncio.to_thread(
-        preview, plan, declared, existing, overrides, check=check, zone=zone, now=now
-    )
+
+    def made() -> T:
+        return shape(preview(plan, declared, existing, overrides, check=check, zone=zone, now=now))
+
+    return await call(made)
 
 
 def _texts(files: Mapping[str, object]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
 from taskservice.service.forecasting import Forecast, forecast_of
 from taskservice.service.moments import parse_moment
+from taskservice.service.offload import Offload
 from taskservice.storage import executions as log
 from taskservice.storage import history, shown
 from taskservice.storage import tasks as store
@@ -28,6 +29,9 @@ class Reading:
         self._database = database
         self._engine = engine
         self._zone = zone
+        self._looking = Offload(
+            "looking", threads=2, waiting=30, busy="too many ask for what takes long; try again"
+        )
         self._shows = Batches(self._answer_shows, repeat=True)
         self._counts = Batches(self._answer_counts, repeat=True)
 
@@ -134,17 +138,22 @@ class Reading:
 
     async def fires(self, task_id: str, count: int) -> list[datetime]:
         """The next `count` fires of a task; none while it is paused or retired."""
-        return list(next_fires((await self.get(task_id)).state, count, self._zone))
+        state = (await self.get(task_id)).state
+        return list(await self._looking.run(next_fires, state, count, self._zone))
 
     async def forecast(self, task_id: str, count: int) -> Forecast:
         """The same with the zone of the task and its clock changes."""
         state = (await self.get(task_id)).state
-        return forecast_of(state, count, now=now_utc(), zone=self._zone)
+        return await self._looking.run(forecast_of, state, count, now=now_utc(), zone=self._zone)
 
     async def yaml(self, task_id: str) -> str:
         """The effective task as the text of a task file."""
         listed = await self.get(task_id)
-        return dump_task(task_id, listed.state.task.definition())
+        return await self._looking.run(dump_task, task_id, listed.state.task.definition())
+
+    def _end_offloads(self) -> None:
+        """Let the threads end that work was given to."""
+        self._looking.close()
 
     async def _one(self, connection: Connection, task_id: str) -> Listed:
         listed = (await connection.run_sync(store.listed, [task_id])).get(task_id)

@@ -92,7 +92,7 @@ class Service(Declared):
         )
         self._metrics = Metrics(engine.counts)
         self._watcher = Watcher(database, self.sync_report)
-        self._timelines = Timelines(database, engine, settings.timezone)
+        self._timelines = Timelines(database, engine, settings.timezone, self._looking)
         self._syncing: list[asyncio.Task[None]] = []
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -216,6 +216,7 @@ class Service(Declared):
         await self._engine.stop()
         await self._watcher.stop()
         self._functions.close()
+        self._end_offloads()
         await self._database.close()
 
     async def ready(self) -> dict[str, str]:

@@ -13,6 +13,7 @@ from operator import add
 from taskservice.domain.state import TaskState, trigger_of
 from taskservice.domain.trigger import Trigger, count_by_slot, upcoming
 from taskservice.engine.engine import Engine
+from taskservice.service.offload import Offload
 from taskservice.storage import tasks as store
 from taskservice.storage import timeline as log
 from taskservice.storage.database import Database
@@ -113,12 +114,13 @@ class _Known:
 
 
 class Timelines:
-    """Makes timelines; `zone` is that of triggers which name none."""
+    """Makes timelines; `zone` is that of triggers which name none, `looking` counts their fires."""
 
-    def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
+    def __init__(self, database: Database, engine: Engine, zone: tzinfo, looking: Offload) -> None:
         self._database = database
         self._engine = engine
         self._zone = zone
+        self._looking = looking
 
     async def make(self, wanted: str, *, page: int, size: int, now: datetime) -> Timeline:
         """The timeline at a moment, with lanes of the tasks in whose name or id `wanted` is."""
@@ -166,7 +168,7 @@ class Timelines:
         self, now: datetime, present: datetime
     ) -> tuple[Mapping[str, Trigger], _Future]:
         triggers = await self._triggers()
-        return triggers, await asyncio.to_thread(_forecast, triggers, now, present)
+        return triggers, await self._looking.run(_forecast, triggers, now, present)
 
     async def _triggers(self) -> Mapping[str, Trigger]:
         """The triggers of the tasks that fire: from memory, or those that another schedules."""
@@ -179,7 +181,7 @@ class Timelines:
         for piece in chunks(ids, 200):
             async with self._database.read() as connection:
                 states = await store.states_of(connection, piece)
-            found |= await asyncio.to_thread(_parsed, states.values(), self._zone)
+            found |= await self._looking.run(_parsed, states.values(), self._zone)
         return found
 
     async def _lanes(

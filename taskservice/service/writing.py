@@ -1,7 +1,7 @@
 """Changes of tasks, each decided by what is stored, and several of them in one transaction."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from taskservice.domain.state import Resolution
 from taskservice.engine.claims import Known
 from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
+from taskservice.service.offload import Offload, is_small
 from taskservice.service.reading import now_utc
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
@@ -32,9 +33,13 @@ Decide = Callable[[StoredTask | None, datetime], Decided]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Change(Wish[str, Shown]):
-    """A change of one task: `decide` is called in the transaction, perhaps more than once."""
+    """A change of one task: `decide` is called in the transaction, perhaps more than once.
+
+    It is called off the loop where what is `given`, or stored, is large.
+    """
 
     decide: Decide
+    given: Mapping[str, object]
     by: str
 
 
@@ -48,10 +53,13 @@ class Writer:
         self._database = database
         self._engine = engine
         self._batches = Batches(self._write)
+        self._deciding = Offload("deciding", threads=1, waiting=0, busy="others change tasks")
 
-    async def change(self, task_id: str, decide: Decide, *, by: str) -> Shown:
+    async def change(
+        self, task_id: str, decide: Decide, *, given: Mapping[str, object], by: str
+    ) -> Shown:
         """The task as it is after the change. Raises what `decide` does, and `Unavailable`."""
-        change = Change(key=task_id, decide=decide, by=by)
+        change = Change(key=task_id, decide=decide, given=given, by=by)
         self._batches.add(change)
         return await change.answer
 
@@ -82,6 +90,18 @@ class Writer:
         except Exception as error:
             change.refuse(error)
 
+    async def _decided(self, change: Change, stored: StoredTask | None, now: datetime) -> Decided:
+        known: tuple[object, ...] = ()
+        if stored:
+            known = (stored.declaration.fields, [one.value for one in stored.overrides])
+        if is_small(change.given, *known):
+            return change.decide(stored, now)
+        return await self._deciding.call(change.decide, stored, now)
+
+    def close(self) -> None:
+        """Let the thread end that large changes are decided on."""
+        self._deciding.close()
+
     async def _apply(
         self, connection: Connection, batch: Sequence[Change]
     ) -> tuple[list[tuple[Change, Resolution]], Known]:
@@ -94,7 +114,7 @@ class Writer:
         groups: dict[tuple[str, bool], list[Resolution]] = {}
         for change in batch:
             try:
-                decided = change.decide(stored.get(change.key), now)
+                decided = await self._decided(change, stored.get(change.key), now)
             except Exception as error:
                 change.refuse(error)
                 continue

@@ -178,6 +178,20 @@ class Database:
                 raise Unavailable(f"the database does not answer: {_short(error)}") from error
             raise
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with, whose queries all see the same: what is committed by now."""
+        async with self.read() as connection:
+            if self.is_sqlite:  # its transactions are no less
+                yield connection
+                return
+            await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            await connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            try:
+                yield connection
+            finally:
+                await connection.exec_driver_sql("COMMIT")
+
     async def write(
         self, work: Callable[[AsyncConnection], Awaitable[T]], *, tries: int | None = None
     ) -> T:

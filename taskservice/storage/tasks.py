@@ -1,5 +1,6 @@
 """Queries on tasks and their declarations. Each takes an open connection."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,12 +46,9 @@ _LISTED = (
 # Deleted ones too: a caller may have to lock them.
 _STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
 _STATES_LOCKED = _STATES.with_for_update()
-# Not ordered: rows as wide as these are sorted on disk.
-_DECLARED = (
-    select(task_declaration, *OVERRIDE)
-    .outerjoin(task_override, _O.task_id == _D.task_id)
-    .where(_D.task_id.in_(_IDS))
-)
+_DECLARED = select(task_declaration).where(_D.task_id.in_(_IDS))
+# Not joined to the declaration: it would come once more with each of its overrides.
+_OVERRIDES = select(*OVERRIDE).where(_O.task_id.in_(_IDS)).order_by(_O.task_id, _O.field)
 _STORED: Any = (
     select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _D.seal, _T.retired_at, _O.field)
     .select_from(task_declaration)
@@ -113,11 +111,16 @@ async def load(
                 states[one.id] = _state(one)
             elif one.purge_before is None:
                 removed[one.id] = _state(one)
-        overrides: dict[str, list[Override]] = {}
         rows = (await connection.execute(_DECLARED, {"ids": piece})).all()
-        for row in rows:
-            if row.override_field is not None:
-                overrides.setdefault(row.task_id, []).append(override_of(row))
+        # Of a task that is there its row says whether it has any.
+        some = [row.task_id for row in rows if _may_be_overridden(states.get(row.task_id))]
+        overrides: dict[str, list[Override]] = {}
+        if some:
+            several = (await connection.execute(_OVERRIDES, {"ids": some})).partitions(_AT_ONCE)
+            for partition in several:
+                for row in partition:
+                    overrides.setdefault(row.override_task_id, []).append(override_of(row))
+                await asyncio.sleep(0)  # others have their turn
         for row in rows:
             found[row.task_id] = StoredTask(
                 state=states.get(row.task_id),
@@ -131,6 +134,14 @@ async def load(
                 overrides=tuple(sorted(overrides.get(row.task_id, ()), key=lambda o: o.field)),
             )  # fmt: skip
     return found
+
+
+_AT_ONCE = 500
+"""Overrides that are read before others have their turn."""
+
+
+def _may_be_overridden(state: TaskState | None) -> bool:
+    return state is None or bool(state.overridden)
 
 
 async def states_of(

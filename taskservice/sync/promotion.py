@@ -10,7 +10,7 @@ from taskservice.domain.overlay import (
     DELETED,
     Declaration,
     Override,
-    declared_value,
+    declared_values,
     flatten,
     merge,
     same,
@@ -159,10 +159,10 @@ def _has_come(
 
 def _says(fields: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     """Whether a task's fields mean, each by itself, what is expected of them."""
-    declaration = Declaration(source="file", fields=fields)
-    return all(
-        same(name, declared_value(declaration, name), value) for name, value in expected.items()
-    ) and set(flatten(fields)) <= set(expected)
+    declares = declared_values(Declaration(source="file", fields=fields))
+    return all(same(name, declares(name), value) for name, value in expected.items()) and set(
+        flatten(fields)
+    ) <= set(expected)
 
 
 def _wanted(
@@ -174,11 +174,11 @@ def _wanted(
     whole.
     """
     wanted = dict(own)
-    declaration = Declaration(source="file", fields=effective)
+    declares = declared_values(Declaration(source="file", fields=effective))
     func_args, changed = dict(effective.get("func_args") or {}), False
     for override in overrides:
         field, value = override.field, override.value
-        if same(field, value, declared_value(declaration, field)):
+        if same(field, value, declares(field)):
             continue
         if field == "trigger":
             wanted |= _wanted_trigger(effective, value)

@@ -15,7 +15,7 @@ from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive
 from litestar.typing import FieldDefinition
 
 from taskservice.domain import errors
-from taskservice.domain.errors import Fault, Invalid, TaskserviceError
+from taskservice.domain.errors import Fault, Invalid, TaskserviceError, TooManyRequests
 from taskservice.domain.task import nearest
 from taskservice.service import Service
 from taskservice.settings import Settings
@@ -39,6 +39,7 @@ _STATUSES: Mapping[type[TaskserviceError], int] = {
     errors.Conflict: 409,
     errors.PreconditionFailed: 412,
     errors.Invalid: 422,
+    errors.TooManyRequests: 429,
     errors.Unavailable: 503,
 }
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
@@ -163,7 +164,10 @@ def _on_error(request: AnyRequest, error: TaskserviceError) -> Response[Any]:
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 500)
     if isinstance(error, Invalid):
         return _told(request, status, _summary(error.faults), faults=error.faults)
-    return _told(request, status, str(error))
+    headers = None
+    if isinstance(error, TooManyRequests):
+        headers = {"Retry-After": str(error.retry_after)}
+    return _told(request, status, str(error), headers=headers)
 
 
 def _told(

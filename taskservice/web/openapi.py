@@ -38,6 +38,7 @@ _MEANINGS = {
     412: "The task has changed since",
     413: "The body is too large",
     422: "A value can't be taken; `errors` names each",
+    429: "Others ask for as much already; `Retry-After` says when to try again",
     503: "The database can't be reached, or the service is stopping; try again",
 }
 
@@ -51,7 +52,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
             media_type=PROBLEM,
             generate_examples=False,
         )
-        for status in sorted({400, 401, 403, 422, 503, *statuses})
+        for status in sorted({400, 401, 403, 422, 429, 503, *statuses})
     }
 
 

@@ -109,6 +109,13 @@ def test_unflatten_is_the_reverse_of_flatten(fields: dict[str, Any]) -> None:
     assert unflatten(flatten(fields)) == {**fields, "func_args": fields.get("func_args") or {}}
 
 
+def test_arguments_that_are_no_mapping_stay_for_the_parser_to_refuse() -> None:
+    for value in (True, 5, "text", [1]):
+        assert unflatten(flatten({"name": "n", "func_args": value})) == {
+            "name": "n", "func_args": value
+        }  # fmt: skip
+
+
 @given(declared_fields)
 def test_without_overrides_the_declaration_is_the_task(fields: dict[str, Any]) -> None:
     declaration = declare(fields)

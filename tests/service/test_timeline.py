@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskservice.service import Service
+from taskservice.service.offload import Offload
 from taskservice.service.timeline import MARKS, SLOT, SLOTS, Timeline, Timelines
 from taskservice.storage import executions as log
 from taskservice.storage import timeline
@@ -140,7 +141,12 @@ async def test_another_replica_tells_the_same(
     await service.sync_now(prune=False, by="me")
     other = make_service()
     now = datetime(2031, 5, 1, 10, 20, tzinfo=UTC)
-    elsewhere = Timelines(other._database, other._engine, UTC)
+    elsewhere = Timelines(
+        other._database,
+        other._engine,
+        UTC,
+        Offload("looking", threads=1, waiting=9, busy="never"),
+    )
     mine, theirs = await made(service, now), await elsewhere.make("", page=1, size=2, now=now)
     assert mine == theirs
 

@@ -376,3 +376,13 @@ def test_a_file_that_can_not_be_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.db.lock").mkdir()
     with pytest.raises(StartError, match=r"can't write beside the database .*x\.db: Is a dir"):
         Database(f"sqlite+aiosqlite:///{tmp_path}/x.db").claim_file()
+
+
+async def test_a_snapshot_stays_as_it_was(database: Database) -> None:
+    async with database.snapshot() as connection:
+        assert await store.load(connection, ["notice"]) == {}
+        await database.write(lambda other: store.save_states(other, [make_state()]))
+        assert await store.states_of(connection, ["notice"]) == {}
+    async with database.snapshot() as connection:
+        assert (await store.states_of(connection, ["notice"])).keys() == {"notice"}
+    assert database.in_use == 0

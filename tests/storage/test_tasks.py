@@ -356,9 +356,12 @@ async def test_what_the_service_remembers(database: Database) -> None:
 async def test_many_tasks_are_a_few_statements(database: Database) -> None:
     ids = [f"task-{number}" for number in range(MANY)]
     overrides = {task_id: OVERRIDES[1:3] for task_id in ids}
+    names = tuple(override.field for override in OVERRIDES[1:3])
 
     async def work(connection: Connection) -> None:
-        await store.save_states(connection, [make_state(task_id) for task_id in ids])
+        await store.save_states(
+            connection, [make_state(task_id, overridden=names) for task_id in ids]
+        )
         declarations = dict.fromkeys(ids, DECLARED)
         await store.save_declarations(connection, declarations, now=NOW, by=None)
         await save_overrides(connection, overrides)

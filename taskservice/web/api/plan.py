@@ -1,14 +1,17 @@
 """The route that tells what a sync would do."""
 
-from litestar import post
+import msgspec
+from litestar import MediaType, Response, post
+from litestar.openapi import ResponseSpec
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.preview import Preview
 from taskservice.domain.task import describe
 from taskservice.web import bodies, body_schemas, schemas
 from taskservice.web.api.parts import AnyRequest, Door
 from taskservice.web.openapi import problems, with_body
 
-LARGEST_FOLDER = 64 * 1024 * 1024
+LARGEST_FOLDER = 4 * 1024 * 1024
 
 
 @post(
@@ -19,11 +22,14 @@ LARGEST_FOLDER = 64 * 1024 * 1024
     status_code=200,
     opt={"role": "viewer"},
     request_max_body_size=LARGEST_FOLDER,
-    responses=problems(413),
+    responses={
+        **problems(413),
+        200: ResponseSpec(schemas.Plan, description="The plan", generate_examples=False),
+    },
     operation_class=with_body(body_schemas.PLAN, body_schemas.PLAN_EXAMPLES),
 )
-async def plan_sync(request: AnyRequest, service: Door) -> schemas.Plan:
-    """Takes the whole folder to come; changes nothing."""
+async def plan_sync(request: AnyRequest, service: Door) -> Response[bytes]:
+    """Takes the whole folder to come; changes nothing. One plan is made at a time."""
     body = await bodies.json_object(request)
     faults = bodies.unknown_keys(body, ("files",))
     files = body.get("files")
@@ -32,7 +38,13 @@ async def plan_sync(request: AnyRequest, service: Door) -> schemas.Plan:
         faults.append(Fault(field="files", reason=reason if files is not None else "is required"))
     if faults:
         raise Invalid(faults)
-    return schemas.Plan.of(await service.plan(files or {}))
+    plan = await service.plan(files or {}, _encoded)
+    return Response(plan, media_type=MediaType.JSON)
+
+
+def _encoded(preview: Preview) -> bytes:
+    """The answer, which may be of thousands of tasks."""
+    return msgspec.json.encode(schemas.Plan.of(preview))
 
 
 HANDLERS = (plan_sync,)

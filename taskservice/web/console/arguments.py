@@ -13,6 +13,9 @@ from taskservice.web.console.render import pretty
 
 REST = "rest"
 
+MOST_OTHERS = 200
+"""Arguments beside those of a function's signature that have an input; others stay as they are."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
@@ -34,7 +37,7 @@ def inputs_of(parameters: Sequence[ParameterInfo], own: Mapping[str, Any]) -> li
     named = {one.name: one for one in parameters if not one.rest}
     inputs = [_input(one, own) for one in named.values()]
     # What a function with **kwargs takes besides has no name in its signature.
-    others = [name for name in own if name not in named]
+    others = [name for name in own if name not in named][:MOST_OTHERS]
     inputs += [_input(ParameterInfo(name=name, kind="", required=True), own) for name in others]
     if any(one.rest for one in parameters):
         hint = 'JSON: {"name": value}'

@@ -33,8 +33,9 @@ def fields_of(
     found: Sequence[Provenance], overridden: Collection[str], language: Language, zone: str
 ) -> list[FieldView]:
     """The fields of a task, those that are overridden first, then in the order of its file."""
+    names = frozenset(overridden)
     views = [
-        _view(one, one.field in overridden, language, zone) for one in found if one.field != DELETED
+        _view(one, one.field in names, language, zone) for one in found if one.field != DELETED
     ]
     return sorted(views, key=lambda view: not view.overridden)
 

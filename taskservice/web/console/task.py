@@ -29,6 +29,9 @@ LEAST = 70
 SIZE = 20
 """Executions on a page."""
 
+MOST_FIELDS = 500
+"""Fields that are shown of a task, those that are overridden first."""
+
 OUTCOMES = get_args(ExecutionStatus)
 
 
@@ -44,12 +47,14 @@ async def show_task(request: AnyRequest, service: Door, task_id: FromPath[str]) 
     overridden = decoded(task.overridden, [])
     zone = str(service.settings.timezone)
     [view] = await views_of(service, [task], language)
+    fields = fields_of(provenance, overridden, language, zone)
     return page(
         request,
         "task.html",
         section="/",
         view=view,
-        fields=fields_of(provenance, overridden, language, zone),
+        fields=fields[:MOST_FIELDS],
+        more_fields=max(0, len(fields) - MOST_FIELDS),
         parameters=await _parameters(service, task),
         **await _state(service, view),
         **await _executions(request, service, task_id),
