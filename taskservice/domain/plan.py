@@ -43,7 +43,7 @@ class Candidate:
 class Declared:
     """All that the folder says: the sound declarations, and what couldn't be understood.
 
-    `paths` are all files seen, `unreadable` those that couldn't be understood as a whole;
+    `unreadable` are the files that couldn't be understood as a whole, folders among them;
     `faulty` are ids that a file does declare, but not soundly. `readable` is False where the
     folder itself couldn't be read.
     """
@@ -173,5 +173,12 @@ def _is_gone(task_id: str, row: Stored, declared: Declared) -> bool:
     return (
         task_id not in declared.tasks
         and task_id not in declared.faulty
-        and row.path not in declared.unreadable
+        and not _is_within(row.path or "", declared.unreadable)
+    )
+
+
+def _is_within(path: str, files: Set[str]) -> bool:
+    """Whether a path, or a folder that it is in, is one of these."""
+    return path in files or any(
+        path[:end] in files for end, character in enumerate(path) if character == "/"
     )

@@ -10,6 +10,7 @@ from taskservice.domain import overlay
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import Override
 from taskservice.storage.tasks import StoredTask
+from taskservice.sync.confined import LEADS_OUT, LeadsOut, status
 from taskservice.sync.diff import unified_diff
 from taskservice.sync.listing import VANISHED
 from taskservice.sync.promotion import new_file, promoted
@@ -120,14 +121,16 @@ def _authors(overrides: Sequence[Override]) -> tuple[Author, ...]:
 def _read(root: str, path: str, task_id: str, fields: Mapping[str, object]) -> bytes:
     """The bytes of a file that says of a task what is stored. Raises `Conflict`."""
     try:
-        found = os.stat(f"{root}/{path}")
+        found = status(root, path)
         wrong = unfit(found)
-        data = None if wrong else read_bytes(f"{root}/{path}", signature_of(found))
+        data = None if wrong else read_bytes(root, path, signature_of(found))
     except VANISHED:
         raise Conflict(
             f"{path}, which declares the task, is not in the tasks folder of this service: ask "
             "one that has it"
         ) from None
+    except LeadsOut:
+        raise Conflict(f"{path} {LEADS_OUT}") from None
     except OSError as error:
         raise Conflict(f"{path} can't be read: {error.strerror}") from None
     if wrong:

@@ -30,7 +30,7 @@ def authored_in(root: Path, path: str, task_id: str, fields: object) -> Authored
 
     Blocks.
     """
-    data = content_of(str(root / path))
+    data = content_of(os.path.realpath(root), path)
     tasks = () if isinstance(data, str) else read_file(path, data).tasks
     found = next((task for task in tasks if task.task_id == task_id), None)
     return found if found and digest(found.fields) == digest(fields) else None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
+from taskservice.sync.confined import LEADS_OUT, LeadsOut
 from taskservice.sync.declaring import Check, declare, place
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask
@@ -130,10 +131,9 @@ class Folder:
         taken: dict[str, Taken] = {}
         unsettled: set[str] = set()
         for path, found in sorted(listing.files.items()):
-            file = f"{root}/{path}"
-            now = self._take(path, found, file, clock(), by_content=by_content)
+            now = self._take(path, found, root, clock(), by_content=by_content)
             if now is not None and _lacks(now, stored):
-                now = self._take(path, found, file, clock(), anew=True)
+                now = self._take(path, found, root, clock(), anew=True)
             if now is None:
                 unsettled.add(path)
                 now = self._taken.get(path)
@@ -189,7 +189,7 @@ class Folder:
             ):
                 return None
             now = clock()
-            taken = self._take(name, found, f"{root}/{name}", now)
+            taken = self._take(name, found, root, now)
             if taken is None:
                 since = min(found.st_mtime, self._waiting[name][1])
                 unsettled[name] = max(SETTLED_SECONDS - (now - since), 0.0)
@@ -262,7 +262,7 @@ class Folder:
         self,
         path: str,
         found: os.stat_result | str,
-        file: str,
+        root: str,
         now: float,
         *,
         by_content: bool = False,
@@ -285,9 +285,11 @@ class Folder:
         if age < SETTLED_SECONDS and not unchanged:
             return None
         try:
-            data = read_bytes(file, signature)
+            data = read_bytes(root, path, signature)
         except VANISHED:
             return None
+        except LeadsOut:
+            return refused(path, LEADS_OUT)
         except OSError as error:
             return refused(path, unreadable(error))
         if data is None:

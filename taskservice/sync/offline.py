@@ -25,7 +25,7 @@ def read_folder(root: Path) -> TaskFiles:
     texts: dict[str, bytes] = {}
     faults = list(listing.faults)
     for path, found in sorted(listing.files.items()):
-        data = found if isinstance(found, str) else content_of(f"{real}/{path}")
+        data = found if isinstance(found, str) else content_of(real, path)
         if isinstance(data, str):
             faults.append(of_the_whole(path, data))
         else:
@@ -34,8 +34,8 @@ def read_folder(root: Path) -> TaskFiles:
 
 
 def read_file_alone(file: Path) -> TaskFiles:
-    """One task file, by its name; it is read whatever that is."""
-    data = content_of(str(file))
+    """One task file, by its name; it is read whatever that is, but no link out of its folder."""
+    data = content_of(os.path.realpath(file.parent), file.name)
     if isinstance(data, str):
         return TaskFiles(texts={}, faults=(of_the_whole(file.name, data),))
     return TaskFiles(texts={file.name: data}, faults=())

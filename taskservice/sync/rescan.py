@@ -15,6 +15,7 @@ from taskservice.domain.plan import Stored, differs
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.rows import CHUNK, chunks
+from taskservice.sync.confined import LeadsOut, located, reading
 from taskservice.sync.folder import Folder
 from taskservice.sync.listing import VANISHED, Listing, list_files
 from taskservice.sync.taken import Taken, is_sound, refused, unfit, unreadable
@@ -120,31 +121,28 @@ class Rescan:
         return {
             path
             for path, found in files
-            if _differs(f"{root}/{path}", path, found, taken.get(path))
+            if _differs(root, path, found, taken.get(path))
             # The fault of a sound text may be mended elsewhere: in the function, in another file.
             or (path in at_fault and is_sound(taken[path]))
         }
 
 
-def _differs(file: str, path: str, found: os.stat_result | str, taken: Taken | None) -> bool:
+def _differs(root: str, path: str, found: os.stat_result | str, taken: Taken | None) -> bool:
     """Whether a file, found like this, is another than was taken."""
     if taken is None:
         return True
     reason = found if isinstance(found, str) else unfit(found)
     if reason is None:
         try:
-            return _hash(file) != taken.hash
-        except VANISHED:
+            return _hash(root, path) != taken.hash
+        except (*VANISHED, LeadsOut):
             return True
         except OSError as error:
             reason = unreadable(error)
     return taken.content != refused(path, reason).content
 
 
-def _hash(file: str) -> bytes:
+def _hash(root: str, path: str) -> bytes:
     # Whether it stays the same meanwhile does not matter: of two texts it has the hash of neither.
-    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return hashlib.sha256(os.read(opened, MAX_BYTES + 1)).digest()
-    finally:
-        os.close(opened)
+    with located(root, path) as (handle, _), reading(handle) as descriptor:
+        return hashlib.sha256(os.read(descriptor, MAX_BYTES + 1)).digest()

@@ -10,6 +10,7 @@ from typing import Any
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Stored, differs
+from taskservice.sync.confined import LEADS_OUT, LeadsOut, located, reading, status
 from taskservice.sync.reader import AuthoredTask, FileContent, read_file
 from taskservice.sync.seal import Rows, seal_of
 from taskservice.sync.yaml_walk import MAX_BYTES
@@ -219,24 +220,32 @@ def signature_of(found: os.stat_result) -> Signature:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def read_bytes(file: str, signature: Signature) -> bytes | None:
-    """The file's bytes; None if it isn't, or doesn't stay, what its signature says."""
-    # Not blocking: it may have become a pipe since.
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        if signature_of(os.fstat(opened.fileno())) != signature:
+def read_bytes(root: str, path: str, signature: Signature) -> bytes | None:
+    """The bytes of a file below `root`; None if it isn't, or doesn't stay, what its signature says.
+
+    Raises `LeadsOut` and `OSError`.
+    """
+    with located(root, path) as (handle, _):
+        if signature_of(os.fstat(handle)) != signature:
             return None
-        data = opened.read(MAX_BYTES + 1)
-        return data if signature_of(os.fstat(opened.fileno())) == signature else None
+        with reading(handle) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_BYTES + 1)
+        return data if signature_of(os.fstat(handle)) == signature else None
 
 
-def content_of(file: str) -> bytes | str:
-    """The bytes of a file as it is now, or the reason why there are none. Blocks."""
+def content_of(root: str, path: str) -> bytes | str:
+    """The bytes of a file below `root` as it is now, or the reason why there are none. Blocks.
+
+    `root` is absolute and without links.
+    """
     for _ in range(_TRIES):
         try:
-            found = os.stat(file)
+            found = status(root, path)
             if wrong := unfit(found):
                 return wrong
-            data = read_bytes(file, signature_of(found))
+            data = read_bytes(root, path, signature_of(found))
+        except LeadsOut:
+            return LEADS_OUT
         except OSError as error:
             return unreadable(error)
         if data is not None:

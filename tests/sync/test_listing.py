@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from taskservice.sync.confined import LEADS_OUT
 from taskservice.sync.listing import list_files, passed_over
 
 
@@ -48,12 +49,59 @@ def test_hidden_folders_and_leftovers_are_passed_over(tmp_path: Path, name: str)
 
 
 def test_links_to_files_and_folders_are_followed(tmp_path: Path) -> None:
+    _touch(tmp_path, ".else/where.yaml", ".one.yaml")
+    (tmp_path / "here").symlink_to(tmp_path / ".else")
+    (tmp_path / "link.yaml").symlink_to(".one.yaml")
+    assert _files(tmp_path) == ["here/where.yaml", "link.yaml"]
+    listing = list_files(str(tmp_path))
+    assert listing.linked
+    assert listing.folders == {"", "here"}
+
+
+def test_links_that_lead_out_are_told_and_not_followed(tmp_path: Path) -> None:
     root = tmp_path / "tasks"
-    _touch(tmp_path, "else/where.yaml", "one.yaml")
-    root.mkdir()
-    (root / "here").symlink_to(tmp_path / "else")
-    (root / "link.yaml").symlink_to(tmp_path / "one.yaml")
-    assert _files(root) == ["here/where.yaml", "link.yaml"]
+    _touch(tmp_path, "else/where.yaml", "one.yaml", "tasks-more/a.yaml", "readme", "tasks/a.yaml")
+    for name, target in {
+        "out": "../else", "up": "..", "all": "/", "beside": "../tasks-more",
+        "one.yaml": "../one.yaml", "folder.yaml": "../else", "none.yaml": "../nothing",
+        "secret.yaml": "/proc/self/environ", "deep/er.yaml": "../../one.yaml",
+        "back.yaml": "../tasks/a.yaml", "readme": "../readme", "null": "/dev/null",
+    }.items():  # fmt: skip
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).symlink_to(target)
+    listing = list_files(str(root))
+    assert not listing.faults
+    assert {path for path, found in listing.files.items() if found == LEADS_OUT} == {
+        *("out", "up", "all", "beside", "one.yaml", "folder.yaml", "none.yaml", "secret.yaml"),
+        "deep/er.yaml",
+    }
+    assert {path for path, found in listing.files.items() if not isinstance(found, str)} == {
+        "a.yaml", "back.yaml"
+    }  # fmt: skip
+
+
+def test_a_folder_as_kubernetes_mounts_one(tmp_path: Path) -> None:
+    _touch(tmp_path, "..2026/a.yaml", "..2026/sub/b.yaml")
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
+    (tmp_path / "sub").symlink_to("..data/sub")
+    assert _files(tmp_path) == ["a.yaml", "sub/b.yaml"]
+    # What is behind the links is to be watched as well.
+    assert list_files(str(tmp_path)).folders == {"", "..2026", "sub"}
+
+
+def test_what_is_below_a_folder_has_an_end(tmp_path: Path) -> None:
+    _touch(tmp_path, *(f"{number}.txt" for number in range(9)), "sub/a.yaml")
+    assert list(list_files(str(tmp_path), most=11).files) == ["sub/a.yaml"]
+    (fault,) = list_files(str(tmp_path), most=10).faults
+    assert (fault.path, fault.reason) == (
+        ".", "the tasks folder can't be read: it holds more than 10 files and folders"
+    )  # fmt: skip
+    _touch(tmp_path, "one/two/three/a.yaml")
+    assert list_files(str(tmp_path), deepest=2).files["one/two/three"] == (
+        "is nested deeper than 2 folders: not read"
+    )
+    assert "one/two/three/a.yaml" in list_files(str(tmp_path), deepest=3).files
 
 
 def test_a_folder_reached_twice_is_read_once_by_its_own_path(tmp_path: Path) -> None:
@@ -64,12 +112,10 @@ def test_a_folder_reached_twice_is_read_once_by_its_own_path(tmp_path: Path) -> 
 
 
 def test_of_two_links_to_one_folder_the_first_by_name_counts(tmp_path: Path) -> None:
-    root = tmp_path / "tasks"
-    root.mkdir()
-    _touch(tmp_path, "else/a.yaml")
+    _touch(tmp_path, ".else/a.yaml")
     for name in ("c", "b", "d"):
-        (root / name).symlink_to(tmp_path / "else")
-    assert _files(root) == ["b/a.yaml"]
+        (tmp_path / name).symlink_to(tmp_path / ".else")
+    assert _files(tmp_path) == ["b/a.yaml"]
 
 
 def test_links_that_lead_nowhere(tmp_path: Path) -> None:
@@ -88,8 +134,10 @@ def test_names_that_are_not_utf8_are_named(tmp_path: Path) -> None:
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
     for name in (b"/\xfe.yaml", b"/\xff/a.yaml"):
         Path(os.fsdecode(os.fsencode(tmp_path) + name)).touch()
-    reason = "the file's name, or its folder's, is not UTF-8"
-    assert list_files(str(tmp_path)).files == {"\ufffd.yaml": reason, "\ufffd/a.yaml": reason}
+    assert list_files(str(tmp_path)).files == {
+        "\ufffd.yaml": "the file's name is not UTF-8",
+        "\ufffd": "the folder's name is not UTF-8, and it is not read",
+    }
 
 
 def test_a_missing_folder_is_a_fault(tmp_path: Path) -> None:
@@ -139,8 +187,8 @@ def test_a_folder_that_vanishes_meanwhile_is_no_fault(
 def test_a_file_that_vanishes_meanwhile_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def scandir(path: str) -> AbstractContextManager[list[os.DirEntry[str]]]:
-        with real(path) as found:
+    def scandir(descriptor: int) -> AbstractContextManager[list[os.DirEntry[str]]]:
+        with real(descriptor) as found:
             entries = list(found)
         (tmp_path / "a.yaml").unlink()
         return nullcontext(entries)
@@ -159,7 +207,10 @@ def test_a_link_that_may_lead_to_a_folder_is_not_passed_over_in_silence(
     class Shut:
         name = "link"
 
-        def is_dir(self) -> bool:
+        def is_symlink(self) -> bool:
+            return False
+
+        def is_dir(self, *, follow_symlinks: bool) -> bool:
             raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", lambda _: nullcontext([Shut()]))
@@ -176,9 +227,9 @@ def test_sockets_are_listed_and_not_opened(tmp_path: Path, monkeypatch: pytest.M
 def _refuse(monkeypatch: pytest.MonkeyPatch, folder: str, error: OSError) -> None:
     real = os.scandir
 
-    def scandir(path: str) -> object:
-        if path.endswith(folder):
+    def scandir(descriptor: int) -> object:
+        if f"{os.readlink(f'/proc/self/fd/{descriptor}')}/".endswith(folder):
             raise error
-        return real(path)
+        return real(descriptor)
 
     monkeypatch.setattr(os, "scandir", scandir)

@@ -86,11 +86,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
 ) -> None:
     reads: list[str] = []
 
-    def changing(file: str, signature: tuple[int, ...]) -> bytes | None:
-        reads.append(file)
-        with open(file, "a") as opened:
+    def changing(root: str, path: str, signature: tuple[int, ...]) -> bytes | None:
+        reads.append(path)
+        with open(f"{root}/{path}", "a") as opened:
             opened.write("# more\n" if len(reads) < 3 else "")
-        return read_bytes(file, signature)
+        return read_bytes(root, path, signature)
 
     monkeypatch.setattr("taskservice.sync.taken.read_bytes", changing)
     assert read_file_alone(folder / "a.yaml").texts == {"a.yaml": b"name: A\n# more\n# more\n"}

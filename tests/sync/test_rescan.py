@@ -130,14 +130,16 @@ async def test_a_sound_text_at_fault_is_told_of_each_time(tasks: Tasks) -> None:
 async def test_a_file_that_can_not_be_read_is_told_of_once(
     tasks: Tasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(file: str, *_: object) -> bytes:
-        if file.endswith("/a.yaml"):
+    def refused(_root: str, path: str, *_: object) -> bytes:
+        if path == "a.yaml":
             raise PermissionError(13, "Permission denied")
-        if file.endswith("/c.yaml"):
+        if path == "sub/c.yaml":
             raise FileNotFoundError(2, "No such file")
-        return b"name: [\n" if file.endswith("/broken.yaml") else b"name: one\n"
+        return b"name: [\n" if path == "broken.yaml" else b"name: one\n"
 
-    monkeypatch.setattr(rescan_module, "_hash", lambda file: sha256(refused(file)).digest())
+    monkeypatch.setattr(
+        rescan_module, "_hash", lambda root, path: sha256(refused(root, path)).digest()
+    )
     assert await tasks.rescan.files() == frozenset({"a.yaml", "sub/c.yaml"})
     monkeypatch.setattr(folder_module, "read_bytes", refused)
     tasks.folder.distrust({"a.yaml"})
@@ -149,9 +151,9 @@ async def test_whoever_syncs_goes_first(tasks: Tasks, monkeypatch: pytest.Monkey
     begun, hash_of = asyncio.Event(), rescan_module._hash
     loop = asyncio.get_running_loop()
 
-    def noted(file: str) -> bytes:
+    def noted(root: str, path: str) -> bytes:
         loop.call_soon_threadsafe(begun.set)
-        return hash_of(file)
+        return hash_of(root, path)
 
     monkeypatch.setattr(rescan_module, "_hash", noted)
     async with tasks.turn:

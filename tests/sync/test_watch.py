@@ -80,6 +80,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "tasks.d"
 
 
+def named(hint: Hint) -> set[str] | None:
+    return None if hint is None else set(hint)
+
+
 def _handles() -> int:
     return len(open_files(Path("inotify")))
 
@@ -271,10 +275,10 @@ async def test_hints_name_the_files_below_the_folder(root: Path) -> None:
         assert await hints.one() is None  # it may be anything before the watch stood
         await hints.quiet()
         (root / "sub/b.yaml").write_text("name: B\n")
-        named = await hints.one()
-        assert named is not None
-        assert named <= {"sub", "sub/b.yaml"}
-        assert "sub/b.yaml" in named
+        hint = named(await hints.one())
+        assert hint is not None
+        assert hint <= {"sub", "sub/b.yaml"}
+        assert "sub/b.yaml" in hint
 
 
 @pytest.mark.parametrize(
@@ -305,3 +309,58 @@ def test_a_closed_loop_is_not_told_any_more() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     watch_module._soon(loop, asyncio.Event().set)
+
+
+async def test_a_name_that_is_not_utf8_is_passed_over_and_the_watch_goes_on(root: Path) -> None:
+    strange = root / os.fsdecode(b"\xff.log")
+    with capture_logs() as logs:
+        async with watching(root) as hints:
+            await hints.quiet()
+            for number in range(3):
+                strange.write_text(f"{number}\n")
+                assert await hints.one() is None
+                await hints.quiet()
+                (root / "a.yaml").write_text(f"name: {number}\n")
+                assert named(await hints.one()) == {"a.yaml"}
+    assert {line["event"] for line in logs} == {"watch_failed"}
+    assert "xFF.log" in logs[0]["error"]
+
+
+async def test_a_folder_whose_name_is_not_utf8_is_no_hindrance(root: Path) -> None:
+    os.mkdir(os.fsencode(root) + b"/\xff")
+    async with watching(root) as hints:
+        await hints.quiet()
+        (root / "a.yaml").write_text("name: B\n")
+        assert named(await hints.one()) == {"a.yaml"}
+
+
+async def test_a_link_that_leads_out_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    (root / "out").symlink_to("../else")
+    (root / "all").symlink_to("/usr")
+    async with watching(root) as hints:
+        await hints.quiet()
+        (tmp_path / "else/a.yaml").write_text("name: A\n")
+        assert await hints.none(QUIET)
+        (root / "sub/b.yaml").write_text("name: B\n")
+        assert await hints.one() is not None
+
+
+async def test_folders_that_come_later_are_watched(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "more/deep/er").mkdir(parents=True)
+    async with watching(root) as hints:
+        await hints.quiet()
+        (tmp_path / "more").rename(root / "more")
+        await hints.one()
+        await hints.quiet()
+        (root / "more/deep/er/b.yaml").write_text("name: B\n")
+        assert named(await hints.one()) == {"more/deep/er/b.yaml"}
+        await hints.quiet()
+        shutil.rmtree(root / "more")
+        await hints.one()
+        await hints.quiet()
+        (root / "more").mkdir()
+        await hints.one()
+        await hints.quiet()
+        (root / "more/c.yaml").write_text("name: C\n")
+        assert named(await hints.one()) == {"more/c.yaml"}
