@@ -108,6 +108,8 @@ def _print_head(task: Mapping[str, Any]) -> None:
     ]
     if task["retired_at"]:
         lines.append(("retired", when(task["retired_at"])))
+    if number := task.get("unreturned"):
+        lines.append(("unreturned", f"{number}: cancelled or timed out, and still going on"))
     shown = console()
     width = max(len(name) for name, _ in lines) + 2
     for name, told in lines:

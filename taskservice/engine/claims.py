@@ -168,11 +168,17 @@ class Claims:
         self._owner = owner
         self._now = now
         self._instances: Counter[str] = Counter()
+        self._unreturned: Counter[str] = Counter()
+        self._ended_by: dict[str, set[str]] = {}
         self.running: set[str] = set()
         for execution in held:
             self._instances[execution.task_id] += 1
             if execution.status == "running":
                 self.running.add(execution.task_id)
+            else:
+                self._unreturned[execution.task_id] += 1
+                how = "cancelled" if execution.status == "cancelled" else "timed-out"
+                self._ended_by.setdefault(execution.task_id, set()).add(how)
 
     def claim(self, batch: Batch) -> None:
         """Decide on all that wants to begin."""
@@ -206,7 +212,7 @@ class Claims:
                     execution, "missed", f"{late:.1f} s late, and {grace} s are allowed"
                 )
             elif instances[task_id] >= task.max_instances:
-                execution = _never_ran(execution, "skipped", _busy(task))
+                execution = _never_ran(execution, "skipped", self._busy(task_id, task))
             else:
                 self._occupy(task_id)
             done.added.append(execution)
@@ -220,7 +226,7 @@ class Claims:
             return Conflict("the task is retired: its declaration is gone")
         task = done.entries[row.id].task
         if self._instances[row.id] >= task.max_instances:
-            return Conflict(_busy(task))
+            return Conflict(self._busy(row.id, task))
         self._occupy(row.id)
         execution = self._begin(row.id, triggered_by=wish.by, func_args=wish.func_args)
         done.added.append(execution)
@@ -254,6 +260,14 @@ class Claims:
                 recovered=before.recovered or (before.error or "").startswith("interrupted:"),
             )
         )  # fmt: skip
+
+    def _busy(self, task_id: str, task: Task) -> str:
+        story = f"all {task.max_instances} instances were busy"
+        if count := self._unreturned[task_id]:
+            ended = " or ".join(sorted(self._ended_by[task_id]))
+            which = f"1 {ended} execution has" if count == 1 else f"{count} {ended} executions have"
+            story += f"; {which} not returned"
+        return story
 
     def _occupy(self, task_id: str) -> None:
         self._instances[task_id] += 1
@@ -387,10 +401,6 @@ def _never_ran(execution: Execution, status: str, story: str) -> Execution:
         execution, status=status, end_time=execution.start_time, owner=None,
         error=f"{status}: {story}",
     )  # fmt: skip
-
-
-def _busy(task: Task) -> str:
-    return f"all {task.max_instances} instances were busy"
 
 
 def is_long_due(row: TaskRow, now: datetime) -> bool:

@@ -12,7 +12,7 @@ from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
 from taskservice.service.offload import Offload, is_small
 from taskservice.service.reading import now_utc
-from taskservice.storage import owners
+from taskservice.storage import executions, owners
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Connection, Database
@@ -66,7 +66,7 @@ class Writer:
     async def _write(self, batch: Sequence[Change]) -> None:
         alone = len(batch) == 1
         try:
-            written, known = await self._database.write(
+            written, known, unreturned = await self._database.write(
                 lambda connection: self._apply(connection, batch),
                 tries=None if alone else 1,
             )
@@ -82,7 +82,8 @@ class Writer:
         await self._engine.adopt([made.state for _, made in written if made.state], known)
         for change, made in written:
             if made.state:
-                change.fulfil(as_written(made.state, made.declaration))
+                number = unreturned.get(change.key, 0)
+                change.fulfil(as_written(made.state, made.declaration, number))
 
     async def _alone(self, change: Change) -> None:
         try:
@@ -104,8 +105,11 @@ class Writer:
 
     async def _apply(
         self, connection: Connection, batch: Sequence[Change]
-    ) -> tuple[list[tuple[Change, Resolution]], Known]:
-        """Write what can be made of these changes; what was, and what was scheduled before."""
+    ) -> tuple[list[tuple[Change, Resolution]], Known, dict[str, int]]:
+        """Write what can be made of these changes.
+
+        What was written, what was scheduled before, and what of these tasks has not returned.
+        """
         now = now_utc()
         stored = await store.load(connection, [change.key for change in batch], lock=True)
         known = self._engine.known(change.key for change in batch)
@@ -128,4 +132,4 @@ class Writer:
         if written and not self._engine.leads:
             ids = [change.key for change, _ in written]
             await owners.tell(connection, "changed", ids, by=self._engine.owner)
-        return written, known
+        return written, known, await connection.run_sync(executions.unreturned, stored.keys())

@@ -13,6 +13,7 @@ from sqlalchemy import type_coerce as as_type
 from taskservice.domain.overlay import Declaration, Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.domain.state import TaskState
+from taskservice.storage.executions import unreturned
 from taskservice.storage.rows import chunks, to_json
 from taskservice.storage.tables import LIVE, task_declaration, task_manage
 
@@ -27,7 +28,10 @@ SORTABLE = frozenset(
 
 
 class Shown(NamedTuple):
-    """The effective task; its JSON values are as they are stored, text or (for none) None."""
+    """The effective task; its JSON values are as they are stored, text or (for none) None.
+
+    `unreturned` counts its executions that were cancelled or timed out and still go on.
+    """
 
     id: str
     name: str
@@ -58,6 +62,7 @@ class Shown(NamedTuple):
     path: str | None
     line: int | None
     revision: str | None
+    unreturned: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +83,7 @@ class Filter:
 def _columns() -> list[Any]:
     # Making values of JSON, only to make JSON of them, would take as long as all the rest.
     known = {column.name: column for table in (task_declaration, task_manage) for column in table.c}
-    columns = [known[name] for name in Shown._fields]
+    columns = [known[name] for name in Shown._fields if name in known]
     return [as_type(one, Text) if isinstance(one.type, JSON) else one for one in columns]
 
 
@@ -96,11 +101,13 @@ def shown(connection: Connection, ids: Collection[str]) -> dict[str, Shown]:
     found = {}
     for piece in chunks(list(ids)):
         for row in connection.execute(_SHOWN, {"ids": piece}).all():
-            found[row[0]] = Shown._make(row)
+            found[row[0]] = Shown(*row)
+    for task_id, number in unreturned(connection, found).items():
+        found[task_id] = found[task_id]._replace(unreturned=number)
     return found
 
 
-def as_written(state: TaskState, declaration: Declaration) -> Shown:
+def as_written(state: TaskState, declaration: Declaration, unreturned: int = 0) -> Shown:
     """A task as `shown` would read it back after these were written."""
     task = state.task
     return Shown(
@@ -133,6 +140,7 @@ def as_written(state: TaskState, declaration: Declaration) -> Shown:
         path=declaration.path,
         line=declaration.line,
         revision=declaration.revision,
+        unreturned=unreturned,
     )
 
 
@@ -144,7 +152,10 @@ def find(
     `sort` is a name of `SORTABLE`, with `-` in front for descending.
     """
     place = {"offset": offset, "limit": limit}
-    return [Shown._make(row) for row in connection.execute(_finding(wanted, sort), place).all()]
+    found = [Shown(*row) for row in connection.execute(_finding(wanted, sort), place).all()]
+    if numbers := unreturned(connection, [task.id for task in found]):
+        found = [task._replace(unreturned=numbers.get(task.id, 0)) for task in found]
+    return found
 
 
 def count(connection: Connection, wanted: Filter) -> int:

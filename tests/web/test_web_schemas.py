@@ -34,7 +34,7 @@ def test_what_was_never_given_is_shown_as_its_default() -> None:
             '"update_time":"2026-01-01T00:00:00Z","tags":[],"paused":false,'
             '"misfire_grace_time":3600,"coalesce":true,"timeout":null,"retries":null,'
             '"recover":false,"executor":"local","source":"api","drift":"in_sync","overridden":[],'
-            '"declared_in":null,"retired_at":null}'
+            '"declared_in":null,"retired_at":null,"unreturned":0}'
         )
 
 

@@ -20,7 +20,7 @@ OPTIONAL = (
     "tags", "paused", "misfire_grace_time", "coalesce", "timeout", "retries", "recover",
     "executor",
 )  # fmt: skip
-ORIGIN = ("source", "drift", "overridden", "declared_in", "retired_at")
+ORIGIN = ("source", "drift", "overridden", "declared_in", "retired_at", "unreturned")
 
 
 async def create(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:

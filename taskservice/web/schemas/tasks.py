@@ -33,7 +33,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """The effective task, and how it came about."""
+    """The effective task, and how it came about.
+
+    `unreturned` counts executions that were cancelled or timed out and have not returned: each
+    keeps one of `max_instances` until it does.
+    """
 
     id: str
     name: str
@@ -61,6 +65,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     overridden: list[str]
     declared_in: Place | None
     retired_at: datetime | None
+    unreturned: int
 
     @classmethod
     def of(cls, task: Shown, executor: Executor) -> Self:
@@ -95,6 +100,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             overridden=_stored(task.overridden, "[]"),
             declared_in=declared_in,
             retired_at=task.retired_at,
+            unreturned=task.unreturned,
         )
 
 
