@@ -1,11 +1,11 @@
 # run: serve the tasks in tasks.d on SQLite.  test: every test, on SQLite and on MariaDB.
-# soak: the faults of tests/faults for hours.  lint: style and types.  clean: removes what the
-# others made.
+# test-mysql: on MySQL what else runs on MariaDB.  soak: the faults of tests/faults for hours.
+# lint: style and types.  clean: removes what the others made.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: run test soak lint clean
+.PHONY: run test test-mysql soak lint clean
 
 # Debian keeps servers in /usr/sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -47,6 +47,37 @@ test: .venv/test-stamp
 	echo "Coverage of the domain:"
 	.venv/bin/coverage report --include='taskservice/domain/*' --fail-under=100
 
+# Debian's stable releases have no MySQL server: that of its unstable one is unpacked into a folder,
+# with all that it needs, and nothing is installed. MARIADB names the tests that run on MariaDB.
+MARIADB = tests/storage tests/service tests/engine tests/acceptance/test_replicas.py tests/acceptance/test_events.py
+
+test-mysql: .venv/test-stamp .mysql/usr/sbin/mysqld
+	@$(install_test_programs)
+	TASKSERVICE_TEST_MYSQL=.mysql .venv/bin/pytest --numprocesses 3 --dist worksteal -k 'not sqlite' $(MARIADB)
+
+.mysql/usr/sbin/mysqld:
+	@command -v apt-get >/dev/null || { echo "The server is unpacked from Debian's packages." >&2; exit 1; }
+	echo "Unpacking MySQL from Debian's unstable release into .mysql ..."
+	folder=$$PWD/.mysql
+	rm -rf "$$folder"
+	mkdir -p "$$folder"/apt/{lists,archives}/partial
+	touch "$$folder/apt/status"
+	site=$$(apt-get indextargets --format '$$(SITE)' 'Created-By: Packages' 'Origin: Debian' | head -n 1)
+	keys=/usr/share/keyrings/debian-archive-keyring.gpg
+	echo "deb [signed-by=$$keys] $$site unstable main" >"$$folder/apt/sources.list"
+	apt() {
+		apt-get -qq -o Dir::Etc::sourcelist="$$folder/apt/sources.list" -o Dir::Etc::sourceparts=- \
+			-o Dir::State="$$folder/apt" -o Dir::State::lists="$$folder/apt/lists" \
+			-o Dir::State::status="$$folder/apt/status" -o Dir::Cache="$$folder/apt" \
+			-o Dir::Cache::archives="$$folder/apt/archives" -o APT::Sandbox::User="$$(id -un)" "$$@"
+	}
+	apt update
+	apt install --yes --no-install-recommends --download-only mysql-server-core >/dev/null
+	for package in "$$folder"/apt/archives/*.deb; do
+		dpkg-deb --extract "$$package" "$$folder"
+	done
+	rm -rf "$$folder/apt"
+
 # Prints what was done and counted as a table, as it stands in docs/reliability.md.
 soak: .venv/test-stamp
 	@$(install_test_programs)
@@ -58,7 +89,7 @@ lint: .venv/test-stamp
 	.venv/bin/mypy
 
 clean:
-	rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .mysql .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	rm -f taskservice.db taskservice.db-* taskservice.db.*
 	find taskservice tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

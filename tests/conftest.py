@@ -14,7 +14,8 @@ from sqlalchemy.engine import make_url
 from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.tables import metadata
-from tests.databases import CLOSE_LIMIT, MariaDB, open_files
+from tests import like_mysql
+from tests.databases import CLOSE_LIMIT, MYSQL, MariaDB, new_server, open_files
 
 # A slow machine is no fault of the code: how long one example takes is not judged.
 hypothesis.settings.register_profile("taskservice", deadline=None, print_blob=True)
@@ -24,7 +25,7 @@ hypothesis.settings.load_profile("taskservice")
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
     """The private MariaDB of this test run. A missing server is an error, never a skip."""
-    with MariaDB() as server:
+    with new_server() as server:
         yield server
 
 
@@ -50,9 +51,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture(scope="session")
 def mariadb_tables(mariadb_server: MariaDB) -> Iterator[str]:
-    """The URL of one MariaDB database with its tables: making them anew takes long."""
+    """The URL of one MariaDB database with its tables: making them anew takes long.
+
+    JSON comes back from them as it does from MySQL.
+    """
     url = mariadb_server.create_database()
     asyncio.run(_prepared(url))
+    if not MYSQL:
+        mariadb_server.run(*like_mysql.statements(), url=url)
     yield url
     mariadb_server.drop_database(url)
 

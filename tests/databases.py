@@ -4,6 +4,9 @@ The server lives in a folder of its own, listens on a free port of loopback and 
 its process: no server of the system is touched. It differs from a tidy production server on
 purpose: its time zone is not UTC and its default character set is its own, so that code which
 leans on either is found out.
+
+Where the environment variable `TASKSERVICE_TEST_MYSQL` names a folder that `make test-mysql`
+filled, a MySQL server stands in the place of MariaDB in every test.
 """
 
 import os
@@ -25,6 +28,8 @@ START_LIMIT = 60.0
 STOP_LIMIT = 30.0
 CLOSE_LIMIT = 5.0
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+MYSQL = os.environ.get("TASKSERVICE_TEST_MYSQL")
+"""A folder with the files of Debian's package mysql-server-core and all that it depends on."""
 
 
 class DatabaseServerError(Exception):
@@ -59,7 +64,7 @@ class MariaDB:
         try:
             self._install()
             self.start()
-            self._run(f"CREATE USER {self._account} IDENTIFIED BY '{self._password}'")
+            self.run(f"CREATE USER {self._account} IDENTIFIED BY '{self._password}'")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -77,9 +82,7 @@ class MariaDB:
     def start(self) -> None:
         """Starts the server and returns when it answers."""
         arguments = [
-            _program("mariadbd"),
-            "--no-defaults",
-            *self._common_arguments(),
+            *self._server(),
             f"--port={self.port}",
             f"--socket={self._socket}",
             f"--pid-file={self.folder / 'pid'}",
@@ -87,7 +90,6 @@ class MariaDB:
             "--skip-name-resolve",
             "--default-time-zone=+10:30",
             "--innodb-buffer-pool-size=32M",
-            "--innodb-log-file-size=16M",
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -118,7 +120,7 @@ class MariaDB:
         """The URL of a new, empty database that its own user may do anything with."""
         self._databases += 1
         name = f"taskservice_{self._databases}"
-        self._run(
+        self.run(
             f"CREATE DATABASE {name}",
             f"GRANT ALL ON {name}.* TO {self._account}",
         )
@@ -126,21 +128,21 @@ class MariaDB:
 
     def drop_database(self, url: str) -> None:
         """Drops the database that `create_database` gave this URL for."""
-        self._run(f"DROP DATABASE {_database_name(url)}")
+        self.run(f"DROP DATABASE {_database_name(url)}")
 
     @contextmanager
     def packets_up_to(self, size: int) -> Iterator[None]:
         """Connections that are made meanwhile can send it no statement of more bytes."""
-        self._run(f"SET GLOBAL max_allowed_packet = {size}")
+        self.run(f"SET GLOBAL max_allowed_packet = {size}")
         try:
             yield
         finally:
-            self._run("SET GLOBAL max_allowed_packet = DEFAULT")
+            self.run("SET GLOBAL max_allowed_packet = DEFAULT")
 
     def connections(self, url: str) -> int:
         """How many connections to this database are open."""
         return len(
-            self._run(
+            self.run(
                 f"SELECT id FROM information_schema.processlist WHERE db = '{_database_name(url)}'"
             )
         )
@@ -161,17 +163,26 @@ class MariaDB:
         arguments = [f"--datadir={self.folder / 'data'}", f"--tmpdir={self.folder}"]
         return [*arguments, "--user=root"] if os.geteuid() == 0 else arguments
 
-    def _install(self) -> None:
-        arguments = [
+    def _server(self) -> list[str]:
+        """The command that serves the folder."""
+        mariadbd = [_program("mariadbd"), "--no-defaults", *self._common_arguments()]
+        return [*mariadbd, "--innodb-log-file-size=16M"]
+
+    def _installation(self) -> list[str]:
+        """The command that fills the folder."""
+        return [
             _program("mariadb-install-db"),
             "--no-defaults",
             *self._common_arguments(),
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ]
-        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+    def _install(self) -> None:
+        command = self._installation()
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
-            raise DatabaseServerError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+            raise DatabaseServerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         limit = time.monotonic() + START_LIMIT
@@ -179,10 +190,10 @@ class MariaDB:
             if process.poll() is not None or time.monotonic() > limit:
                 self.kill()
                 raise DatabaseServerError(
-                    f"mariadbd does not answer; its log:\n{self._log.read_text()}"
+                    f"the server does not answer; its log:\n{self._log.read_text()}"
                 )
             time.sleep(0.02)
-        self._run("SELECT 1")
+        self.run("SELECT 1")
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
@@ -192,17 +203,53 @@ class MariaDB:
                 return False
         return True
 
-    def _run(self, *statements: str) -> list[tuple[object, ...]]:
-        """Runs the statements as the server's root; the rows of the last one."""
+    def run(self, *statements: str, url: str | None = None) -> list[tuple[object, ...]]:
+        """Runs the statements as the server's root, in a database; the rows of the last one."""
         rows: list[tuple[object, ...]] = []
         with (
-            pymysql.connect(unix_socket=str(self._socket), user="root") as connection,
+            pymysql.connect(
+                unix_socket=str(self._socket),
+                user="root",
+                database=_database_name(url) if url else None,
+            ) as connection,
             connection.cursor() as cursor,
         ):
             for statement in statements:
                 cursor.execute(statement)
                 rows = list(cursor.fetchall())
         return rows
+
+
+class MySQL(MariaDB):
+    """The same of MySQL, whose files lie in a folder: they are of another Debian than this one."""
+
+    def __init__(self, files: Path) -> None:
+        super().__init__()
+        self._files = files.resolve()
+
+    def _server(self) -> list[str]:
+        libraries = next((self._files / "usr/lib").glob("*/ld-linux-*.so.*")).parent
+        loader = next(libraries.glob("ld-linux-*.so.*"))
+        share = self._files / "usr/share/mysql"
+        return [
+            str(loader), "--library-path", str(libraries), str(self._files / "usr/sbin/mysqld"),
+            "--no-defaults",
+            *self._common_arguments(),
+            f"--lc-messages-dir={share}",
+            f"--character-sets-dir={share / 'charsets'}",
+            f"--plugin-dir={self._files / 'usr/lib/mysql/plugin'}",
+            "--secure-file-priv=NULL",
+            "--mysqlx=OFF",
+            "--innodb-redo-log-capacity=16M",
+        ]  # fmt: skip
+
+    def _installation(self) -> list[str]:
+        return [*self._server(), "--initialize-insecure"]
+
+
+def new_server() -> MariaDB:
+    """The private server of a test, not yet started."""
+    return MySQL(Path(MYSQL)) if MYSQL else MariaDB()
 
 
 def open_files(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests import databases
-from tests.databases import DatabaseServerError, MariaDB, open_files
+from tests.databases import DatabaseServerError, MariaDB, new_server, open_files
 
 
 async def ask(url: str, *statements: str) -> object:
@@ -52,7 +52,7 @@ async def test_an_open_connection_is_seen(
 
 @pytest.fixture
 def own_server() -> Iterator[MariaDB]:
-    with MariaDB() as server:
+    with new_server() as server:
         yield server
 
 

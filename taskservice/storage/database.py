@@ -39,7 +39,7 @@ READ_SECONDS = 10
 LOCK_SECONDS = 5
 TRANSACTION_SECONDS = 60
 FROZEN_SECONDS = 20
-"""How long a transaction may stand still before MariaDB ends it."""
+"""How long a transaction may stand still before the server ends it."""
 
 IDLE_SECONDS = 5.0
 """How long a connection may lie idle before it is asked whether it is alive."""
@@ -51,9 +51,14 @@ POOL_SIZE = 8
 MYSQL_PORT = 3306
 """Where a server listens whose URL names no port."""
 
-# A deadlock, a lock waited for too long, and a row that changed since the snapshot
-# (MariaDB from 11.6.2 on): the transaction was rolled back and may be tried again.
-_TRY_AGAIN = {1213, 1205, 1020}
+# A deadlock, a lock waited for too long or not at all, a row that changed since the snapshot
+# (MariaDB from 11.6.2 on), and a commit that another member of MySQL's group replication was in
+# the way of: the transaction was rolled back and may be tried again.
+_TRY_AGAIN = {1213, 1205, 3572, 1020, 3101}
+
+# What MySQL refuses as JSON (no JSON, nested too deep), and what a CHECK of either server refuses:
+# the driver has no class for them.
+_REFUSED = {3140, 3157, 3819, 4025}
 TRIES = 5
 """How often a transaction is tried that others are in the way of."""
 
@@ -81,7 +86,8 @@ class CommitUnknown(Unavailable):
 def is_outage(error: BaseException) -> bool:
     """Whether an error of the driver means that the database can't be reached or used now."""
     if isinstance(error, DBAPIError):
-        return not isinstance(error, IntegrityError | ProgrammingError | DataError)
+        refused = isinstance(error, IntegrityError | ProgrammingError | DataError)
+        return not refused and _code(error) not in _REFUSED
     if isinstance(error, RuntimeError):
         # uvloop and asyncmy say so of a transport that is gone, or went while it was opened.
         return "closed" in str(error) or "does not expose socket" in str(error)
@@ -92,20 +98,23 @@ class Database:
     """One pool of connections, and transactions on it.
 
     Every write goes through `write`, every read through `read`; both raise `Unavailable` when
-    the database can't be reached within the time limits.
+    the database can't be reached within the time limits. A transaction that stands still for
+    `frozen_seconds` is ended by the server (SQLite has none).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, frozen_seconds: int = FROZEN_SECONDS) -> None:
         self.url: URL = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
             # Connections come and go, and the working folder may change between them.
             self.url = self.url.set(database=os.path.abspath(self.url.database))
-        self.engine: AsyncEngine = _sqlite(self.url) if self.is_sqlite else _mysql(self.url)
+        self.engine: AsyncEngine = (
+            _sqlite(self.url) if self.is_sqlite else _mysql(self.url, frozen_seconds=frozen_seconds)
+        )
         # An option of each connection would cost as much as a statement.
         self._writing = self.engine.execution_options(writes=True)
         # What only reads needs no transaction, whose end would be one more message each time.
-        self._reading = self.engine if self.is_sqlite else _mysql(self.url, reads=True)
+        self._reading = self.engine if self.is_sqlite else _mysql(self.url)
         self._fresh_from = 0.0
         if not self.is_sqlite:
             for engine in (self.engine, self._reading):
@@ -265,12 +274,14 @@ def place_of(url: str) -> int | str:
 
 
 def _may_try_again(error: BaseException) -> bool:
-    code = (
-        error.orig.args[0]
-        if isinstance(error, DBAPIError) and error.orig and error.orig.args
-        else 0
-    )
-    return code in _TRY_AGAIN
+    return _code(error) in _TRY_AGAIN
+
+
+def _code(error: BaseException) -> object:
+    """The number that the server has for an error."""
+    if isinstance(error, DBAPIError) and error.orig and error.orig.args:
+        return error.orig.args[0]
+    return None
 
 
 def _short(error: BaseException) -> str:
@@ -291,7 +302,9 @@ def driver_arguments(url: URL, *, read_seconds: int = READ_SECONDS) -> dict[str,
     return arguments
 
 
-def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
+def _mysql(url: URL, *, frozen_seconds: int | None = None) -> AsyncEngine:
+    """An engine whose transactions end when they stand still for so long; None: to read with."""
+    reads = frozen_seconds is None
     engine = create_async_engine(
         url,
         isolation_level="AUTOCOMMIT" if reads else "READ COMMITTED",
@@ -304,15 +317,10 @@ def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
+        # The connection that was used last is used next: what more there are may end meanwhile.
+        pool_use_lifo=True,
         connect_args=driver_arguments(url, read_seconds=READ_SECONDS)
-        | {
-            # A wait for a lock ends before the driver takes the server for dead; a value that
-            # does not fit is refused, never cut; and MariaDB (MySQL has no such setting) ends
-            # a transaction that a process was frozen in, before another takes its work over.
-            "init_command": "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', "
-            f"/*M!100300 idle_transaction_timeout = {FROZEN_SECONDS}, */"
-            f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
-        },
+        | {"init_command": _session(frozen_seconds)},
     )
     if reads:
 
@@ -323,6 +331,24 @@ def _mysql(url: URL, *, reads: bool = False) -> AsyncEngine:
             cursor.close()
 
     return engine
+
+
+def _session(frozen_seconds: int | None) -> str:
+    """The statement that a connection begins with.
+
+    A wait for a lock ends before the driver takes the server for dead; a value that does not fit
+    is refused, never cut; and the server ends a transaction that a process was frozen in, before
+    another process takes its work over. MySQL has no limit for that but the one on every
+    connection that says nothing. What one of the two servers alone knows stands in a comment that
+    the other passes over: MySQL does so with those of `M`, MariaDB with those of MySQL's versions
+    from 5.7 on (both manuals on comments).
+    """
+    wanted = ["time_zone = '+00:00'", "sql_mode = 'TRADITIONAL'"]
+    wanted.append(f"innodb_lock_wait_timeout = {LOCK_SECONDS}")
+    if frozen_seconds is not None:
+        wanted[-1] += f" /*M!100300 , idle_transaction_timeout = {frozen_seconds} */"
+        wanted[-1] += f" /*!80000 , wait_timeout = {frozen_seconds} */"
+    return f"SET {', '.join(wanted)}"
 
 
 def _sqlite(url: URL) -> AsyncEngine:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskservice.domain.errors import Unavailable
-from tests.databases import MariaDB
+from tests.databases import MariaDB, new_server
 from tests.engine.engine_process import POINTS
 from tests.engine.harness import Bench, contiguous, every, grows, ran_at_most_once, until
 
@@ -52,7 +52,7 @@ async def test_an_engine_killed_at_every_point(bench: Bench) -> None:
 
 @pytest.fixture
 def own_mariadb() -> Iterator[MariaDB]:
-    with MariaDB() as server:
+    with new_server() as server:
         yield server
 
 

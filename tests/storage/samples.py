@@ -1,5 +1,6 @@
 """What the storage tests share: made-up rows, and the statements that a piece of work sends."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.executions import Execution
+from taskservice.storage.shown import Shown
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 123456, tzinfo=UTC)
 
@@ -113,3 +115,11 @@ def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]
         yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)
+
+
+def values(task: Shown) -> dict[str, Any]:
+    """A task as it is shown, with its JSON as values: MySQL has other texts for the same."""
+    found = task._asdict()
+    for name in ("trigger_args", "func_args", "tags", "retries", "overridden"):
+        found[name] = None if found[name] is None else json.loads(found[name])
+    return found

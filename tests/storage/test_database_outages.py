@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,13 @@ import pytest
 import uvloop
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 
 from taskservice.domain.errors import Unavailable
 from taskservice.storage import database as database_module
 from taskservice.storage.database import Busy, CommitUnknown, Connection, Database
 from tests.conftest import wait_until_none
-from tests.databases import MariaDB, open_files
+from tests.databases import MYSQL, MariaDB, new_server, open_files
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
     asyncio.new_event_loop,
@@ -31,7 +31,7 @@ LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[MariaDB]:
     """A server that may be stopped without disturbing other tests."""
-    with MariaDB() as server:
+    with new_server() as server:
         yield server
 
 
@@ -53,8 +53,8 @@ def table_url(own_server: MariaDB) -> str:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
-    database = Database(url)
+async def opened(url: str, **options: int) -> AsyncIterator[Database]:
+    database = Database(url, **options)
     try:
         yield database
         assert database.in_use == 0
@@ -115,7 +115,7 @@ async def test_a_deadlock_is_tried_again(database: Database) -> None:
     assert await words(database) == ["a", "after a", "after b", "b"]
 
 
-@pytest.mark.parametrize("number", [1213, 1205, 1020])
+@pytest.mark.parametrize("number", [1213, 1205, 1020, 3572, 3101])
 async def test_a_write_that_gives_way_is_tried_again_and_again(
     database: Database, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -164,6 +164,109 @@ async def test_a_lock_that_others_hold_is_waited_for_a_while(
         assert (calls, await words(database)) == (2, ["a"])
         await second.write(work)
     assert await words(database) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        1040,  # too many connections
+        1053,  # the server is being ended
+        1203,  # too many connections of this account
+        1290,  # read only
+        1317,  # ended by somebody's KILL QUERY
+        1836,  # read only
+        1969,  # MariaDB: it took longer than max_statement_time
+        3024,  # MySQL: it took longer than max_execution_time
+        3100,  # MySQL: group replication refused the commit
+        4031,  # MySQL: the connection said nothing for too long
+    ],
+)
+async def test_what_the_server_can_not_do_now_is_an_outage(database: Database, number: int) -> None:
+    signal_it = text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}")
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, "a")
+        await connection.execute(signal_it)
+
+    with pytest.raises(Unavailable, match="the database does not answer") as caught:
+        await database.write(work)
+    assert not isinstance(caught.value, CommitUnknown | Busy)
+    assert (calls, await words(database)) == (2, [])
+    with pytest.raises(Unavailable, match="the database does not answer"):
+        async with database.read() as connection:
+            await connection.execute(signal_it)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        3140,  # MySQL: this is no JSON
+        3157,  # MySQL: JSON is nested too deep
+        3819,  # MySQL: a CHECK is violated
+        4025,  # MariaDB: a CHECK is violated, such as that of a JSON column
+    ],
+)
+async def test_a_value_that_the_server_refuses_is_no_outage(
+    database: Database, number: int
+) -> None:
+    signal_it = text(f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}")
+    with pytest.raises(OperationalError, match=str(number)):
+        await database.write(lambda connection: connection.execute(signal_it))
+
+
+@pytest.fixture(params=["limit of transactions", "limit of connections"])
+def options(request: pytest.FixtureRequest) -> Mapping[str, int]:
+    """The options of a database whose server ends a transaction that stands still for a second.
+
+    MySQL has no limit of transactions: there it is that of connections, which MariaDB has too,
+    for transactions where they have none of their own.
+    """
+    if request.param == "limit of transactions" or MYSQL:
+        return {"frozen_seconds": 1}
+    request.getfixturevalue("short_patience")
+    return {"frozen_seconds": 0}
+
+
+async def test_a_transaction_that_stands_still_is_ended(
+    table_url: str, database: Database, options: Mapping[str, int]
+) -> None:
+    calls = 0
+
+    async def work(connection: Connection) -> None:
+        nonlocal calls
+        calls += 1
+        await add(connection, f"a{calls}")
+        if calls == 1:
+            # Another one has the same row at once when it is over.
+            await database.write(partial(add, word="a1"))
+        await add(connection, "b")
+
+    async with opened(table_url, **options) as frozen:
+        await frozen.write(work)
+    assert (calls, await words(database)) == (2, ["a1", "a2", "b"])
+
+
+@pytest.fixture
+def short_patience(own_server: MariaDB) -> Iterator[None]:
+    """The server ends connections that say nothing for a second, as MySQL's are after a while."""
+    own_server.run("SET GLOBAL wait_timeout = 1")
+    yield
+    own_server.run("SET GLOBAL wait_timeout = DEFAULT")
+
+
+@pytest.mark.usefixtures("short_patience")
+async def test_connections_that_the_server_ended_are_replaced(
+    own_server: MariaDB, table_url: str
+) -> None:
+    async with opened(table_url, frozen_seconds=1) as database:
+        await database.write(partial(add, word="ended"))
+        await words(database)
+        await asyncio.to_thread(wait_until_none, lambda: own_server.connections(table_url))
+        await database.write(lambda connection: connection.execute(text("DELETE FROM seen")))
+        assert await words(database) == []
 
 
 async def test_a_broken_connection_is_replaced(database: Database) -> None:
@@ -426,7 +529,7 @@ def sockets() -> set[str]:
 async def test_a_value_that_does_not_fit_is_refused_however_lax_the_server(
     own_server: MariaDB, table_url: str
 ) -> None:
-    own_server._run("SET GLOBAL sql_mode = ''")
+    own_server.run("SET GLOBAL sql_mode = ''")
     async with opened(table_url) as database:
         with pytest.raises(DataError, match="Data too long"):
             await database.write(lambda connection: add(connection, "x" * 11))
