@@ -46,6 +46,8 @@ def _origin(origin: Mapping[str, Any]) -> Any:
 
 
 def place_in_file(place: Mapping[str, Any]) -> str:
-    """A place in a file: `reports.yaml:9 (1a2b3c4d)`."""
+    """A place in a file: `reports.yaml:9 (1a2b3c4d)`, or `(uncommitted)`."""
     line = f"{place['path']}:{place['line']}" if place["line"] else str(place["path"])
+    if place.get("uncommitted"):
+        return f"{line} (uncommitted)"
     return f"{line} ({place['revision'][:8]})" if place["revision"] else line

@@ -23,8 +23,8 @@ class Provenance:
     an override was set; `absent` says that the override takes the field (a key of `func_args`)
     away. `set_by`, `set_at`, `reason` and `until` are of who set it by API. `path`, `line`,
     `revision`, `author` and `date` are of the line that declares it, also of an overridden
-    field, and `revision` is the commit that wrote the line as it is. What is not so, or is not
-    known, is None.
+    field, and `revision` is the commit that wrote the line as it is; `uncommitted` says that git
+    does not have it yet. What is not so, or is not known, is None.
     """
 
     field: str
@@ -42,6 +42,7 @@ class Provenance:
     revision: str | None
     author: str | None
     date: datetime | None
+    uncommitted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +56,12 @@ class TaskOverride:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """Where a field stands in a file."""
+    """Where a field stands in a file; `revision` is the commit that has it."""
 
     number: int | None
     author: Author | None
+    revision: str | None
+    uncommitted: bool
 
 
 def provenance_of(
@@ -76,10 +79,15 @@ def provenance_of(
         authored = authored_in(root, declaration.path, task_id, declaration.fields)
         numbers = {field: _number(authored, field) for field in overlay.flatten(declaration.fields)}
         authors = authors_of(root, declaration.path, [one for one in numbers.values() if one])
-        lines = {
-            field: _Line(number=number or declaration.line, author=authors.get(number or 0))
-            for field, number in numbers.items()
-        }
+        for field, number in numbers.items():
+            author = authors.get(number or 0)
+            told = number in authors
+            lines[field] = _Line(
+                number=number or declaration.line,
+                author=author,
+                revision=author.commit if author else None if told else declaration.revision,
+                uncommitted=told and author is None,
+            )
     return [
         _told(origin, stored, lines.get(origin.field), executor)
         for origin in overlay.origins(declaration, stored.overrides)
@@ -135,9 +143,10 @@ def _told(origin: Origin, stored: StoredTask, line: _Line | None, executor: str)
         absent=override is not None and override.value is UNSET,
         path=declaration.path if line else None,
         line=line.number if line else None,
-        revision=(author.commit if author else declaration.revision) if line else None,
+        revision=line.revision if line else None,
         author=author.name if author else None,
         date=author.date if author else None,
+        uncommitted=line is not None and line.uncommitted,
     )
 
 

@@ -16,6 +16,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
 from taskservice.sync.confined import LEADS_OUT, LeadsOut
 from taskservice.sync.declaring import Check, declare, place
+from taskservice.sync.head import Head, at_head, blob_names
 from taskservice.sync.listing import VANISHED, is_task_file, list_files, passed_over
 from taskservice.sync.reader import AuthoredTask
 from taskservice.sync.seal import Rows, by_path, is_sealed
@@ -23,7 +24,6 @@ from taskservice.sync.taken import (
     Glance,
     Signature,
     Taken,
-    at_revision,
     authored,
     is_sound,
     is_stored,
@@ -115,12 +115,12 @@ class Folder:
         stored: Mapping[str, Stored],
         *,
         by_content: bool = False,
-        revision: str | None = None,
+        head: Head | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Scan:
         """Say what the folder declares; blocks, so call it off the event loop, one at a time.
 
-        `stored` is what the tables know, `revision` the commit to note in the declarations,
+        `stored` is what the tables know, `head` the commit to note in the declarations it has,
         `clock` gives seconds since 1970. Files whose status didn't change are not read again,
         except `by_content`. Raises nothing of its own; what `check` raises goes through.
         """
@@ -142,7 +142,8 @@ class Folder:
                 now = refused(path, None)
             if now.content is not None and is_sound(now) and is_stored(now, stored):
                 now = shed(now)
-            taken[path] = at_revision(now, revision)
+            taken[path] = now
+        taken = _at_head(taken, head)
         self._unread = {}
         readable = not listing.faults
         self._linked = listing.linked or not readable
@@ -160,7 +161,7 @@ class Folder:
         self,
         names: Iterable[str],
         *,
-        revision: str | None = None,
+        head: Head | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Glance | None:
         """What changed of the files at `names`, paths from the folder; None: it takes a scan.
@@ -200,13 +201,13 @@ class Folder:
             elif not set(known.ids) <= set(taken.ids):
                 return None
             else:
-                files[name] = at_revision(taken, revision)
+                files[name] = taken
         if len({task_id for one in files.values() for task_id in one.ids}) != sum(
             len(one.ids) for one in files.values()
         ):
             return None
         return Glance(
-            files=files,
+            files=_at_head(files, head),
             unsettled=frozenset(unsettled),
             again=min(unsettled.values(), default=0.0),
         )
@@ -301,8 +302,10 @@ class Folder:
             return replace(known, signature=signature)
         rows = self._unread.get(path)
         if rows and not anew and is_sealed(content_hash, rows):
-            return replace(taken_as_stored(path, content_hash, rows), signature=signature)
-        return replace(taken_from(path, data), signature=signature)
+            found_to_say = taken_as_stored(path, content_hash, rows)
+        else:
+            found_to_say = taken_from(path, data)
+        return replace(found_to_say, signature=signature, blobs=blob_names(data))
 
     def _declared(self, taken: Mapping[str, Taken], stored: Mapping[str, Stored]) -> Declared:
         self._owners, declared = declare(taken, stored, self._faults)
@@ -322,6 +325,14 @@ class Folder:
         if not found:
             self._sound[task.task_id] = name
         return found
+
+
+def _at_head(taken: dict[str, Taken], head: Head | None) -> dict[str, Taken]:
+    """These files, by path, with what of them the commit has."""
+    if head:
+        new = ((path, one) for path, one in taken.items() if one.head != head.commit)
+        head.look_up((path, one.blobs) for path, one in new if one.candidates)
+    return {path: at_head(one, path, head) for path, one in taken.items()}
 
 
 def _lacks(taken: Taken, stored: Mapping[str, Stored]) -> bool:

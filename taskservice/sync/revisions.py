@@ -31,14 +31,14 @@ def files_at(folder: Path, revision: str) -> TaskFiles | None:
     with tree.commits(revision, seconds=SECONDS) as commits:
         if commits is None:
             return None
-        blobs, faults = _task_files(commits, tree.prefix)
+        blobs, faults = task_files(commits, tree.prefix)
         texts = read_blobs(commits, list(blobs.values()))
     return TaskFiles(
         texts={path: texts[blob] for path, blob in blobs.items()}, faults=tuple(faults)
     )
 
 
-def _task_files(commits: Commits, prefix: str) -> tuple[dict[str, str], list[Fault]]:
+def task_files(commits: Commits, prefix: str) -> tuple[dict[str, str], list[Fault]]:
     """The objects of the task files below a folder, by path from there, and what is no sound one.
 
     Raises `GitError` where they hold too much to be read.
@@ -63,6 +63,8 @@ def _task_files(commits: Commits, prefix: str) -> tuple[dict[str, str], list[Fau
             continue
         if not sound:
             faults.append(of_the_whole(path, "the file's name, or its folder's, is not UTF-8"))
+        elif not size.isdecimal():  # a clone without all of its objects
+            faults.append(of_the_whole(path, "git does not have what the file holds"))
         elif int(size) > MAX_BYTES:
             faults.append(of_the_whole(path, too_large(int(size))))
         else:

@@ -10,15 +10,15 @@ import structlog
 from taskservice.domain.errors import Fault, Unavailable, is_pending
 from taskservice.domain.plan import Candidate, Declared, Plan, make_plan, next_settlement
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Database
+from taskservice.storage.database import Connection, Database
 from taskservice.sync.carrying_out import carry_out
 from taskservice.sync.declaring import Check
 from taskservice.sync.folder import Folder
+from taskservice.sync.head import Head, find_head, head_revision
 from taskservice.sync.report import Report
 from taskservice.sync.rescan import Rescan
 from taskservice.sync.taken import Glance
 from taskservice.sync.watch import Hint, watch
-from taskservice.sync.work_tree import head_revision
 
 RESCAN_SECONDS = 30.0
 """How often files are compared by content: events and times of change can be lost or wrong."""
@@ -66,6 +66,7 @@ class Syncer:
         self._wake_at: datetime | None = None
         self._unsettled = _SOON
         self._noted: str | None = None
+        self._head: Head | None = None
         self._report = Report(database)
         self._refused = False
         # What was hinted at since; whether it may be anything; whether a sync left work behind.
@@ -141,9 +142,10 @@ class Syncer:
             self._hinted.clear()
             async with self._database.read() as connection:
                 stored = await store.declared(connection)
-            revision = await asyncio.to_thread(head_revision, self._root)
+            head = self._head = await asyncio.to_thread(find_head, self._root, self._head)
+            revision = head.commit if head else None
             scan = await asyncio.to_thread(
-                self._folder.scan, stored, by_content=by_content, revision=revision
+                self._folder.scan, stored, by_content=by_content, head=head
             )
             now = datetime.now(UTC)
             if prune:
@@ -162,11 +164,8 @@ class Syncer:
                 if not faults:
                     self._folder.keep(scan.declared.tasks)
             if revision != self._noted and not scan.unsettled:
-                # The same declarations at another commit: they stand there as well.
-                sound = list(scan.declared.tasks)
-                await self._database.write(
-                    lambda connection: store.save_revision(connection, sound, revision)
-                )
+                # The same declarations at another commit: they may stand there as well.
+                await self._save_revisions(scan.declared.tasks)
                 self._noted = revision
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
@@ -196,7 +195,8 @@ class Syncer:
             self._owing = True
             names = sorted(self._hinted)
             self._hinted.clear()
-            revision, glance = await asyncio.to_thread(self._look, names)
+            head, glance = await asyncio.to_thread(self._look, names)
+            revision = head.commit if head else None
             if glance is None or revision != self._noted:
                 return False
             now, tasks = datetime.now(UTC), glance.tasks
@@ -218,9 +218,21 @@ class Syncer:
             self._owing = False
             return True
 
-    def _look(self, names: Sequence[str]) -> tuple[str | None, Glance | None]:
-        revision = head_revision(self._root)
-        return revision, self._folder.glance(names, revision=revision)
+    def _look(self, names: Sequence[str]) -> tuple[Head | None, Glance | None]:
+        head = find_head(self._root, self._head)
+        return head, self._folder.glance(names, head=head)
+
+    async def _save_revisions(self, tasks: Mapping[str, Candidate]) -> None:
+        """Note the commit of each declaration; none of those that are not committed."""
+        ids: dict[str | None, list[str]] = {}
+        for task_id, one in tasks.items():
+            ids.setdefault(one.declaration.revision, []).append(task_id)
+
+        async def work(connection: Connection) -> None:
+            for revision, several in ids.items():
+                await store.save_revision(connection, several, revision)
+
+        await self._database.write(work)
 
     async def _carry_out(
         self, plan: Plan, candidates: Mapping[str, Candidate]

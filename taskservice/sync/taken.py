@@ -27,14 +27,16 @@ class Taken:
 
     `ids` are all that it declares, the unsound ones too. `content` is None, and the fields of the
     candidates are gone, where all is sound and stored: to have them, the file is read again.
+    `blobs` are what git may call the file, and `head` is the commit that has been asked for them.
     """
 
     content: FileContent | None
     ids: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
-    revision: str | None = None
+    head: str | None = None
     signature: Signature = ()
     hash: bytes = b""
+    blobs: tuple[str, ...] = ()
 
 
 class _Shed(Mapping[str, Any]):
@@ -143,17 +145,6 @@ def shed(taken: Taken) -> Taken:
         for one in taken.candidates
     )
     return replace(taken, content=None, candidates=candidates)
-
-
-def at_revision(taken: Taken, revision: str | None) -> Taken:
-    """The same, declared at this commit."""
-    if taken.revision == revision:
-        return taken
-    candidates = tuple(
-        replace(one, declaration=replace(one.declaration, revision=revision))
-        for one in taken.candidates
-    )
-    return replace(taken, candidates=candidates, revision=revision)
 
 
 def owners_of(

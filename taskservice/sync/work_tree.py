@@ -6,7 +6,6 @@ be the user's own. And all that reads commits does so in an empty repository tha
 objects: not one line of the real one's configuration counts there.
 """
 
-import functools
 import os
 import stat
 import tempfile
@@ -15,14 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from taskservice.sync.git import OUTPUT_BYTES, SECONDS, GitError, GitRefused, run_git
 
 _LINK = "gitdir: "
 _LONGEST_LINK = 8192
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,26 +110,6 @@ class WorkTree:
             raise GitError(f"git does not tell where the objects of {self.git_dir} are")
         form, objects, shallow, commit = lines
         return form, objects, shallow, commit
-
-
-def head_revision(root: Path, *, user: int | None = None, seconds: float = SECONDS) -> str | None:
-    """The commit of HEAD in the git work tree that `root` stands in, or stood in.
-
-    None if it stands in none, if there is no commit yet, or if git is missing or refuses, or the
-    repository is another user's (`user` as in `find_work_tree`): that is logged, each once. Blocks
-    for up to `seconds`.
-    """
-    try:
-        tree = find_work_tree(root, user=user)
-        return tree.revision(seconds=seconds) if tree else None
-    except GitError as error:
-        _warn(os.path.realpath(root), str(error))
-        return None
-
-
-@functools.lru_cache(maxsize=100)
-def _warn(folder: str, reason: str) -> None:
-    log.warning("revision_unknown", folder=folder, reason=reason)
 
 
 def find_work_tree(folder: Path, *, user: int | None = None) -> WorkTree | None:

@@ -18,9 +18,10 @@ from taskservice.sync.checkout import Checkout
 from taskservice.sync.commits import last_commits
 from taskservice.sync.folder import Folder
 from taskservice.sync.git import GitError
+from taskservice.sync.head import head_revision
 from taskservice.sync.remote import Remote
 from taskservice.sync.revisions import files_at
-from taskservice.sync.work_tree import find_work_tree, head_revision
+from taskservice.sync.work_tree import find_work_tree
 from tests.acceptance.process import ServiceProcess
 from tests.acceptance.warm import WarmService
 from tests.attack import hostile

@@ -101,3 +101,8 @@ def test_a_key_that_is_taken_away_has_no_value() -> None:
 
 def test_a_place_without_a_line() -> None:
     assert place_in_file({"path": "a.yaml", "line": None, "revision": None}) == "a.yaml"
+
+
+def test_a_line_that_is_not_committed() -> None:
+    place = {"path": "a.yaml", "line": 3, "revision": None, "uncommitted": True}
+    assert place_in_file(place) == "a.yaml:3 (uncommitted)"

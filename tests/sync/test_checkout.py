@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from taskservice.sync.checkout import Checkout
 from taskservice.sync.folder import Folder
-from taskservice.sync.work_tree import head_revision
+from taskservice.sync.head import head_revision
 from tests.origin import Origin, task
 
 

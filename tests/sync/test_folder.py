@@ -16,6 +16,7 @@ from taskservice.domain.plan import Declared, Stored
 from taskservice.sync import folder as folder_module
 from taskservice.sync import taken as taken_module
 from taskservice.sync.folder import Folder, Scan
+from taskservice.sync.head import Head, blob_names
 from taskservice.sync.reader import FileContent, read_file
 
 NOTICE = "name: Notice\ntask_type: n\ntrigger_type: interval\nfunc_path: a.b\n"
@@ -98,7 +99,9 @@ def said(declared: Declared) -> list[str]:
 class TestDeclarations:
     def test_say_what_where_and_at_which_commit(self, tasks: Tasks) -> None:
         tasks.write("deep/notice.yaml", f"# a notice\n{NOTICE}")
-        scan = tasks.folder.scan({}, revision="c0ffee", clock=lambda: NOW)
+        names = blob_names(f"# a notice\n{NOTICE}".encode())
+        head = Head(commit="c0ffee", blobs={"deep/notice.yaml": names[0]})
+        scan = tasks.folder.scan({}, head=head, clock=lambda: NOW)
         (candidate,) = scan.declared.tasks.values()
         declaration = candidate.declaration
         assert scan.declared.tasks.keys() == {"notice"}
@@ -110,9 +113,13 @@ class TestDeclarations:
 
     def test_have_the_commit_of_the_latest_scan(self, tasks: Tasks) -> None:
         tasks.write("a.yaml", NOTICE)
-        for revision in ("one", "two"):
-            scan = tasks.folder.scan({}, revision=revision, clock=lambda: NOW)
-            assert scan.declared.tasks["a"].declaration.revision == revision
+        (name,) = blob_names(NOTICE.encode())
+        for commit, blobs in (("one", {"a.yaml": name}), ("two", {"a.yaml": name}), ("three", {})):
+            head = Head(commit=commit, blobs=blobs)
+            scan = tasks.folder.scan({}, head=head, clock=lambda: NOW)
+            revision = scan.declared.tasks["a"].declaration.revision
+            assert revision == (commit if blobs else None)
+        assert tasks.declared().tasks["a"].declaration.revision is None
 
     def test_several_in_a_file_the_sound_ones_are_taken(self, tasks: Tasks) -> None:
         tasks.write("two.yaml", "tasks:\n  good: {name: G}\n  bad: {name: B, name: C}\n")

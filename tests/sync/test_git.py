@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from taskservice.sync.work_tree import head_revision
+from taskservice.sync.head import head_revision
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
 

@@ -9,6 +9,7 @@ import pytest
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Stored
 from taskservice.sync.folder import Folder
+from taskservice.sync.head import Head, blob_names
 from taskservice.sync.taken import Glance
 
 NOW = 1_800_000_000.0
@@ -39,7 +40,9 @@ class Tasks:
         return {task_id: one.declaration.fields["name"] for task_id, one in tasks}
 
     def glance(self, *names: str, now: float = NOW) -> Glance | None:
-        return self.folder.glance(names, revision="c0ffee", clock=lambda: now)
+        (name,) = blob_names(b"name: other\n")
+        head = Head(commit="c0ffee", blobs={"sub/b.yaml": name})
+        return self.folder.glance(names, head=head, clock=lambda: now)
 
     def seen(self, *names: str) -> dict[str, str]:
         """The names of the tasks that a look at these files tells of, and takes."""

@@ -15,7 +15,7 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     """A field, and where its value comes from.
 
     `absent` tells a key that an override takes away from a null one. `path` to `date` are of
-    the line that declares the field, as git knows it.
+    the line that declares the field, as git knows it; `uncommitted`, if it doesn't yet.
     """
 
     field: str
@@ -33,6 +33,7 @@ class Override(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None
     author: str | None
     date: datetime | None
+    uncommitted: bool
 
     @classmethod
     def of(cls, found: Provenance) -> Self:

@@ -25,7 +25,7 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a task is declared; `revision` is the git commit, null outside of a work tree."""
+    """Where a task is declared; `revision` is the git commit, null if none declares it so."""
 
     path: str
     line: int | None
