@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
 _LAST_CHUNKS = 32
+_LITTLE = 4 * 1024
+_PACE = 32 * 1024 * 1024  # bytes of output that are read in a second, if so many come
 
 # Seconds between two tries to have a worker made.
 _ASK_AGAIN = (0.01, 0.1, 1.0)
@@ -216,8 +218,13 @@ class _Worker:
             ready = wait(sources, None if self._began else max(late - time.monotonic(), 0))
             if not ready:
                 self._give_up_import(import_seconds)
-            if self._output in ready and not self._take_output():
-                sources.remove(self._output)
+            if self._output in ready:
+                taken = self._take_output()
+                if not taken:
+                    sources.remove(self._output)
+                elif taken > _LITTLE:
+                    # Who prints as fast as it can waits: the service has others to see to.
+                    time.sleep(taken / _PACE)
             if self._answer in ready and not self._take_answer():
                 sources.remove(self._answer)
             if self._status in ready:
@@ -247,10 +254,10 @@ class _Worker:
         self._began = True
         _kill(self._pid)
 
-    def _take_output(self) -> bool:
+    def _take_output(self) -> int:
         chunk = os.read(self._output, _CHUNK)
         self._printed.add(chunk)
-        return bool(chunk)
+        return len(chunk)
 
     def _take_answer(self) -> bool:
         """Take a message; whether another one is to come."""

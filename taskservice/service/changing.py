@@ -19,7 +19,7 @@ from taskservice.domain.errors import (
     is_pending,
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
-from taskservice.domain.placeholders import borrowed_faults
+from taskservice.domain.placeholders import borrowed_faults, placeholder_faults
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.domain.task import parse_task, unknown_fields
 from taskservice.domain.task_faults import task_faults
@@ -347,7 +347,14 @@ class Changing(Reading):
             declaration, overrides = rewrite(known, now)
             if (declaration, overrides) != (known.declaration, known.overrides):
                 merged = overlay.merge(declaration, overrides)
-                if faults := self.check(task_id, merged):
+                # A variable that it has named before, and that is not allowed by now, keeps nobody
+                # from pausing it: no run of it is begun with that.
+                named = overlay.merge(known.declaration, known.overrides).get("func_args")
+                faults = self.check(task_id, merged)
+                if faults and isinstance(named, Mapping):
+                    old = placeholder_faults(named, self._env_allow)
+                    faults = [fault for fault in faults if fault not in old]
+                if faults:
                     raise _Unchecked(merged) if is_pending(faults) else Invalid(faults)
             later = self._resolve(task_id, known, declaration, overrides, now)
             # Not by comparison: to Python 1 and true are the same.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.process import ServiceProcess, wait_for
+from tests.acceptance.warm import WarmService
 
 ADMIN = {"Authorization": "Bearer admin-token-of-the-tests"}
 OPERATOR = {"Authorization": "Bearer operator-token-of-the-tests"}
@@ -92,7 +93,7 @@ def test_the_services_variables_are_filled_in_nowhere(service: ServiceProcess) -
     args = {"text": ["${TASKSERVICE_API_TOKENS:-x}"]}
     reason = "the variable TASKSERVICE_API_TOKENS is the service's own, and never filled in"
     for method, path, fields in (
-        ("POST", "/task-manage/", {"id": "new", "name": "N", "task_type": "t", **PATH_AND_TRIGGER}),
+        ("POST", "/task-manage/", {"id": "new", **FIELDS}),
         ("PUT", "/task-manage/say", {}),
         ("POST", "/task-manage/say/trigger", {}),
     ):
@@ -110,7 +111,9 @@ def test_the_services_variables_are_filled_in_nowhere(service: ServiceProcess) -
     (service.folder / "own.yaml").unlink()
 
 
-PATH_AND_TRIGGER = {
+FIELDS = {
+    "name": "N",
+    "task_type": "t",
     "func_path": "attack_jobs.say",
     "trigger_type": "cron",
     "trigger_args": {"crontab": "0 0 1 1 *"},
@@ -213,3 +216,31 @@ def test_filled_arguments_have_an_end(service: ServiceProcess) -> None:
         "raised: func_args.text: the arguments are too long with their placeholders filled in",
     )
     assert Path(service.folder, "big.yaml").exists()
+
+
+def test_what_is_not_allowed_any_more_is_not_filled_in_and_can_be_paused(tmp_path: Path) -> None:
+    (tmp_path / "attack_jobs.py").write_text(JOBS)
+    (tmp_path / "tasks.d").mkdir()
+    environ = {
+        "TASKSERVICE_IMPORT_PATH": str(tmp_path),
+        "TASKSERVICE_FUNCTIONS": "attack_jobs.*",
+        "OTHER": "not for tasks",
+    }
+    place = f"sqlite+aiosqlite:///{tmp_path}/test.db", tmp_path / "tasks.d"
+    with WarmService(*place, environ) as service:
+        args = {"func_args": {"text": "${OTHER}"}}
+        service.send("POST", "/task-manage/", 201, json={**FIELDS, "id": "api", **args})
+        service.write("file.yaml", FILE.replace("ARGS", '{text: "${OTHER}"}'))
+        wait_for("the task is there", lambda: service.task("file"))
+        assert run(service, "file")["status"] == "completed"
+        service.terminate()
+    with WarmService(*place, {**environ, "TASKSERVICE_ENV_ALLOW": ""}) as service:
+        for task_id in ("api", "file"):
+            ended = run(service, task_id)
+            assert ended["error"].startswith(
+                "raised: func_args.text: the variable OTHER may not be filled in"
+            )
+            assert service.send("POST", f"/task-manage/{task_id}/pause")["status"] == "paused"
+            service.send("PUT", f"/task-manage/{task_id}", json={"description": "later"})
+        told = service.send("PUT", "/task-manage/api", 422, json={"func_args": {"text": "${X}"}})
+        assert told["errors"][0]["field"] == "func_args.text"

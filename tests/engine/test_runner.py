@@ -222,6 +222,26 @@ async def test_secrets_are_filled_in_and_shown_nowhere(
     assert engine.output_of(begun["slow"].id) is None
 
 
+async def test_a_retry_uses_the_variables_that_the_task_has_by_then(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGINE_TEST_PASSWORD", "correct horse")
+    own = {"password": "${ENGINE_TEST_PASSWORD}"}
+    retries = {"max": 1, "delay": 0.5}
+    await bench.put(resolution("a", "reveal_and_fail", func_args=own, retries=retries))
+    engine = await bench.start()
+    await engine.trigger("a", {"password": "${ENGINE_TEST_PASSWORD}!"}, by="ann")
+    await bench.ended("a")
+    await bench.change("a", "reveal_and_fail", func_args={"password": "x"}, retries=retries)
+    first, second = await bench.ended("a", 2)
+    assert (first.error or "").startswith("raised: ValueError: wrong password ***!")
+    assert (second.attempt, second.error) == (
+        2,
+        "raised: func_args.password: a run by hand may use only the variables that the task's own "
+        "arguments have: none, not ENGINE_TEST_PASSWORD",
+    )
+
+
 async def test_a_function_that_cannot_be_called_fails_with_the_reason(bench: Bench) -> None:
     await bench.put(
         resolution("no such", "missing"),
