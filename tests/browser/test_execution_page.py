@@ -1,5 +1,6 @@
 """An execution is followed while it runs, stopped, and understood when it has failed."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,22 @@ def test_its_output_is_followed(service: ServiceProcess, page: Page, tmp_path: P
     expect(page.locator(".heading")).to_contain_text("completed")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     assert page.evaluate("window.unchanged === true")
+
+
+def test_long_output_is_followed_to_its_end(
+    service: ServiceProcess, page: Page, tmp_path: Path
+) -> None:
+    arguments = {"folder": str(tmp_path)}
+    flood = task(func_path="browser_jobs.flood", func_args=arguments, executor="process")
+    declare(service, {"flood.yaml": flood})
+    page.goto(run(service, "flood"))
+    output = page.locator("#output")
+    for name in ("one", "two"):
+        expect(output).to_have_text(
+            re.compile(rf"^one 0\n[^\[]*\n\[\d+ bytes left out\]\n[^\[]*{name} 29999\n$")
+        )
+        (tmp_path / name).touch()
+    expect(page.locator(".heading")).to_contain_text("completed")
 
 
 def test_it_is_cancelled(service: ServiceProcess, page: Page, tmp_path: Path) -> None:

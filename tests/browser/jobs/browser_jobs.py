@@ -18,6 +18,15 @@ def talk(folder: str, words: list[str]) -> str:
     return "done"
 
 
+def flood(folder: str) -> None:
+    """Say more than is kept, for each of two files that it finds."""
+    for name in ("one", "two"):
+        for number in range(30_000):
+            print(f"{name} {number}")
+        while not (Path(folder) / name).exists():
+            time.sleep(0.05)
+
+
 def fail(reason: str) -> None:
     """Fail."""
     raise ValueError(reason)
