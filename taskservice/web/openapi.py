@@ -100,6 +100,16 @@ def with_text(media_type: str, description: str) -> type[Operation]:
     return WithText
 
 
+class _YamlOnce(YamlRenderPlugin):
+    """Writes the document once: it takes a tenth of a second, in which nobody else is answered."""
+
+    _text: bytes | None = None
+
+    def render(self, request: AnyRequest, openapi_schema: dict[str, Any]) -> bytes:
+        self._text = self._text or super().render(request, openapi_schema)
+        return self._text
+
+
 def openapi_config(
     settings: Settings, show_page: Callable[[AnyRequest], Awaitable[Response[Any]]]
 ) -> OpenAPIConfig:
@@ -117,7 +127,7 @@ def openapi_config(
         version=__version__,
         description="Tasks declared in files, changed and watched over HTTP.",
         use_handler_docstrings=True,
-        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), YamlRenderPlugin()],
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"]), _YamlOnce()],
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, before_request=for_browsers
         ),
