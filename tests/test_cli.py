@@ -177,6 +177,29 @@ def test_a_port_in_use_stops_the_start(folder: Path) -> None:
     assert not (folder / "taskservice.db").exists()
 
 
+def test_a_database_that_is_away_stops_the_start_and_leaves_the_next_one_to_a_supervisor(
+    folder: Path,
+) -> None:
+    """As on failure: systemd, told to restart then, tries again until the database is there."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    url = f"mysql+asyncmy://taskservice:s3cret@127.0.0.1:{port}/taskservice"
+    status, output, errors = result(folder, "run", TASKSERVICE_DATABASE_URL=url)
+    assert (status, output) == (1, "")
+    place = f"mysql+asyncmy://taskservice:***@127.0.0.1:{port}/taskservice"
+    assert errors.startswith(f"taskservice: no database at {place}: Can't connect to ")
+    assert errors.count("\n") == 1
+
+
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """As a script starts a command in the background: with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_background")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_ends_with_0(folder: Path, number: signal.Signals) -> None:
     with running(folder) as service:

@@ -173,6 +173,14 @@ def test_production_is_set_up_with_names_that_fit_together(readme: str, tmp_path
     assert unit.sections() == ["Unit", "Service", "Install"]
     service = unit["Service"]
     assert service["ExecStart"] == f"{service['WorkingDirectory']}/.venv/bin/taskservice run"
+    # However long the database is away at boot, the service is started again (systemd.unit(5)
+    # and systemd.service(5): by default no more than five times within ten seconds).
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert (service["Restart"], service["RestartSec"]) == ("on-failure", "5")
+    assert unit["Unit"]["Wants"] == "network-online.target"
+    assert unit["Unit"]["After"].split() == [
+        "network-online.target", "mariadb.service", "mysql.service",
+    ]  # fmt: skip
 
     file = f"# {service['EnvironmentFile']}"
     environment = dict(

@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,30 @@ class Following:
             stream.close()
 
 
+@contextmanager
+def sigint(handler: signal.Handlers | Callable[..., Any]) -> Iterator[None]:
+    """What SIGINT does to this process and, by inheritance, to a command that it starts."""
+    before = signal.signal(signal.SIGINT, handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """As a script starts a command in the background: with SIGINT ignored."""
+    with sigint(signal.SIG_IGN):
+        yield
+
+
 @pytest.fixture
 def follow(cli: Cli) -> Iterator[Any]:
-    """Start a command that goes on; the test's end ends it."""
+    """Start a command that goes on, as from a terminal; the test's end ends it."""
     started = []
 
     def start(*arguments: str) -> Following:
-        started.append(Following(cli.start(*arguments, PYTHONUNBUFFERED="")))
+        # What is ignored stays so in the command: the suite itself may be in the background.
+        with sigint(signal.default_int_handler):
+            started.append(Following(cli.start(*arguments, PYTHONUNBUFFERED="")))
         return started[-1]
 
     yield start
@@ -189,6 +207,7 @@ def test_wait_for_what_fails_is_a_fault(cli: Cli, failing: str) -> None:
     assert " failed after " in last and f": raised: ValueError: {'R' * 100}" in last
 
 
+@pytest.mark.usefixtures("in_the_background")
 def test_an_interrupted_wait_says_that_the_execution_goes_on(
     follow: Any, service: ServiceProcess, task: str, tmp_path: Path
 ) -> None:
