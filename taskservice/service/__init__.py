@@ -1,17 +1,21 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
 from taskservice.engine.functions import FunctionInfo, ParameterInfo
+from taskservice.service.changing import LONGEST_REASON
 from taskservice.service.events import Event, Subscription
 from taskservice.service.forecasting import Forecast, Trial
+from taskservice.service.preconditions import Precondition
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
 
 __all__ = [
+    "LONGEST_REASON",
     "Event",
     "Forecast",
     "FunctionInfo",
     "ParameterInfo",
+    "Precondition",
     "Promotion",
     "Provenance",
     "Service",

@@ -30,6 +30,7 @@ from taskservice.engine.placeholders import is_light
 from taskservice.service.forecasting import Trial, forecast_after
 from taskservice.service.moments import parse_until
 from taskservice.service.offload import is_small
+from taskservice.service.preconditions import Precondition
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.watching import Watcher
 from taskservice.service.writing import Decide, Decided, Writer
@@ -44,10 +45,15 @@ from taskservice.storage.rows import new_id
 from taskservice.storage.shown import Shown
 from taskservice.storage.tasks import StoredTask
 
+ALWAYS = Precondition()
+
 ANSWER_SECONDS = 30.0
 """How long another process may take over what it is asked to do."""
 
 ASK_AGAIN_SECONDS = 0.05
+
+LONGEST_REASON = 1000
+"""Characters of why something was changed."""
 
 _Rewrite = Callable[[StoredTask, datetime], tuple[Declaration, tuple[Override, ...]]]
 
@@ -110,11 +116,12 @@ class Changing(Reading):
         by: str,
         reason: str | None = None,
         until: str | None = None,
-        if_match: str | None = None,
+        precondition: Precondition = ALWAYS,
     ) -> Shown:
         """Set the fields given, each to the value given; on a declared task they are overrides."""
         if unknown := unknown_fields(changes):
             raise Invalid(unknown)
+        _check_reason(reason)
         end = self._until(until)
 
         def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
@@ -135,7 +142,9 @@ class Changing(Reading):
                 overrides = tuple(o for o in overrides if o.field != "paused")
             return replace(declaration, fields={**declaration.fields, **changes}), overrides
 
-        return await self._rewrite(task_id, rewrite, given=changes, by=by, if_match=if_match)
+        return await self._rewrite(
+            task_id, rewrite, given=changes, by=by, precondition=precondition
+        )
 
     async def try_out(self, task_id: str, changes: Mapping[str, object], count: int) -> Trial:
         """What a change would come to: all that is wrong, or the next `count` fires."""
@@ -163,9 +172,10 @@ class Changing(Reading):
         by: str,
         reason: str | None = None,
         until: str | None = None,
-        if_match: str | None = None,
+        precondition: Precondition = ALWAYS,
     ) -> Shown:
         """Pause a task or let it go on."""
+        _check_reason(reason)
         end = self._until(until)
 
         def rewrite(stored: StoredTask, now: datetime) -> tuple[Declaration, tuple[Override, ...]]:
@@ -183,7 +193,7 @@ class Changing(Reading):
                 now=now, by=by, reason=reason, until=end,
             )  # fmt: skip
 
-        return await self._rewrite(task_id, rewrite, by=by, if_match=if_match)
+        return await self._rewrite(task_id, rewrite, by=by, precondition=precondition)
 
     async def keep(self, task_id: str, field: str, *, by: str) -> Shown:
         """Let an override stand over what the file says by now; who set it, and why, stays."""
@@ -217,18 +227,19 @@ class Changing(Reading):
         by: str,
         reason: str | None = None,
         until: str | None = None,
-        if_match: str | None = None,
+        precondition: Precondition = ALWAYS,
     ) -> None:
         """Delete a task with its log; a declared one stays away until it is restored.
 
         Its log is kept for a while, and is there again then.
         """
+        _check_reason(reason)
         end = self._until(until)
 
         async def work(connection: Connection) -> None:
             now = now_utc()
             found = await self._stored(connection, task_id, lock=True)
-            stored = _live(task_id, found, if_match, retired=True)
+            stored = _live(task_id, found, precondition, retired=True)
             if stored.declaration.source == "api":
                 _no_until(until)
             if stored.declaration.source == "api" or (stored.state and stored.state.retired_at):
@@ -340,10 +351,10 @@ class Changing(Reading):
         *,
         given: Mapping[str, object] = MappingProxyType({}),
         by: str,
-        if_match: str | None = None,
+        precondition: Precondition = ALWAYS,
     ) -> Shown:
         def decide(stored: StoredTask | None, now: datetime) -> Decided:
-            known = _live(task_id, stored, if_match)
+            known = _live(task_id, stored, precondition)
             declaration, overrides = rewrite(known, now)
             if (declaration, overrides) != (known.declaration, known.overrides):
                 merged = overlay.merge(declaration, overrides)
@@ -437,7 +448,11 @@ class _Unchecked(Exception):
 
 
 def _live(
-    task_id: str, stored: StoredTask | None, if_match: str | None, *, retired: bool = False
+    task_id: str,
+    stored: StoredTask | None,
+    precondition: Precondition,
+    *,
+    retired: bool = False,
 ) -> StoredTask:
     """What is stored of a task that there is, and that may be changed."""
     if stored is None:
@@ -446,9 +461,17 @@ def _live(
         raise NotFound(f"task {task_id!r} was deleted here; restore takes that back")
     if stored.state.retired_at and not retired:
         raise Conflict("the task is retired: its declaration is gone")
-    if if_match not in (None, "*", stored.state.etag):
+    if not precondition.matches(stored.state.etag):
         raise PreconditionFailed("the task has changed since it was read")
+    if not precondition.holds(stored.state.etag):
+        raise PreconditionFailed("there is such a task, and the request is for one that is not so")
     return stored
+
+
+def _check_reason(reason: str | None) -> None:
+    if reason is not None and len(reason) > LONGEST_REASON:
+        fault = f"must have at most {LONGEST_REASON} characters, not {len(reason)}"
+        raise Invalid([Fault(field="reason", reason=fault)])
 
 
 def _no_override(stored: StoredTask, field: str) -> NotFound:

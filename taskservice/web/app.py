@@ -1,6 +1,6 @@
 """The app as a value, and the only place where errors become status codes."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Set
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
@@ -128,8 +128,12 @@ def _options(request: AnyRequest) -> Response[None]:
     template = request.scope["path_template"]
     routes = [route for route in request.app.routes if route.path_format == template]
     methods = {str(method) for route in routes for method in route.methods}
-    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-    return Response(None, status_code=204, headers={"Allow": allowed})
+    return Response(None, status_code=204, headers={"Allow": _allow(methods)})
+
+
+def _allow(methods: Set[str]) -> str:
+    """The header's value: HEAD is taken wherever GET is."""
+    return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
 def _refuse_unknown_parameters(request: AnyRequest) -> None:
@@ -199,6 +203,9 @@ def _on_http_error(
             return _told(request, 422, _summary(faults) or error.detail, faults=faults)
         if error.status_code >= 500:
             return _on_crash(request, error)
+        if error.status_code == 405:
+            allowed = {*(error.headers or {}).get("allow", "").split(", ")}
+            error.headers = {"Allow": _allow(allowed)}
         detail, headers = _DETAILS.get(error.status_code, error.detail), dict(error.headers or {})
         if error.status_code == 413:
             limit = request.route_handler.resolve_request_max_body_size()

@@ -62,7 +62,7 @@ def documented_header(name: str, description: str) -> ResponseHeader:
 
 
 ETAG = documented_header(
-    "ETag", "Stands for the task's definition and its overrides, not for its status"
+    "ETag", "Weak: stands for the task's definition and its overrides, not for its status"
 )
 
 

@@ -109,3 +109,18 @@ async def test_any_json_as_any_body_is_taken_or_refused(app: Litestar) -> None:
             for content in (*(one.encode() for one in contents), b"\xff"):
                 answer = await client.request(method, path, content=content)
                 assert answer.status_code < 500, (method, path, content[:80], answer.text)
+
+
+async def test_a_reason_is_short_in_forms_too(app: Litestar) -> None:
+    asgi: Any = app
+    transport = httpx.ASGITransport(asgi)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        for way in ("pause", "resume", "delete", "edit"):
+            form = {"reason": "r" * 200_000, "description": "x", "id": "filed"}
+            answer = await client.post(f"/tasks/filed/{way}", data=form)
+            assert answer.status_code in (303, 422)
+        await client.post("/bulk/pause", data={"id": "filed", "reason": "r" * 200_000})
+        url = "/task-manage/filed/pause"
+        assert (await client.post(url, params={"reason": "r" * 1001})).status_code == 422
+        task = (await client.get("/task-manage/filed")).json()
+        assert (task["paused"], task["overridden"]) == (False, [])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from taskservice.domain.errors import Invalid, NotFound, PreconditionFailed, Unavailable
-from taskservice.service import Service, writing
+from taskservice.service import Precondition, Service, writing
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Collision, CommitUnknown, Connection
 from tests.storage.samples import statements, values
@@ -105,7 +105,9 @@ async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
         service.change("a", {"description": "a changed"}, by="me"),
         service.change("b", {"name": ""}, by="me"),
         service.change("gone", {"description": "changed"}, by="me"),
-        service.change("c", {"description": "changed"}, by="me", if_match="other"),
+        service.change(
+            "c", {"description": "changed"}, by="me", precondition=Precondition(match=["other"])
+        ),
     )
     assert not isinstance(a, BaseException) and a.description == "a changed"
     assert isinstance(b, Invalid) and isinstance(gone, NotFound)

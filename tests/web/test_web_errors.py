@@ -66,7 +66,7 @@ async def test_unknown_addresses_and_methods(client: httpx.AsyncClient) -> None:
         check_problem(await client.get(path), 404)
     answer = await client.patch("/task-manage/x")
     check_problem(answer, 405)
-    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "OPTIONS", "PUT"}
+    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS", "PUT"}
 
 
 TASK_OPERATIONS = (

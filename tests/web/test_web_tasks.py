@@ -156,6 +156,7 @@ async def test_a_wrong_change_changes_nothing(client: httpx.AsyncClient) -> None
     [
         ("{}", 200),
         ("W/{}", 200),
+        ("{strong}", 200),
         ('"other", {}', 200),
         ("*", 200),
         ('"other"', 412),
@@ -168,7 +169,7 @@ async def test_if_match_lets_only_the_known_task_be_changed(
 ) -> None:
     await create(client, id="t")
     tag = (await client.get("/task-manage/t")).headers["etag"]
-    headers = {"If-Match": if_match.format(tag)}
+    headers = {"If-Match": if_match.format(tag, strong=tag.removeprefix("W/"))}
     answer = await client.put("/task-manage/t", json={"description": "x"}, headers=headers)
     assert answer.status_code == status
     assert (answer.headers.get("etag") not in (None, tag)) is (status == 200)
@@ -188,6 +189,58 @@ async def test_if_match_guards_the_other_changes_too(
     assert fresh.status_code in (200, 204)
     missing = await client.request(method, f"/task-manage/u{path}", headers={"If-Match": '"x"'})
     assert missing.status_code == 404
+
+
+async def test_the_tag_is_weak_and_nothing_is_stored(client: httpx.AsyncClient) -> None:
+    await create(client, id="t")
+    for answer in (await client.get("/task-manage/t"), await client.head("/task-manage/t")):
+        assert answer.headers["etag"].startswith('W/"')
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_what_is_known_is_not_sent_again(client: httpx.AsyncClient) -> None:
+    await create(client, id="t")
+    tag = (await client.get("/task-manage/t")).headers["etag"]
+    for known in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+        for method in ("GET", "HEAD"):
+            headers = {"If-None-Match": known}
+            answer = await client.request(method, "/task-manage/t", headers=headers)
+            assert (answer.status_code, answer.content) == (304, b""), known
+            assert answer.headers["etag"] == tag
+    other = await client.get("/task-manage/t", headers={"If-None-Match": '"other"'})
+    assert other.json()["id"] == "t"
+    missing = await client.get("/task-manage/u", headers={"If-None-Match": "*"})
+    assert missing.status_code == 404
+
+
+async def test_if_match_is_minded_by_a_get(client: httpx.AsyncClient) -> None:
+    await create(client, id="t")
+    tag = (await client.get("/task-manage/t")).headers["etag"]
+    for wanted, status in ((tag, 200), ("*", 200), ('"other"', 412)):
+        answer = await client.get("/task-manage/t", headers={"If-Match": wanted})
+        assert answer.status_code == status
+    both = {"If-Match": tag, "If-None-Match": tag}
+    assert (await client.get("/task-manage/t", headers=both)).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", ""), ("POST", "/pause"), ("POST", "/resume"), ("DELETE", "")]
+)
+async def test_if_none_match_keeps_what_there_is(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    await create(client, id="t")
+    tag = (await client.get("/task-manage/t")).headers["etag"]
+    body = {"description": "x"} if method == "PUT" else None
+
+    async def ask(known: str) -> httpx.Response:
+        headers = {"If-None-Match": known}
+        return await client.request(method, f"/task-manage/t{path}", json=body, headers=headers)
+
+    for known in ("*", tag):
+        assert (await ask(known)).status_code == 412
+    assert (await client.get("/task-manage/t")).headers["etag"] == tag
+    assert (await ask('"other"')).status_code in (200, 204)
 
 
 async def test_pause_and_resume(client: httpx.AsyncClient) -> None:

@@ -1,12 +1,13 @@
 """What the routes share: parameters, the problems they answer with, and tags."""
 
+import re
 from typing import Annotated, Any
 
 from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
-from taskservice.service import Service
+from taskservice.service import LONGEST_REASON, Precondition, Service
 from taskservice.storage.shown import Shown
 from taskservice.web import schemas
 from taskservice.web.openapi import problems
@@ -19,7 +20,7 @@ PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="
 PageSize = Annotated[int, QueryParameter(ge=1, le=1000, description="Items on a page")]
 Words = Annotated[str | None, QueryParameter(max_length=200)]
 Reason = Annotated[
-    str | None, QueryParameter(max_length=1000, description="Why; kept with the override")
+    str | None, QueryParameter(max_length=LONGEST_REASON, description="Why; kept with the override")
 ]
 Until = Annotated[
     str | None,
@@ -33,6 +34,13 @@ IfMatch = Annotated[
     str | None,
     HeaderParameter(name="If-Match", description="Change only what still has this `ETag`"),
 ]
+
+IfNoneMatch = Annotated[
+    str | None,
+    HeaderParameter(name="If-None-Match", description="Change nothing that has this `ETag`"),
+]
+
+_WEAK = re.compile(r"^(W/)+")
 
 HEAD = "taskservice.head"
 """Key in the scope of a request that the app made a GET of: the answer goes without its body."""
@@ -49,18 +57,23 @@ def is_head(request: AnyRequest) -> bool:
 
 def task_answer(service: Service, task: Shown) -> Response[schemas.Task]:
     """One task, with the tag that `If-Match` takes."""
-    return Response(
-        schemas.Task.of(task, service.settings.executor),
-        headers={"ETag": f'"{task.etag}"'},
-    )
+    return Response(schemas.Task.of(task, service.settings.executor), headers=tag_headers(task))
 
 
-async def expected_tag(service: Service, task_id: str, if_match: str | None) -> str | None:
-    """The one tag that the task must have, of all that `If-Match` allows; None: any will do."""
-    if if_match is None or if_match.strip() == "*":
+def tag_headers(task: Shown) -> dict[str, str]:
+    """A task's tag, weak: the task is the same by it however its status changes.
+
+    So it is to be stored nowhere: a cache that asked by the tag would show a status that was.
+    """
+    return {"ETag": f'W/"{task.etag}"', "Cache-Control": "no-store"}
+
+
+def precondition_of(if_match: str | None, if_none_match: str | None) -> Precondition:
+    """What the two headers ask for; weak tags are as good as strong ones."""
+    return Precondition(match=_tags(if_match), none_match=_tags(if_none_match))
+
+
+def _tags(header: str | None) -> list[str] | None:
+    if header is None:
         return None
-    tags = [tag.strip().removeprefix("W/").strip('"') for tag in if_match.split(",")]
-    if len(tags) == 1:
-        return tags[0]
-    current = (await service.show(task_id)).etag
-    return current if current in tags else tags[0]
+    return [_WEAK.sub("", tag.strip()).strip('"') for tag in header.split(",")]

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from litestar import Response, delete, get, post, put
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 
-from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.errors import Fault, Invalid, PreconditionFailed
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.domain.task import nearest
@@ -21,12 +21,14 @@ from taskservice.web.api.parts import (
     Caller,
     Door,
     IfMatch,
+    IfNoneMatch,
     PageNumber,
     PageSize,
     Reason,
     Until,
     Words,
-    expected_tag,
+    precondition_of,
+    tag_headers,
     task_answer,
 )
 from taskservice.web.auth import OPERATOR
@@ -125,12 +127,35 @@ async def list_tasks(
     operation_id="getTask",
     summary="Get a task",
     tags=["Tasks"],
-    responses=READ,
+    responses={
+        **problems(404, 412),
+        200: ResponseSpec(schemas.Task, description="The task", generate_examples=False),
+        304: ResponseSpec(None, description="It has this `ETag` still", generate_examples=False),
+    },
     response_headers=[ETAG],
 )
-async def get_task(service: Door, task_id: FromPath[str]) -> Response[schemas.Task]:
-    """The effective task: override over declaration over defaults."""
-    return task_answer(service, await service.show(task_id))
+async def get_task(
+    service: Door,
+    task_id: FromPath[str],
+    if_match: IfMatch = None,
+    if_none_match: Annotated[
+        str | None,
+        HeaderParameter(name="If-None-Match", description="304 if it has this `ETag` still"),
+    ] = None,
+) -> Response[Any]:
+    """The effective task: override over declaration over defaults.
+
+    Its `ETag` is weak: it stands for the definition and its overrides. Who asks with
+    `If-None-Match` asks whether these have changed; not for status, next fire and times, which
+    change without them.
+    """
+    task = await service.show(task_id)
+    precondition = precondition_of(if_match, if_none_match)
+    if not precondition.matches(task.etag):
+        raise PreconditionFailed("the task has changed since it was read")
+    if precondition.is_known(task.etag):
+        return Response(None, status_code=304, headers=tag_headers(task))
+    return task_answer(service, task)
 
 
 @put(
@@ -150,6 +175,7 @@ async def change_task(
     reason: Reason = None,
     until: Until = None,
     if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response[schemas.Task]:
     """Sets the fields given, each to the value given; the others stay as they are."""
     changes = await bodies.json_object(request)
@@ -159,7 +185,7 @@ async def change_task(
         by=caller,
         reason=reason,
         until=until,
-        if_match=await expected_tag(service, task_id, if_match),
+        precondition=precondition_of(if_match, if_none_match),
     )
     return task_answer(service, task)
 
@@ -178,10 +204,11 @@ async def delete_task(
     reason: Reason = None,
     until: Until = None,
     if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> None:
     """Deletes it with its log. A declared task can be restored."""
-    expected = await expected_tag(service, task_id, if_match)
-    await service.delete(task_id, by=caller, reason=reason, until=until, if_match=expected)
+    precondition = precondition_of(if_match, if_none_match)
+    await service.delete(task_id, by=caller, reason=reason, until=until, precondition=precondition)
 
 
 @post(
@@ -201,11 +228,12 @@ async def pause_task(
     reason: Reason = None,
     until: Until = None,
     if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response[schemas.Task]:
     """Lets it fire no more, until it is resumed or `until` comes."""
-    expected = await expected_tag(service, task_id, if_match)
+    precondition = precondition_of(if_match, if_none_match)
     task = await service.set_paused(
-        task_id, True, by=caller, reason=reason, until=until, if_match=expected
+        task_id, True, by=caller, reason=reason, until=until, precondition=precondition
     )
     return task_answer(service, task)
 
@@ -227,11 +255,12 @@ async def resume_task(
     reason: Reason = None,
     until: Until = None,
     if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response[schemas.Task]:
     """Lets it fire again."""
-    expected = await expected_tag(service, task_id, if_match)
+    precondition = precondition_of(if_match, if_none_match)
     task = await service.set_paused(
-        task_id, False, by=caller, reason=reason, until=until, if_match=expected
+        task_id, False, by=caller, reason=reason, until=until, precondition=precondition
     )
     return task_answer(service, task)
 

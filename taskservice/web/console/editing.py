@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from taskservice.domain.errors import Fault, Invalid, TaskserviceError
-from taskservice.service import Service, Trial
+from taskservice.service import Precondition, Service, Trial
 from taskservice.web import session
 from taskservice.web.api.parts import Caller, Door
 from taskservice.web.console import flash
@@ -60,7 +60,7 @@ async def edit(
             by=caller,
             reason=form.get("reason", "").strip() or None,
             until=form.get("until", "").strip() or None,
-            if_match=form.get("etag") or None,
+            precondition=Precondition(match=[form["etag"]] if form.get("etag") else None),
         )
     except Invalid as invalid:
         trial = Trial(faults=invalid.faults)

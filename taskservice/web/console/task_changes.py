@@ -1,8 +1,8 @@
 """What the pages do to tasks: to one from its page, to several from the list."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypedDict
 
 from litestar import Response, post
 from litestar.params import FromPath
@@ -26,9 +26,19 @@ MOST = 200
 """Tasks that are changed together: a page of the list."""
 
 
-def _story(form: Any) -> dict[str, str | None]:
+class _Story(TypedDict):
+    """Why something is changed, and until when."""
+
+    reason: str | None
+    until: str | None
+
+
+def _story(form: Mapping[str, str]) -> _Story:
     """The reason and the end that a form gives to a change."""
-    return {name: form.get(name, "").strip() or None for name in ("reason", "until")}
+    return _Story(
+        reason=form.get("reason", "").strip() or None,
+        until=form.get("until", "").strip() or None,
+    )
 
 
 @post("/tasks/{task_id:str}/pause", opt=OPERATING)
