@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import posix
 from pathlib import Path
 
 from taskservice.settings import PREFIX
@@ -19,6 +20,10 @@ def hide_variables(proc: Path = Path("/proc/self")) -> None:
     """
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
+    # The interpreter has a copy of its own, of how they were when it began.
+    first: dict[bytes, bytes] = posix.environ
+    for given in [given for given in first if given.startswith(PREFIX.encode())]:
+        del first[given]
     try:
         block = (proc / "environ").read_bytes()
         stat = (proc / "stat").read_text("utf-8", "replace")

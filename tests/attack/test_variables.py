@@ -17,14 +17,15 @@ OPERATOR = {"Authorization": "Bearer operator-token-of-the-tests"}
 TOKENS = "ann:admin:admin-token-of-the-tests,bob:operator:operator-token-of-the-tests"
 
 JOBS = """
-import os, subprocess
+import os, posix, subprocess
 from pathlib import Path
 
 def say(text, more=None):
     return text[:1000]
 
 def look(service):
-    seen = [repr(dict(os.environ)), subprocess.run(["env"], capture_output=True, text=True).stdout]
+    env = subprocess.run(["env"], capture_output=True, text=True).stdout
+    seen = [repr(dict(os.environ)), repr(posix.environ), env]
     for pid in {os.getpid(), service, *([] if os.getpid() == service else [os.getppid()])}:
         seen.append(Path(f"/proc/{pid}/environ").read_text(errors="replace"))
     return {"own": [one for one in seen if "TASKSERVICE_" in one],
@@ -81,7 +82,7 @@ def run(service: ServiceProcess, task_id: str, func_args: dict[str, Any] | None 
     return wait_for("the execution ends", ended)
 
 
-@pytest.mark.parametrize(("task_id", "places"), [("local", 3), ("process", 5)])
+@pytest.mark.parametrize(("task_id", "places"), [("local", 4), ("process", 6)])
 def test_the_services_variables_are_not_in_what_runs(
     service: ServiceProcess, task_id: str, places: int
 ) -> None:

@@ -10,11 +10,12 @@ import pytest
 from taskservice.cli.hiding import hide_variables
 
 PROGRAM = """
-import os
+import os, posix
 from pathlib import Path
 from taskservice.cli.hiding import hide_variables
 hide_variables()
 print([name for name in os.environ if "SERVICE" in name])
+print([name for name in posix.environ if b"SERVICE" in name])
 print([one for one in Path("/proc/self/environ").read_text().split(chr(0)) if "SERVICE" in one])
 """
 
@@ -31,6 +32,7 @@ def test_a_process_hides_its_variables() -> None:
     )
     assert done.stdout.splitlines() == [
         "['OTHER_SERVICE']",
+        "[b'OTHER_SERVICE']",
         "['OTHER_SERVICE=TASKSERVICE_B=kept']",
     ]
 
