@@ -79,6 +79,12 @@ def functions(client: Client, output: str) -> None:
         return
     print_table(
         ("FUNCTION", "ARGUMENTS", "DESCRIPTION"),
-        ((each["func_path"], each["signature"], each["description"]) for each in found),
+        ((each["func_path"], each["signature"], _described(each)) for each in found),
         whole=("FUNCTION",),
     )
+
+
+def _described(function: Any) -> str:
+    """What a function does, and whether the service runs an older code of it."""
+    changed = "(changed on disk since it was loaded) " if function["changed_on_disk"] else ""
+    return f"{changed}{function['description']}"

@@ -19,12 +19,16 @@ LONGEST = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionInfo:
-    """A function that tasks may call, as people see it in the list."""
+    """A function that tasks may call, as people see it in the list.
+
+    `changed_on_disk` says that its code is another than the one that the service runs.
+    """
 
     func_path: str
     name: str
     signature: str
     description: str
+    changed_on_disk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class Answer:
     functions: Mapping[str, Description]
     listed: tuple[FunctionInfo, ...] = ()
     found: tuple[str, ...] = ()
-    sources: tuple[Source, ...] = ()
+    sources: Sequence[Source] = ()
 
     @classmethod
     def decoded(cls, data: Any) -> "Answer":

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from taskservice.domain.errors import Fault, Invalid, Pending, is_pending
@@ -26,7 +26,7 @@ from taskservice.engine.descriptions import (
 )
 from taskservice.engine.importers import IMPORT_SECONDS, Importers
 from taskservice.engine.loading import Allowed, function_in, import_module, invalid, nearest
-from taskservice.engine.sources import has_changed
+from taskservice.engine.sources import Source, has_changed, sources_of
 
 __all__ = ["FunctionInfo", "Functions", "ParameterInfo"]
 
@@ -78,12 +78,16 @@ class ParameterInfo:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Known:
-    """What a module was found to hold; good `until` then, or as long as its files are the same."""
+    """What a module was found to hold; good `until` then, or as long as its files are the same.
+
+    `stale` once they are not.
+    """
 
     answer: Answer
     functions: dict[str, Description]
     until: float | None
     compared: float
+    stale: bool = False
     # Names of arguments that a function was found to take: tasks by the thousand give the same.
     taken: dict[str, set[frozenset[str]]] = field(default_factory=dict)
 
@@ -107,6 +111,18 @@ class _Loading:
     func_path: str
     since: float
     done: Future[Callable[..., object]] = field(default_factory=Future)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Loaded:
+    """A module that was imported into this process: its files as they were, and whether they are.
+
+    `compared` is when that was looked at last.
+    """
+
+    sources: tuple[Source, ...]
+    compared: float
+    changed: bool = False
 
 
 _Key = tuple[bool, str]
@@ -137,6 +153,8 @@ class Functions:
         self._asked: dict[_Key, _Asked] = {}
         self._loading: dict[str, _Loading] = {}
         self._loaded: dict[str, Callable[..., object]] = {}
+        self._modules: dict[str, _Loaded] = {}
+        self._files: dict[str, Source] = {}
         self._answered: Callable[[], None] = lambda: None
 
     def path_faults(self, func_path: str) -> list[Fault]:
@@ -240,7 +258,11 @@ class Functions:
             names.update(searched.found)
         listed = await self._known_by([(False, name) for name in sorted(names)], end)
         infos = [info for answer in listed for info in answer.listed]
-        return sorted(infos, key=lambda info: info.func_path)
+        await asyncio.to_thread(self._look_at_loaded)
+        return [
+            replace(info, changed_on_disk=self.has_changed(info.func_path))
+            for info in sorted(infos, key=lambda info: info.func_path)
+        ]
 
     def resolve(self, func_path: str) -> Callable[..., object]:
         """Return the function, imported into this process, however long that takes.
@@ -272,6 +294,34 @@ class Functions:
     def loaded(self, func_path: str) -> bool:
         """Whether the function was imported into this process."""
         return func_path in self._loaded
+
+    def has_changed(self, func_path: str) -> bool:
+        """Whether the code that runs in this process is another than what is on disk by now.
+
+        As far as was looked; see `look`. A function that was not loaded here has not changed.
+        """
+        loaded = self._modules.get(self._allowed.split(func_path)[0])
+        return loaded is not None and loaded.changed
+
+    def look_is_due(self, func_path: str) -> bool:
+        """Whether to `look` again before `has_changed` is asked: at most a few times a second."""
+        loaded = self._modules.get(self._allowed.split(func_path)[0])
+        return loaded is not None and self._claim_look(loaded)
+
+    def look(self, func_path: str | None = None) -> bool:
+        """Look whether the files of all modules, or of a function's, are what they were. Blocks.
+
+        Returns whether something else is known of some module than before.
+        """
+        if func_path is not None:
+            module, _ = self._allowed.split(func_path)
+            if loaded := self._modules.get(module):
+                loaded.changed = has_changed(loaded.sources)
+            return self._compare((False, module))
+        self._look_at_loaded()
+        with self._lock:
+            keys = list(self._known)
+        return sum([self._compare(key) for key in keys]) > 0
 
     def close(self) -> None:
         """End the children."""
@@ -331,15 +381,23 @@ class Functions:
     def _take(self, key: _Key, told: Answer) -> None:
         """Remember an answer; on any thread."""
         now, until = self._clock(), None
+        # A child that had a file from an earlier module may have an old one.
+        stale = not _is_own(key[1]) and has_changed(told.sources)
         if told.harmful:
             until = now + HARMFUL_KEPT
         elif told.fault is not None or key[0]:
             until = now + FAILURE_KEPT
+        if stale:
+            until = now
         with self._lock:
             asked, known = self._asked.pop(key), self._known.get(key)
             if told.whole or known is None or told.fault is not None:
                 self._known[key] = _Known(
-                    answer=told, functions=dict(told.functions), until=until, compared=now
+                    answer=told,
+                    functions=dict(told.functions),
+                    until=until,
+                    compared=now,
+                    stale=stale,
                 )
             else:
                 known.functions.update(told.functions)
@@ -356,12 +414,12 @@ class Functions:
         """Forget what is known of a module whose files have changed; whether they have."""
         with self._lock:
             known = self._known.get(key)
-        if known is None or not has_changed(known.answer.sources):
-            if known is not None:
-                known.compared = self._clock()
+        if known is None or known.stale:
             return False
-        known.until = self._clock()
-        return True
+        known.compared = self._clock()
+        if has_changed(known.answer.sources):
+            known.until, known.stale = self._clock(), True
+        return known.stale
 
     def _seconds_left(self, asked: _Asked, patience: float | None) -> float | None:
         """How long to wait for an answer; not at all while several others take long already."""
@@ -422,7 +480,9 @@ class Functions:
         def run() -> None:
             failure: BaseException | None = None
             try:
-                self._loaded[func_path] = self.resolve(func_path)
+                function = self.resolve(func_path)
+                self._note_files(module)
+                self._loaded[func_path] = function
             except BaseException as error:
                 failure = error
             with self._lock:
@@ -434,6 +494,26 @@ class Functions:
 
         threading.Thread(target=run, name="taskservice-import", daemon=True).start()
         return loading
+
+    def _note_files(self, module: str) -> None:
+        """Remember the files of a module that was imported here, as they were at the first time."""
+        sources = sources_of(module)
+        with self._lock:
+            if module not in self._modules:
+                first = tuple(self._files.setdefault(one.file, one) for one in sources)
+                self._modules[module] = _Loaded(sources=first, compared=self._clock())
+
+    def _look_at_loaded(self) -> None:
+        for loaded in list(self._modules.values()):
+            if self._claim_look(loaded):
+                loaded.changed = has_changed(loaded.sources)
+
+    def _claim_look(self, loaded: _Loaded) -> bool:
+        with self._lock:
+            now = self._clock()
+            due = loaded.compared + COMPARED_SECONDS <= now
+            loaded.compared = now if due else loaded.compared
+            return due
 
 
 def _sound(known: _Known, name: str) -> Description:

@@ -7,11 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from taskservice.engine.descriptions import Question, answer
 from taskservice.engine.import_path import keep_own
+from taskservice.engine.sources import Source
 
 
 def encode(question: Question, sys_path: Sequence[str], own_names: Sequence[str]) -> bytes:
@@ -30,24 +31,26 @@ def serve(questions: int, answers: int, lifeline: int) -> None:
     """
     _die_with_service(lifeline)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    own = os.getpid()
+    own, seen = os.getpid(), dict[str, Source]()
     for descriptor in (questions, answers, lifeline):
         os.set_inheritable(descriptor, False)
     with open(questions, "rb") as asked, open(answers, "wb") as out:
         for message in asked:
-            told = _answered(json.loads(message))
+            told = _answered(json.loads(message), seen)
             if os.getpid() != own:
                 os._exit(0)  # a copy that a module forked, and that came back from it
             out.write(told)
             out.flush()
 
 
-def _answered(asked: Any) -> bytes:
+def _answered(asked: Any, seen: dict[str, Source]) -> bytes:
     question, sys_path, own_names = asked
     if sys.path != sys_path:
         keep_own(own_names, sys.path)
         sys.path[:] = sys_path
     found = answer(Question(**question))
+    # A file that was there for an earlier module is told as it was then: so it was imported.
+    found = replace(found, sources=[seen.setdefault(one.file, one) for one in found.sources])
     sys.stdout.flush()
     return json.dumps(asdict(found)).encode() + b"\n"
 

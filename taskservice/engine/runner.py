@@ -79,7 +79,9 @@ class Runner:
         running = self.running[execution.id] = Running(execution, task, Output(self._output_limit))
         executor = task.executor or self._default
         # A worker process finds the function itself, so that importing it can't harm us.
-        known = executor == "process" or task.func_path in self._resolved
+        known = executor == "process" or (
+            task.func_path in self._resolved and not self._functions.look_is_due(task.func_path)
+        )
         args = {**task.func_args, **(execution.func_args or {})}
         if known and is_light(args):
             self._call(running, executor, args)
@@ -137,8 +139,7 @@ class Runner:
         execution, task = running.execution, running.task
         try:
             if not known:
-                function = await self._functions.load(task.func_path)
-                self._resolved[task.func_path] = function
+                await self._find(task.func_path)
             func_args, mask = await asyncio.get_running_loop().run_in_executor(
                 self._filling,
                 self._fill, task, execution,
@@ -152,6 +153,15 @@ class Runner:
             self._release(running.execution.id)
         else:
             self._call(running, executor, func_args, mask)
+
+    async def _find(self, func_path: str) -> None:
+        """Have a function here, and know whether its file is still what was loaded of it."""
+        if func_path in self._resolved:
+            await asyncio.get_running_loop().run_in_executor(
+                self._filling, self._functions.look, func_path
+            )
+        else:
+            self._resolved[func_path] = await self._functions.load(func_path)
 
     def _fill(self, task: Task, execution: Execution) -> tuple[dict[str, object], Mask]:
         func_args, secrets = fill(
@@ -181,6 +191,8 @@ class Runner:
             output=running.output,
             mask=mask,
         )
+        if executor == "local":
+            running.output.add_text(self._note(task.func_path))
         self._counts.called(execution)
         try:
             running.handle = self._executors[executor].start(
@@ -195,6 +207,15 @@ class Runner:
             # It is closed, or the system gives no more threads.
             story = f"the executor {executor!r} could not start it: {error}"
             self._done(running, Outcome(kind="died", error=story))
+
+    def _note(self, func_path: str) -> str:
+        """What is to be said of an execution in this process before it begins."""
+        if not self._functions.has_changed(func_path):
+            return ""
+        return (
+            f"taskservice: the code of {func_path} has changed on disk since it was loaded; this "
+            "ran the code that was loaded, until the service is started again\n"
+        )
 
     def _limit_time(self, running: Running) -> None:
         """Have an execution end at its task's timeout, which counts from now."""

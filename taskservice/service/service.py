@@ -35,6 +35,9 @@ from taskservice.sync.report import last_report
 from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer
 
+LOOK_SECONDS = 2.0
+"""How often the files of functions are compared with what was loaded of them."""
+
 SYNC_PATIENCE = 0.3
 """Seconds for which a sync waits for the import of a module: what takes longer follows later."""
 
@@ -149,6 +152,7 @@ class Service(Declared):
         self._loops = [
             asyncio.create_task(self._leading.run()),
             asyncio.create_task(repeat(self._stop, NOTICE_SECONDS, notices)),
+            asyncio.create_task(repeat(self._stop, LOOK_SECONDS, self._look_at_functions)),
             asyncio.create_task(self._housekeeping.run(self._stop)),
         ]
 
@@ -185,6 +189,11 @@ class Service(Declared):
         """Schedule what other processes changed."""
         await self._engine.reconcile(task_ids)
         self._syncer.overrides_changed()
+
+    async def _look_at_functions(self) -> None:
+        """Check again what was refused for the code of a function that has changed since."""
+        if await asyncio.to_thread(self._functions.look):
+            self._syncer.functions_changed()
 
     async def drain(self) -> None:
         """Take no new fire, and give running executions the time that the settings allow."""
@@ -254,6 +263,16 @@ class Service(Declared):
     async def parameters(self, func_path: str) -> list[ParameterInfo]:
         """The arguments that a function takes by name. Raises `Invalid` where there is none."""
         return await self._functions.parameters(func_path)
+
+    async def runs_old_code(self, func_path: str, executor: str | None) -> bool:
+        """Whether executions in this process run another code than what is on disk."""
+        if (executor or self._default_executor) != "local" or self._functions.path_faults(
+            func_path
+        ):
+            return False
+        if self._functions.look_is_due(func_path):
+            await asyncio.to_thread(self._functions.look, func_path)
+        return self._functions.has_changed(func_path)
 
     async def sync_now(self, *, prune: bool, by: str) -> dict[str, Any]:
         """Sync by content, now, and pull before where a repository is followed; the report.

@@ -618,6 +618,29 @@ def test_changed_code_is_looked_at_anew(folder: ModulesFolder) -> None:
     functions.close()
 
 
+def test_a_change_of_what_a_child_has_imported_before_is_noticed(folder: ModulesFolder) -> None:
+    functions = Functions(["first.*", "second.*", "shared.*"])
+    folder.write("shared.py", "def marked(function): return function")
+    for name in ("first", "second"):
+        folder.write(f"{name}.py", "from shared import marked\n@marked\ndef f(): ...")
+    assert functions.faults("first.f", {}) == []
+    folder.write("shared.py", "def marked(function): return lambda a: a")
+    assert [fault.field for fault in functions.faults("second.f", {})] == ["func_args.a"]
+    functions.close()
+
+
+def test_a_look_tells_once_of_a_change(folder: ModulesFolder) -> None:
+    functions = Functions(["mod.*"])
+    folder.write("mod.py", "def f() ...")
+    assert "SyntaxError" in functions.faults("mod.f", {})[0].reason
+    assert not functions.look()
+    folder.write("mod.py", "def f(): ...")
+    assert functions.look() and not functions.look()
+    assert functions.faults("mod.f", {}) == []
+    assert not functions.look()
+    functions.close()
+
+
 def test_a_fault_names_the_last_line_of_the_users_own(folder: ModulesFolder) -> None:
     functions = Functions(["jobs.*"])
     folder.write("jobs/__init__.py", "")
@@ -700,4 +723,34 @@ async def test_at_most_eight_modules_hang_in_the_service(folder: ModulesFolder) 
     gate.touch()
     for number in range(module.MOST_LOADING):
         await until(partial(functions.loaded, f"here_{number}.f"))
+    functions.close()
+
+
+async def test_loaded_code_is_compared_with_its_files(folder: ModulesFolder) -> None:
+    now = 100.0
+    functions = Functions(["first.*", "second.*"], clock=lambda: now)
+    folder.write("shared.py", "X = 1")
+    folder.write("first.py", "from shared import X\ndef f(): return X")
+    folder.write("second.py", "import shared\ndef f(): return shared.X")
+
+    def looked(name: str) -> bool:
+        nonlocal now
+        now += module.COMPARED_SECONDS
+        assert functions.look_is_due(f"{name}.f") and not functions.look_is_due(f"{name}.f")
+        functions.look(f"{name}.f")
+        return functions.has_changed(f"{name}.f")
+
+    await functions.load("first.f")
+    assert not functions.has_changed("second.f") and not functions.look_is_due("second.f")
+    assert not looked("first")
+    folder.write("shared.py", "X = 2")
+    # What it uses was loaded before that.
+    await functions.load("second.f")
+    assert looked("first") and looked("second")
+    folder.write("shared.py", "X = 1")
+    assert not looked("first") and not looked("second")
+    (folder.path / "first.py").unlink()
+    now += module.COMPARED_SECONDS
+    functions.look()
+    assert functions.has_changed("first.f") and not functions.has_changed("second.f")
     functions.close()

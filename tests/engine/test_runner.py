@@ -340,7 +340,7 @@ async def test_a_timeout_counts_from_the_call(executor: str, tmp_path: Path) -> 
     runs.start("wait_for", path=str(first), gate=str(gate))
     runs.start("wait_for", timeout=0.5, id="waiting", path=str(second), gate=str(never))
     await until(first.exists)
-    assert runs.runner.waiting() == {executor: 1}
+    await until(lambda: runs.runner.waiting() == {executor: 1})
     await until(lambda: time.monotonic() - began > 1)
     assert runs.ends == []
     gate.touch()

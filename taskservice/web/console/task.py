@@ -56,6 +56,7 @@ async def show_task(request: AnyRequest, service: Door, task_id: FromPath[str]) 
         fields=fields[:MOST_FIELDS],
         more_fields=max(0, len(fields) - MOST_FIELDS),
         parameters=await _parameters(service, task),
+        old_code=await service.runs_old_code(task.func_path, task.executor),
         **await _state(service, view),
         **await _executions(request, service, task_id),
     )

@@ -8,12 +8,17 @@ from taskservice.service import FunctionInfo
 
 
 class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """A function that tasks may call."""
+    """A function that tasks may call.
+
+    `changed_on_disk`: its code has changed since the service loaded it for `executor: local`,
+    which runs what was loaded until the service is started again.
+    """
 
     func_path: str
     name: str
     signature: str
     description: str
+    changed_on_disk: bool
 
     @classmethod
     def of(cls, info: FunctionInfo) -> Self:

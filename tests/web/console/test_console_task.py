@@ -1,14 +1,17 @@
 """The page of a task: provenance, conflicts, fires, executions, and everything done from there."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from taskservice.domain.trigger import ClockChange
 from tests.service.conftest import until
 from tests.web.bodies import hourly
+from tests.web.conftest import Serve
 from tests.web.console.pages import BROWSER, Element, is_strict, parse
 from tests.web.console.test_console_tasks import make, shown
 
@@ -196,15 +199,45 @@ async def test_run_now_has_an_input_for_each_argument(client: httpx.AsyncClient)
     assert "no such argument" in await said(client, "/tasks/t")
 
 
-async def test_a_function_that_is_gone_is_told(client: httpx.AsyncClient, tasks_dir: Path) -> None:
-    await make(client, "t")
-    service: Any = client
-    app = service._transport.app
-    functions = app.dependencies["service"].dependency()._functions
-    functions._found.clear()
-    functions._patterns = ()
-    page = await shown(client, "/tasks/t")
-    assert "not among the functions that tasks may call" in page.one("dialog", id="run").text
+async def test_a_function_that_is_gone_is_told(serve: Serve) -> None:
+    async with serve() as client:
+        await make(client, "t")
+    async with serve(functions=()) as client:
+        page = await shown(client, "/tasks/t")
+        assert "not among the functions that tasks may call" in page.one("dialog", id="run").text
+
+
+async def test_a_function_whose_code_has_changed_is_told(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    monkeypatch.syspath_prepend(modules)
+    (modules / "changing.py").write_text("def run(): ...\n")
+    async with serve(functions=("changing.*",)) as client:
+        for executor in ("local", "process"):
+            await make(client, executor, func_path="changing.run", func_args={}, executor=executor)
+            await client.post(f"/task-manage/{executor}/trigger")
+
+        async def has_ended() -> bool:
+            log = (await client.get("/task-manage/local/logs")).json()["items"]
+            return all(one["status"] == "completed" for one in log)
+
+        await until(has_ended)
+        assert not list((await shown(client, "/tasks/local")).all("p", class_="old-code"))
+        (modules / "changing.py").write_text("def run(a): ...\n")
+
+        async def is_told() -> bool:
+            return bool(list((await shown(client, "/tasks/local")).all("p", class_="old-code")))
+
+        await until(is_told)
+        assert not list((await shown(client, "/tasks/process")).all("p", class_="old-code"))
+        [function] = (await client.get("/functions")).json()
+        assert function["changed_on_disk"] is True and function["signature"] == "(a)"
+        client.headers["Accept-Language"] = "zh"
+        page = await shown(client, "/tasks/local")
+        assert "自加载以来在磁盘上已有更改" in page.one("p", class_="old-code").text
+    sys.modules.pop("changing", None)
 
 
 async def test_pause_and_resume(client: httpx.AsyncClient, tasks_dir: Path) -> None:

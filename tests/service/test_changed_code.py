@@ -1,0 +1,133 @@
+"""Functions whose code changes while the service runs."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskservice.service import Service
+from taskservice.storage.executions import Execution
+from tests.service.conftest import until
+
+TASK = {"name": "t", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1}}
+
+
+def write(modules: Path, text: str) -> None:
+    """Save a module; its time of change is another one each time, as with an editor."""
+    file = modules / "jobs.py"
+    before = file.stat().st_mtime if file.exists() else 0
+    file.write_text(text)
+    os.utime(file, (before + 2, before + 2) if before else None)
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    made = tmp_path / "modules"
+    made.mkdir()
+    monkeypatch.syspath_prepend(made)
+    write(made, "def run(): return 'old'\n")
+    return made
+
+
+@pytest.fixture
+async def running(make_service: Callable[..., Service], modules: Path) -> AsyncIterator[Service]:
+    """A service with a task for each executor."""
+    made = make_service(functions=("jobs.*",))
+    await made.start()
+    for executor in ("local", "process"):
+        fields = {**TASK, "id": executor, "executor": executor, "func_path": "jobs.run"}
+        await made.create(fields, by="me")
+    yield made
+    sys.modules.pop("jobs", None)
+
+
+async def run(service: Service, task_id: str) -> Execution:
+    """The execution of a run by hand, when it has ended."""
+    begun = await service.trigger(task_id, None, by="me")
+
+    async def has_ended() -> bool:
+        return (await service.log(task_id, begun.id)).status != "running"
+
+    await until(has_ended)
+    return await service.log(task_id, begun.id)
+
+
+async def is_told(service: Service) -> bool:
+    [found] = await service.functions()
+    return found.changed_on_disk
+
+
+async def test_it_is_told_who_runs_old_code(running: Service, modules: Path) -> None:
+    for task_id in ("local", "process"):
+        done = await run(running, task_id)
+        assert (done.result, done.output) == ('"old"', "")
+    assert not await is_told(running)
+    assert not await running.runs_old_code("jobs.run", "local")
+    write(modules, "def run(): return 'new'\n")
+    await until(lambda: is_told(running))
+    assert await running.runs_old_code("jobs.run", None)
+    assert not await running.runs_old_code("jobs.run", "process")
+    assert not await running.runs_old_code("no such path", "local")
+    done = await run(running, "local")
+    assert done.result == '"old"'
+    note, _, rest = (done.output or "").partition("\n")
+    assert note.startswith("taskservice: the code of jobs.run has changed on disk since it was")
+    assert rest == ""
+    done = await run(running, "process")
+    assert (done.result, done.output) == ('"new"', "")
+    # Back again, it is what runs.
+    write(modules, "def run(): return 'old'\n")
+
+    async def is_the_same() -> bool:
+        return not await is_told(running)
+
+    await until(is_the_same)
+    assert (await run(running, "local")).output == ""
+
+
+async def test_a_run_right_after_an_edit_is_noted(running: Service, modules: Path) -> None:
+    await run(running, "local")
+    write(modules, "def run(): return 'new'\n")
+
+    async def is_noted() -> bool:
+        return "has changed on disk" in ((await run(running, "local")).output or "")
+
+    await until(is_noted)
+
+
+async def test_what_was_refused_is_taken_when_its_code_is_mended(
+    make_service: Callable[..., Service], modules: Path, folder: Path
+) -> None:
+    fields: dict[str, Any] = {**TASK, "func_path": "jobs.later", "func_args": {"a": 1}}
+    (folder / "a.yaml").write_text("".join(f"{name}: {fields[name]}\n" for name in fields))
+    service = make_service(functions=("jobs.*",))
+    await service.start()
+
+    async def reasons() -> list[str]:
+        return [error["reason"] for error in (await service.sync_report())["errors"]]
+
+    async def is_refused() -> bool:
+        return any("has no 'later'" in one for one in await reasons())
+
+    await until(is_refused)
+    write(modules, "def later(b): ...\n")
+
+    async def is_refused_anew() -> bool:
+        return any("needs this argument" in one for one in await reasons())
+
+    await until(is_refused_anew)
+    write(modules, "def later(a) ...\n")
+
+    async def is_broken() -> bool:
+        return any("jobs.py:1: SyntaxError" in one for one in await reasons())
+
+    await until(is_broken)
+    write(modules, "def later(a): ...\n")
+
+    async def is_taken() -> bool:
+        return not await reasons() and (await service.get("a")).state.task.name == "t"
+
+    await until(is_taken)
