@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, LargeBinary, String, Table, cast, func, literal
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,6 +38,15 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """The items in pieces that fit one statement."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def holds(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
+    """Whether a text stands in a column, the case of its letters apart.
+
+    Compared as bytes: a collation would take some letters for others.
+    """
+    found = [cast(func.lower(text), LargeBinary) for text in (column, literal(part, String()))]
+    return func.instr(*found) > 0
 
 
 async def upsert(

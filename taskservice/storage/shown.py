@@ -14,7 +14,7 @@ from taskservice.domain.overlay import Declaration, Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.domain.state import TaskState
 from taskservice.storage.executions import unreturned
-from taskservice.storage.rows import chunks, to_json
+from taskservice.storage.rows import chunks, holds, to_json
 from taskservice.storage.tables import LIVE, task_declaration, task_manage
 
 _T, _D = task_manage.c, task_declaration.c
@@ -207,5 +207,5 @@ def _conditions(wanted: Filter) -> list[Any]:
         where.append(func.instr(_T.tags, literal(quoted, String())) > 0)
     if wanted.q:
         columns = (_T.id, _T.name, _T.description, _T.func_path)
-        where.append(or_(*(column.icontains(wanted.q, autoescape=True) for column in columns)))
+        where.append(or_(*(holds(column, wanted.q) for column in columns)))
     return where

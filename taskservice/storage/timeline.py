@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text, union_all
 
 from taskservice.storage.history import Past
+from taskservice.storage.rows import holds
 from taskservice.storage.tables import VISIBLE, task_execution_log, task_manage
 
 _L, _T = task_execution_log.c, task_manage.c
@@ -138,9 +139,7 @@ def names(connection: Connection, wanted: str) -> dict[str, str]:
     """The names of the tasks, by id, in whose name or id this text stands; of all for none."""
     query = select(_T.id, _T.name).where(_T.retired_at.is_(None))
     if wanted:
-        query = query.where(
-            or_(*(column.icontains(wanted, autoescape=True) for column in (_T.id, _T.name)))
-        )
+        query = query.where(or_(holds(_T.id, wanted), holds(_T.name, wanted)))
     return {task_id: name for task_id, name in connection.execute(query)}
 
 

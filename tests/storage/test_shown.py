@@ -195,3 +195,16 @@ async def test_pages_are_disjoint_and_whole(database: Database) -> None:
         assert await connection.run_sync(count, Filter()) == 25
     assert [len(piece) for piece in seen] == [10, 10, 5, 0]
     assert list(chain(*seen)) == [f"t{number:02}" for number in range(25)]
+
+
+async def test_a_search_takes_no_letter_for_another(database: Database) -> None:
+    """Collations do: `é` for `e` and の for ノ, MariaDB's default any emoji for any other."""
+    names = {"accent": "Résumé 2", "kana": "の会", "emoji": "🍣 sushi", "plain": "Resume 1"}
+    await save(database, *(make_state(key, name=name) for key, name in names.items()))
+    searches = {
+        "resume": ["plain"], "RESUME 1": ["plain"], "me 1": ["plain"], "sumé": ["accent"],
+        "の": ["kana"], "ノ": [], "🍣": ["emoji"], "🍺": [], "SUSHI": ["emoji"], "sushi ": [],
+        "%": [], "_": [],
+    }  # fmt: skip
+    for wanted, found in searches.items():
+        assert await listed(database, q=wanted) == found, wanted
