@@ -9,7 +9,7 @@ signal that is sent to it must not reach the service.
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -44,23 +44,30 @@ class _Owned:
 
 
 @contextmanager
-def copies_let_go(listener: socket.socket, database_url: str) -> Iterator[None]:
-    """While this lasts, copies of this process let go of what is the service's as they begin."""
+def copies_let_go(
+    listener: socket.socket, database_url: str, others: Callable[[], Iterable[int]]
+) -> Iterator[None]:
+    """While this lasts, copies of this process let go of what is the service's as they begin.
+
+    `others` tells the descriptors that can't be known by what they are connected to.
+    """
     owned = _Owned(port=listener.getsockname()[1], database=place_of(database_url))
     lasts = [True]
-    os.register_at_fork(after_in_child=lambda: _let_go(owned) if lasts else None)
+    os.register_at_fork(after_in_child=lambda: _let_go(owned, others) if lasts else None)
     try:
         yield
     finally:
         lasts.clear()
 
 
-def _let_go(owned: _Owned) -> None:
+def _let_go(owned: _Owned, others: Callable[[], Iterable[int]]) -> None:
     # A signal's number is written to this descriptor, at whose other end the service reads.
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in others():
+        os.dup2(nothing, descriptor, inheritable=False)
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):  # the listing's own descriptor is closed again
             descriptor = int(name)

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
+from litestar import Litestar
 
 from taskservice import __version__
 from taskservice.cli.forks import copies_let_go
@@ -44,7 +45,6 @@ def run_service(settings: Settings) -> None:
     _allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,
-        copies_let_go(listener, settings.database_url),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_serve(settings, listener))
@@ -125,6 +125,14 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     app = create_app(settings, service)
     # After all that the service imports: libraries look whether others are installed, too.
     put_in_front(str(folder.resolve()) for folder in settings.import_path)
+    with copies_let_go(listener, settings.database_url, service.lifelines):
+        await _live(service, app, listener, stop)
+
+
+async def _live(
+    service: Service, app: Litestar, listener: socket.socket, stop: asyncio.Task[bool]
+) -> None:
+    """Serve from the service's start to its end."""
     if not await _done_first(asyncio.create_task(service.start()), stop):
         return
     _spare_collector()

@@ -2,7 +2,8 @@
 
 The processes are forked from multiprocessing's fork server, which has the worker's side
 imported already, so one starts within milliseconds; a fork of the service itself, which
-has threads, would not be safe. A thread per execution waits for its process.
+has threads, would not be safe. A thread per execution waits for its process. Each worker has a
+supervisor: what it leaves behind ends with it, and the end of the fork server harms none that runs.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ class _Job:
     """One call and, once it is started, its process."""
 
     __slots__ = (
-        "_lock", "_pid", "began", "call", "done", "executor", "gone", "loop", "stopping"
+        "_lifeline", "_lock", "began", "call", "done", "executor", "gone", "loop", "stopping"
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +58,12 @@ class _Job:
         self.gone = asyncio.Event()
         self.stopping = False
         self._lock = threading.Lock()
-        self._pid: int | None = None
+        self._lifeline: int | None = None
+
+    @property
+    def lifeline(self) -> int | None:
+        """The descriptor whose end is its process's, as long as it is open."""
+        return self._lifeline
 
     def tell(self, function: Callable[..., None], *args: object) -> None:
         """Have the event loop call a function; from any thread."""
@@ -67,16 +73,23 @@ class _Job:
     def stop(self) -> None:
         with self._lock:
             self.stopping = True
-            if self._pid is not None:
-                _kill(self._pid)
+        self.let_go()
         self.executor.drop(self)
 
-    def runs_as(self, pid: int | None) -> None:
-        """Take note of the process; None when it is gone, so that no other is killed for it."""
+    def hold(self, lifeline: int) -> None:
+        """Keep the process alive by this descriptor, until `let_go` or a `stop`."""
         with self._lock:
-            self._pid = pid
-            if self.stopping and pid is not None:
-                _kill(pid)
+            self._lifeline = lifeline
+            stopping = self.stopping
+        if stopping:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Have the process killed with all that it started, if it isn't gone; from any thread."""
+        with self._lock:
+            lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
 
 
 class ProcessExecutor:
@@ -85,8 +98,8 @@ class ProcessExecutor:
     `patterns` are those of the functions that may be called: each worker finds its
     function by itself, with this process's `sys.path`, and has `import_seconds` to
     import its module. At most `limit` processes live at a time; further calls wait
-    their turn in order. A worker, and what it started in its process group, does not
-    outlive its execution or this process.
+    their turn in order. A worker, and what it started, does not outlive its execution or
+    this process.
     """
 
     def __init__(
@@ -98,6 +111,7 @@ class ProcessExecutor:
         self._waiting: deque[_Job] = deque()
         self._live: set[_Job] = set()
         self._closed = False
+        self._folder = os.getcwd()
         multiprocessing.set_forkserver_preload(["taskservice.engine.worker"])
 
     @property
@@ -118,6 +132,10 @@ class ProcessExecutor:
         self._waiting.append(job)
         self._next()
         return job
+
+    def descriptors(self) -> list[int]:
+        """What keeps workers alive: no copy of this process is to hold it."""
+        return [job.lifeline for job in list(self._live) if job.lifeline is not None]
 
     def drop(self, job: _Job) -> None:
         """End a call that still waits its turn; on the event loop."""
@@ -148,7 +166,20 @@ class ProcessExecutor:
 
     def _attend(self, job: _Job) -> None:
         """See one process through its life; on a thread."""
-        job.tell(self._ended, job, _run(job, self._patterns, self._import_seconds))
+        job.tell(self._ended, job, self._run(job))
+
+    def _run(self, job: _Job) -> Outcome:
+        with ExitStack() as resources:
+            try:
+                worker = _Worker(job, self._patterns, self._folder, resources)
+            except Exception as error:
+                story = f"the worker process could not be started: {error}"
+                return Outcome(kind="died", error=story)
+            resources.callback(job.let_go)
+            ended = worker.follow(self._import_seconds)
+            if worker.outcome is not None:
+                return worker.outcome
+            return Outcome(kind="stopped") if job.stopping else Outcome(kind="died", error=ended)
 
     def _ended(self, job: _Job, outcome: Outcome) -> None:
         self._live.discard(job)
@@ -163,35 +194,24 @@ class ProcessExecutor:
             log.exception("outcome_not_taken: execution=%s", job.call.execution.id)
 
 
-def _run(job: _Job, patterns: tuple[str, ...], import_seconds: float) -> Outcome:
-    with ExitStack() as resources:
-        try:
-            worker = _Worker(job, patterns, resources)
-        except Exception as error:
-            return Outcome(kind="died", error=f"the worker process could not be started: {error}")
-        try:
-            ended = worker.follow(import_seconds)
-        finally:
-            job.runs_as(None)
-        if worker.outcome is not None:
-            return worker.outcome
-        return Outcome(kind="stopped") if job.stopping else Outcome(kind="died", error=ended)
-
-
 class _Worker:
-    """A worker process seen from here: its three pipes, and the one that keeps it alive."""
+    """A worker process seen from here: its pipes, of which one tells when it is gone."""
 
-    def __init__(self, job: _Job, patterns: tuple[str, ...], resources: ExitStack) -> None:
+    def __init__(
+        self, job: _Job, patterns: tuple[str, ...], folder: str, resources: ExitStack
+    ) -> None:
         self.outcome: Outcome | None = None
         self._job = job
         self._printed = job.call.output
         self._began = False
+        self._pid: int | None = None
         order = pickle.dumps(
             Order(
                 execution=job.call.execution,
                 func_path=job.call.func_path,
                 func_args=dict(job.call.func_args),
                 patterns=patterns,
+                folder=folder,
                 secrets=job.call.mask.secrets,
             )
         )
@@ -202,13 +222,18 @@ class _Worker:
             self._output, childs_output = os.pipe()
             resources.callback(os.close, self._output)
             childs.callback(os.close, childs_output)
-            self._pid, self._status, lifeline = _fork([childs_answer.fileno(), childs_output])
+            self._status, childs_status = os.pipe()
             resources.callback(os.close, self._status)
-            resources.callback(os.close, lifeline)
-        job.runs_as(self._pid)
-        # What has no chance to arrive, since the process is gone, is told by its status.
-        with contextlib.suppress(BrokenPipeError):
-            _write(lifeline, pickle.dumps({"sys_path": sys.path}) + order)
+            childs.callback(os.close, childs_status)
+            lifeline = _fork([childs_answer.fileno(), childs_output, childs_status])
+        try:
+            # What has no chance to arrive, since the process is gone, is told by its status.
+            with contextlib.suppress(BrokenPipeError):
+                _write(lifeline, pickle.dumps({"sys_path": sys.path}) + order)
+        except BaseException:
+            os.close(lifeline)
+            raise
+        job.hold(lifeline)
 
     def follow(self, import_seconds: float) -> str:
         """Take what comes until the process is gone, and return how it ended, in words."""
@@ -227,16 +252,8 @@ class _Worker:
                     time.sleep(taken / _PACE)
             if self._answer in ready and not self._take_answer():
                 sources.remove(self._answer)
-            if self._status in ready:
+            if self._status in ready and (ended := self._take_status()) is not None:
                 break
-        try:
-            ended = _told(multiprocessing.forkserver.read_signed(self._status))
-        except EOFError:
-            _kill(self._pid)
-            ended = "the worker process ended with the fork server that had started it"
-        # What it had started lives on in its group if it died before it could end that.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._pid, signal.SIGKILL)
         os.set_blocking(self._output, False)
         with contextlib.suppress(BlockingIOError):
             for _ in range(_LAST_CHUNKS):  # it may have left somebody behind who writes on
@@ -247,12 +264,27 @@ class _Worker:
                 break
         return ended
 
+    def _take_status(self) -> str | None:
+        """Take what the supervisor tells: how the worker ended, in words, or None before."""
+        try:
+            told = multiprocessing.forkserver.read_signed(self._status)
+        except EOFError:
+            # The worker dies with its supervisor; its group may not.
+            if self._pid is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._pid, signal.SIGKILL)
+            return "the supervisor of the worker process was killed"
+        if self._pid is None:
+            self._pid = told
+            return None
+        return _told(told)
+
     def _give_up_import(self, seconds: float) -> None:
         func_path = self._job.call.func_path
         story = f"{func_path!r} can't be called: the import of its module took over {seconds:g} s"
         self.outcome = Outcome(kind="raised", error=story)
         self._began = True
-        _kill(self._pid)
+        self._job.let_go()
 
     def _take_output(self) -> int:
         chunk = os.read(self._output, _CHUNK)
@@ -273,16 +305,18 @@ class _Worker:
             pass  # the process ended without an answer
         except (OSError, ValueError):
             # The function wrote into this pipe itself: nothing that comes after makes sense.
-            _kill(self._pid)
+            story = "the worker process gave an answer that makes no sense"
+            self.outcome = self.outcome or Outcome(kind="died", error=story)
+            self._job.let_go()
         return False
 
 
-def _fork(descriptors: list[int]) -> tuple[int, int, int]:
-    """Have the fork server make a worker with these descriptors.
+def _fork(descriptors: list[int]) -> int:
+    """Have the fork server make a worker's supervisor with these descriptors.
 
-    Returns its process id, a descriptor that tells its exit code in the end, and one
-    that takes what it shall run. Unlike `multiprocessing.Process` this doesn't import
-    the main module of this process in each worker.
+    Returns a descriptor that takes what is to be run, and keeps it alive. Unlike
+    `multiprocessing.Process` this doesn't import the main module of this process in each
+    worker.
 
     A fork server that was killed refuses, or hangs up, until the kernel has made it a
     zombie that multiprocessing sees and replaces. A worker that was not told what to run
@@ -295,14 +329,17 @@ def _fork(descriptors: list[int]) -> tuple[int, int, int]:
     return _ask(descriptors)
 
 
-def _ask(descriptors: list[int]) -> tuple[int, int, int]:
+def _ask(descriptors: list[int]) -> int:
     status, lifeline = multiprocessing.forkserver.connect_to_new_process(descriptors)
     try:
-        return multiprocessing.forkserver.read_signed(status), status, lifeline
+        # That it was forked. Of its end the fork server can't tell if it dies before.
+        multiprocessing.forkserver.read_signed(status)
+        return lifeline
     except BaseException:
-        os.close(status)
         os.close(lifeline)
         raise
+    finally:
+        os.close(status)
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -319,12 +356,3 @@ def _told(exit_code: int) -> str:
     except ValueError:
         name = ""
     return f"the worker process ended by signal {-exit_code}{name}"
-
-
-def _kill(pid: int) -> None:
-    """Kill a process group, or the process alone while it hasn't made its group yet."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)

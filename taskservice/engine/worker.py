@@ -1,21 +1,20 @@
-"""The child's side of the `process` executor: one process, one execution.
+"""The child's side of the `process` executor: one process, one execution, and its supervisor.
 
-multiprocessing's fork server imports this module once; each worker is forked from it.
+multiprocessing's fork server imports this module once; each worker is forked from it
+by way of its supervisor.
 What the function prints goes through a pipe as it comes; how it ended, as one JSON
 message over another, so that the service never unpickles what a function made.
 """
 
 import asyncio
+import contextlib
 import faulthandler
-import fcntl
 import io
 import json
 import logging
 import multiprocessing.forkserver
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -28,6 +27,7 @@ from taskservice.engine.executor import Outcome, raised, returned
 from taskservice.engine.functions import Functions
 from taskservice.engine.masking import Mask
 from taskservice.engine.output import LOG_FORMAT, Unbuffered
+from taskservice.engine.supervisor import supervise
 
 MESSAGE_LIMIT = 1024 * 1024
 """The longest message in bytes: a result or error whose every character is quoted fits."""
@@ -45,6 +45,7 @@ class Order:
     func_path: str
     func_args: Mapping[str, object]
     patterns: tuple[str, ...]
+    folder: str = "."
     secrets: frozenset[str] = frozenset()
 
     def perform(self, began: Callable[[], None]) -> Outcome:
@@ -64,26 +65,31 @@ class Order:
         return returned(value, Mask(self.secrets))
 
     def _bootstrap(self, lifeline: int) -> int:  # pragma: no cover: runs in workers only
-        """Be a worker process; the fork server calls this (its name is multiprocessing's).
+        """Be a worker process's supervisor; the fork server calls this.
 
-        `lifeline` is the reading end of a pipe that the service holds open.
+        Its name is multiprocessing's. `lifeline` is the reading end of a pipe that the service
+        holds open.
         """
-        answer, printed = multiprocessing.forkserver.get_inherited_fds() or (-1, -1)
-        os.setsid()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        answer, printed, status = multiprocessing.forkserver.get_inherited_fds() or (-1, -1, -1)
+        supervise(
+            lambda: self._work(answer, printed),
+            lifeline=lifeline, status=status, others=(answer, printed),
+        )  # fmt: skip
+        return 0
+
+    def _work(self, answer: int, printed: int) -> None:  # pragma: no cover: runs in workers only
+        """Be a worker process."""
         _forget_variables()
-        _die_with_service(lifeline)
         _redirect(printed)
+        # The fork server may have been started where a function had changed to.
+        with contextlib.suppress(OSError):
+            os.chdir(self.folder)
         worker = os.getpid()
         with Connection(answer, readable=False) as connection:
             outcome = self.perform(lambda: connection.send_bytes(BEGAN))
             if os.getpid() != worker:
                 os._exit(0)  # a copy that the function forked, and that came back from it
             connection.send_bytes(encode(outcome))
-        # Nothing that the function left behind, a thread or a process, outlives it.
-        os.killpg(0, signal.SIGKILL)
-        return 0
 
 
 def encode(outcome: Outcome) -> bytes:
@@ -99,21 +105,6 @@ def decode(message: bytes) -> Outcome:
         case ["raised", None, str(error)]:
             return Outcome(kind="raised", error=error)
     raise ValueError("a message of the wrong form")
-
-
-def _die_with_service(lifeline: int) -> None:  # pragma: no cover: runs in workers only
-    """Kill this process and its group when the service is gone, however it went."""
-
-    def watch() -> None:
-        os.read(lifeline, 1)
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, name="taskservice-lifeline", daemon=True).start()
-    # A function that doesn't let go of the interpreter keeps that thread from running:
-    # Linux sends the signal by itself when the pipe's other end is closed.
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
-    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def _forget_variables() -> None:  # pragma: no cover: runs in workers only

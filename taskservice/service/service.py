@@ -57,9 +57,11 @@ class Service(Declared):
         self._default_executor = settings.executor
         self._env_allow = settings.env_allow
         database = Database(settings.database_url)
+        processes = ProcessExecutor(settings.functions, limit=settings.processes)
+        self.lifelines = processes.descriptors
         executors: dict[str, Executor] = {
             "local": LocalExecutor(limit=settings.threads),
-            "process": ProcessExecutor(settings.functions, limit=settings.processes),
+            "process": processes,
         }
         engine = Engine(
             database,

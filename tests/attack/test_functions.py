@@ -59,6 +59,10 @@ def leave_copy(path):
             time.sleep(600)
     Path(path).write_text(str(copy))
 
+def note_and_sleep(path):
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(600)
+
 def terminate_copies():
     copies = [multiprocessing.Process(target=time.sleep, args=(600,)) for _ in range(3)]
     for copy in copies:
@@ -71,28 +75,31 @@ def terminate_copies():
 def change_folder(path):
     os.chdir(path)
 
-class Meta(type):
-    def __getattribute__(cls, name): raise SystemExit(name)
+def classes():
+    class Meta(type):
+        def __getattribute__(cls, name): raise SystemExit(name)
 
-class Text(str):
-    def __format__(self, how): raise KeyboardInterrupt
-    __bool__ = __len__ = __str__ = encode = lambda self: 1 / 0
+    class Text(str):
+        def __format__(self, how): raise KeyboardInterrupt
+        __bool__ = __len__ = __str__ = encode = lambda self: 1 / 0
 
-class Nasty(BaseException, metaclass=Meta):
-    @property
-    def __class__(self): raise SystemExit("no class")
-    __traceback__ = __cause__ = __context__ = __notes__ = __class__
-    def __str__(self): return Text("text")
+    class Nasty(BaseException, metaclass=Meta):
+        @property
+        def __class__(self): raise SystemExit("no class")
+        __traceback__ = __cause__ = __context__ = __notes__ = __class__
+        def __str__(self): return Text("text")
 
-class Notes(Exception):
-    @property
-    def __notes__(self): raise KeyboardInterrupt
+    class Notes(Exception):
+        @property
+        def __notes__(self): raise KeyboardInterrupt
 
-class Returned(dict, metaclass=Meta):
-    def items(self): raise GeneratorExit
-    __iter__ = __str__ = __repr__ = keys = items
+    class Returned(dict, metaclass=Meta):
+        def items(self): raise GeneratorExit
+        __iter__ = __str__ = __repr__ = keys = items
+    return Nasty, Notes, Returned
 
 def nasty(kind):
+    Nasty, Notes, Returned = classes()
     if kind == "raises":
         raise Nasty
     if kind == "notes":
@@ -122,15 +129,16 @@ def service(empty_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
         yield running
 
 
-def run(service: ServiceProcess, function: str, **func_args: object) -> dict[str, Any]:
+def run(service: ServiceProcess, function: str, **func_args: str) -> dict[str, Any]:
     """Run a function once, and return the execution as it ended."""
     task_id = make(service, function, **func_args)
     begun = service.send("POST", f"/task-manage/{task_id}/trigger", 202)
     return ended(service, begun)
 
 
-def make(service: ServiceProcess, function: str, **func_args: object) -> str:
+def make(service: ServiceProcess, function: str, executor: str = "local", **func_args: str) -> str:
     body = {
+        "executor": executor,
         "name": function,
         "task_type": "attack",
         "trigger_type": "interval",
@@ -163,6 +171,13 @@ def children(pid: int) -> list[int]:
         if int(parent) == pid and state != "Z":
             found.append(int(stat.parent.name))
     return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_copy_that_comes_back_ends_at_once(service: ServiceProcess, tmp_path: Path) -> None:
@@ -212,6 +227,19 @@ def test_a_copy_that_lives_on_keeps_nothing_of_the_service(
         os.kill(copy, 0)
     finally:
         os.kill(copy, signal.SIGKILL)
+
+
+def test_no_worker_lives_on_by_a_copy(service: ServiceProcess, tmp_path: Path) -> None:
+    worker, copy = tmp_path / "worker", tmp_path / "copy"
+    sleeper = make(service, "note_and_sleep", executor="process", path=str(worker))
+    service.send("POST", f"/task-manage/{sleeper}/trigger", 202)
+    wait_for("the worker runs", lambda: worker.exists() and worker.read_text())
+    assert run(service, "leave_copy", path=str(copy))["status"] == "completed"
+    try:
+        service.kill()
+        wait_for("the worker is gone", lambda: not is_alive(int(worker.read_text())))
+    finally:
+        os.kill(int(copy.read_text()), signal.SIGKILL)
 
 
 def test_a_signal_to_a_copy_does_not_reach_the_service(service: ServiceProcess) -> None:

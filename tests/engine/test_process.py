@@ -180,7 +180,8 @@ async def test_stdout_closed_by_the_function(executor: ProcessExecutor) -> None:
 @pytest.mark.parametrize("header", [-1, 3, 2**30])
 async def test_a_function_that_answers_nonsense(executor: ProcessExecutor, header: int) -> None:
     outcome, _ = await run(executor, "answer_nonsense", header=header)
-    assert outcome == Outcome(kind="died", error="the worker process ended by signal 9 (SIGKILL)")
+    story = "the worker process gave an answer that makes no sense"
+    assert outcome == Outcome(kind="died", error=story)
 
 
 @pytest.mark.parametrize("name", ["forever", "hold_interpreter"])
@@ -220,10 +221,24 @@ async def test_what_the_function_started_ends_with_it(executor: ProcessExecutor)
 async def test_the_output_held_open_by_another_process_holds_nothing_up(
     executor: ProcessExecutor,
 ) -> None:
-    outcome, _ = await run(executor, "start_detached_child")
+    outcome, _ = await run(executor, "hand_output_on")
     child = int(outcome.result or "")
-    assert alive(child)
-    os.kill(child, signal.SIGKILL)
+    assert not alive(child)
+
+
+@pytest.mark.parametrize("how", ["session", "daemon", "bomb"])
+@pytest.mark.parametrize("end", ["returned", "stopped", "died"])
+async def test_what_hides_from_the_worker_ends_with_it(
+    executor: ProcessExecutor, tmp_path: Path, how: str, end: str
+) -> None:
+    noted = tmp_path / "pids"
+    running = Running(executor, call("leave_hidden", path=str(noted), how=how, end=end))
+    await until(lambda: noted.exists() and len(noted.read_text().split()) >= 3)
+    if end == "stopped":
+        running.handle.stop()
+    assert (await running.outcome()).kind == end
+    # Nothing is left when the outcome comes.
+    assert [pid for pid in map(int, noted.read_text().split()) if alive(pid)] == []
 
 
 async def test_stop_at_once(executor: ProcessExecutor) -> None:
@@ -333,7 +348,7 @@ async def test_a_callback_that_raises_is_logged(
 async def test_a_worker_that_can_not_be_started(
     executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: object) -> tuple[int, int]:
+    def fail(_: object) -> int:
         raise OSError("too many of everything")
 
     before = descriptors()
@@ -345,16 +360,22 @@ async def test_a_worker_that_can_not_be_started(
 
 
 async def test_the_fork_server_killed(executor: ProcessExecutor, tmp_path: Path) -> None:
-    noted = tmp_path / "pid"
-    running = Running(executor, call("touch_and_sleep", path=str(noted)))
-    await until(lambda: noted.exists() and noted.read_text())
-    pid = int(noted.read_text())
-    os.kill(parent_of(pid), signal.SIGKILL)
-    outcome = await running.outcome()
-    assert outcome.kind == "died" and "fork server" in (outcome.error or "")
-    await until(lambda: not alive(pid))
-    # The next one gets a new fork server.
+    gate = tmp_path / "gate"
+    running = [
+        Running(executor, call("wait_for_gate", path=str(tmp_path / name), gate=str(gate)))
+        for name in ("let go", "stopped")
+    ]
+    noted = [tmp_path / name for name in ("let go", "stopped")]
+    await until(lambda: all(each.exists() and each.read_text() for each in noted))
+    pid = int(noted[1].read_text())
+    os.kill(server_of(pid), signal.SIGKILL)
+    # The next one gets a new fork server, and those that run go on.
     assert (await run(executor, "add", a=1))[0].result == "2"
+    running[1].handle.stop()
+    assert await running[1].outcome() == Outcome(kind="stopped")
+    assert not alive(pid)
+    gate.touch()
+    assert await running[0].outcome() == Outcome(kind="returned", result='"through"')
 
 
 async def test_the_fork_server_killed_while_it_was_asked(
@@ -363,14 +384,30 @@ async def test_the_fork_server_killed_while_it_was_asked(
     noted = tmp_path / "pid"
     first = Running(executor, call("touch_and_sleep", path=str(noted)))
     await until(lambda: noted.exists() and noted.read_text())
-    server = parent_of(int(noted.read_text()))
+    server = server_of(int(noted.read_text()))
     os.kill(server, signal.SIGSTOP)
     before = descriptors()
     asked = Running(executor, call("add", a=1))
     await until(lambda: descriptors() > before)
     os.kill(server, signal.SIGKILL)
     assert (await asked.outcome()).result == "2"
-    assert (await first.outcome()).kind == "died"
+    assert first.outcomes == []
+
+
+async def test_a_supervisor_killed(executor: ProcessExecutor, tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    running = Running(executor, call("touch_and_sleep", path=str(noted)))
+    await until(lambda: noted.exists() and noted.read_text())
+    pid = int(noted.read_text())
+    os.kill(parent_of(pid), signal.SIGKILL)
+    outcome = await running.outcome()
+    assert outcome.error == "the supervisor of the worker process was killed"
+    await until(lambda: not alive(pid))
+
+
+def server_of(worker: int) -> int:
+    """The fork server, whose child is the worker's supervisor."""
+    return parent_of(parent_of(worker))
 
 
 def parent_of(pid: int) -> int:

@@ -117,9 +117,41 @@ def start_child_and_abort() -> None:
     os.abort()
 
 
-def start_detached_child() -> int:
+def hand_output_on() -> int:
     """Leave a process behind that keeps the output open, in a session of its own."""
     return subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+
+
+def leave_hidden(path: str, how: str, end: str) -> None:
+    """Leave processes behind in sessions of their own, and end in a way; they note their ids."""
+    generations = 3 if how == "bomb" else 1
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            if how != "session" and os.fork():
+                os._exit(0)
+            for _ in range(generations - 1):
+                os.fork()
+            with open(path, "a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(600)
+            os._exit(0)
+    while len(Path(path).read_text().split() if Path(path).exists() else ()) < 3 * 2 ** (
+        generations - 1
+    ):
+        time.sleep(0.01)
+    if end == "stopped":
+        time.sleep(600)
+    elif end == "died":
+        os._exit(3)
+
+
+def wait_for_gate(path: str, gate: str) -> str:
+    """Note the process's id, and wait until the file `gate` is there."""
+    Path(path).write_text(str(os.getpid()))
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return "through"
 
 
 def leave_a_thread() -> str:
