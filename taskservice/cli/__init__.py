@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from itertools import chain
 from typing import NoReturn
 
@@ -9,11 +10,13 @@ import rich_click as click
 
 from taskservice import __version__
 from taskservice.cli.changes import delete, pause, restore, resume, revert
+from taskservice.cli.client import ClientError
 from taskservice.cli.completion import completion
 from taskservice.cli.crontab import import_crontab
 from taskservice.cli.executions import cancel, logs, trigger
 from taskservice.cli.export import export
 from taskservice.cli.listing import functions, list_tasks
+from taskservice.cli.output import say, say_lines
 from taskservice.cli.plan import plan
 from taskservice.cli.promote import promote
 from taskservice.cli.run import run
@@ -36,10 +39,14 @@ def main() -> NoReturn:
     try:
         code = commands.main(prog_name="taskservice", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        told = StringIO()
+        error.show(told)
+        say_lines(told.getvalue(), err=True, nl=False)
         code = WRONG_USAGE
     except (SettingsError, TaskserviceError) as error:
-        click.echo(f"taskservice: {error}", err=True)
+        # Only a client's has several lines, of which each is harmless.
+        tell = say_lines if isinstance(error, ClientError) else say
+        tell(f"taskservice: {error}", err=True)
         code = FAULT
     except (click.Abort, KeyboardInterrupt):
         code = FAULT

@@ -8,7 +8,7 @@ import rich_click as click
 from taskservice.cli.arguments import override_options, task_argument, tasks_argument
 from taskservice.cli.client import Client, ClientError, speaks_to_server, task_path
 from taskservice.cli.describe import task_line
-from taskservice.cli.output import output_option, print_json
+from taskservice.cli.output import output_option, print_json, say, say_lines
 
 FAULT = 1
 _OF_ONE_TASK = (404, 409)
@@ -59,11 +59,11 @@ def _each(
         except ClientError as error:
             if error.status not in _OF_ONE_TASK or len(task_ids) == 1:
                 raise
-            click.echo(f"taskservice: {task_id}: {error}", err=True)
+            say_lines(f"taskservice: {task_id}: {error}", err=True)
             status = FAULT
         else:
             if output == "table":
-                click.echo(task_line(changed[-1]))
+                say(task_line(changed[-1]))
     if output == "json":
         print_json(changed[0] if len(task_ids) == 1 else changed)
     return status
@@ -116,11 +116,11 @@ def delete(client: Client, task_id: str, output: str, **why: str | None) -> None
     """
     client.delete(task_path(task_id), **why)
     if output == "table":
-        click.echo(f"{task_id}: deleted")
+        say(f"{task_id}: deleted")
 
 
 def _tell(task: dict[str, Any], output: str) -> None:
     if output == "json":
         print_json(task)
     else:
-        click.echo(task_line(task))
+        say(task_line(task))

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 import rich_click as click
 
 from taskservice import __version__
+from taskservice.cli.escaping import for_terminal
 from taskservice.domain.errors import Fault, TaskserviceError
 from taskservice.domain.task_id import id_fault
 
@@ -42,7 +43,7 @@ class ClientError(TaskserviceError):
         told = [str(fault) for fault in faults]
         # The service sums several faults up by the first, which then stands twice.
         lines = told if told and reason.startswith(told[0]) else [reason, *told]
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(map(for_terminal, lines)))
         self.faults = tuple(faults)
         self.status = status
 

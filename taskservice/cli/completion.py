@@ -13,6 +13,7 @@ from taskservice.cli.client import (
     ClientError,
     task_path,
 )
+from taskservice.cli.escaping import for_terminal
 
 COMPLETE_VARIABLE = "_TASKSERVICE_COMPLETE"
 SECONDS = 1.0
@@ -49,9 +50,9 @@ def complete_tasks(
     except ClientError:
         return []
     return [
-        CompletionItem(task["id"], help=task["name"])
+        CompletionItem(task["id"], help=for_terminal(task["name"]))
         for task in found
-        if task["id"].startswith(incomplete)
+        if task["id"].startswith(incomplete) and for_terminal(task["id"]) == task["id"]
     ]
 
 
@@ -66,9 +67,9 @@ def complete_executions(
     except ClientError:
         return []
     return [
-        CompletionItem(row["id"], help=f"{row['status']} {row['start_time']}")
+        CompletionItem(row["id"], help=for_terminal(f"{row['status']} {row['start_time']}"))
         for row in found
-        if row["id"].startswith(incomplete)
+        if row["id"].startswith(incomplete) and for_terminal(row["id"]) == row["id"]
     ]
 
 

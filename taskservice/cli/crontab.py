@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from taskservice.cli.escaping import for_terminal
+from taskservice.cli.output import say, say_exactly
 from taskservice.domain.errors import Fault
 
 if TYPE_CHECKING:
@@ -50,16 +52,18 @@ def import_crontab(file: str, directory: Path, user_column: bool, write: bool) -
         for task in crontab.tasks
     }
     for note in crontab.notes:
-        click.echo(f"{note} (note)", err=True)
+        say(f"{note} (note)", err=True)
     faults = [*crontab.faults]
     if write:
         faults += _taken(file, crontab.tasks, directory)
     if write and not faults:
         faults += _written(texts)
     elif not faults:
-        click.echo("\n".join(f"# {path}\n{text}" for path, text in texts.items()), nl=False)
+        say_exactly(
+            "\n".join(f"# {for_terminal(str(path))}\n{text}" for path, text in texts.items())
+        )
     for fault in sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)):
-        click.echo(str(fault))
+        say(str(fault))
     return 1 if faults else 0
 
 
@@ -95,5 +99,5 @@ def _written(texts: dict[Path, str]) -> list[Fault]:
                 opened.write(text)
         except OSError as error:
             return [Fault(path=str(path), reason=f"can't be written: {error.strerror}")]
-        click.echo(str(path))
+        say(str(path))
     return []

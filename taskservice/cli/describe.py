@@ -1,21 +1,20 @@
 """Tasks and executions in words, as the tables of several commands have them."""
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import rich_click as click
-
 from taskservice.cli.output import (
     NONE,
+    Styled,
     cell,
     is_narrow,
     local_time,
     print_table,
     relative_time,
+    styled,
 )
 from taskservice.sync.scalars import plain_kind
 
@@ -40,14 +39,12 @@ _LONGEST_RESULT = 60
 
 def state(word: str) -> "Text":
     """A state in its colour."""
-    from rich.text import Text
-
-    return Text(word, style=STYLES.get(word, ""))
+    return styled(word, STYLES.get(word, ""))
 
 
-def coloured(word: str) -> str:
-    """The same for a line that click prints; it leaves colours out where there is no terminal."""
-    return word if "NO_COLOR" in os.environ else click.style(word, fg=STYLES.get(word))
+def coloured(word: str) -> Styled:
+    """The same for a line of `say`."""
+    return Styled(word, STYLES.get(word))
 
 
 def trigger(task: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from taskservice.cli.client import Client, speaks_to_server, task_path
 from taskservice.cli.completion import complete_executions
 from taskservice.cli.describe import execution_table, state, took, when
 from taskservice.cli.following import POLL_SECONDS, Following, Voice, follow_one
-from taskservice.cli.output import cell, console, output_option, print_json
+from taskservice.cli.output import cell, output_option, print_json, say, say_fact, say_lines
 from taskservice.cli.paging import all_pages
 from taskservice.sync.scalars import resolve_plain
 
@@ -90,7 +90,7 @@ def _list(
     elif page["items"]:
         execution_table(page["items"])
     else:
-        click.echo("no execution", err=True)
+        say("no execution", err=True)
 
 
 def _follow(client: Client, task_id: str, latest: int, filters: Mapping[str, str | None]) -> None:
@@ -117,7 +117,6 @@ def _one(client: Client, task_id: str, log_id: str, *, follow: bool, output: str
         finally:
             voice.close()
         return
-    shown = console()
     for name, told in (
         ("execution", execution["id"]),
         ("task", execution["task_id"]),
@@ -131,10 +130,10 @@ def _one(client: Client, task_id: str, log_id: str, *, follow: bool, output: str
         ("result", cell(execution["result"])),
         ("error", cell(execution["error"])),
     ):
-        shown.print(name.ljust(11), told, sep="")
+        say_fact(name.ljust(11), told)
     if execution["output"]:
-        click.echo()
-        click.echo(execution["output"], nl=not execution["output"].endswith("\n"))
+        say()
+        say_lines(execution["output"], nl=not execution["output"].endswith("\n"))
 
 
 def _arguments(
@@ -198,13 +197,13 @@ def trigger(
         if output == "json":
             print_json(execution)
         else:
-            click.echo(execution["id"])
+            say(execution["id"])
         return 0
     try:
         ended = _wait(client, task_id, execution["id"], output)
     except KeyboardInterrupt:
         told = f"it goes on; to stop it: taskservice cancel {task_id} {execution['id']}"
-        click.echo(told, err=True)
+        say(told, err=True)
         return INTERRUPTED
     return 0 if ended["status"] == "completed" else FAULT
 
@@ -214,7 +213,7 @@ def _wait(client: Client, task_id: str, log_id: str, output: str) -> Mapping[str
         ended = follow_one(client, task_id, log_id, lambda execution: None)
         print_json(ended)
         return ended
-    click.echo(log_id)
+    say(log_id)
     voice = Voice(log_id)
     try:
         ended = follow_one(client, task_id, log_id, voice.says)
@@ -240,4 +239,4 @@ def cancel(client: Client, task_id: str, log_id: str, output: str) -> None:
     if output == "json":
         print_json(execution)
     else:
-        click.echo(f"{log_id}: {execution['status']}")
+        say(f"{log_id}: {execution['status']}")

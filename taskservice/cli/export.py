@@ -10,7 +10,7 @@ import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server, task_path
 from taskservice.cli.completion import complete_tasks
-from taskservice.cli.output import progress
+from taskservice.cli.output import progress, say, say_exactly
 from taskservice.cli.paging import all_pages
 from taskservice.domain.errors import TaskserviceError
 from taskservice.sync.listing import passed_over
@@ -42,11 +42,11 @@ def export(client: Client, task_ids: Sequence[str], directory: Path | None) -> N
     if directory is not None:
         _write(client, ids, directory)
     elif len(task_ids) == 1:
-        click.echo(_text(client, ids[0]), nl=False)
+        say_exactly(_text(client, ids[0]))
     else:
         texts = list(_texts(client, ids))
         if texts:
-            click.echo(_SEVERAL + "".join(_entry(*each) for each in texts), nl=False)
+            say_exactly(_SEVERAL + "".join(_entry(*each) for each in texts))
 
 
 def _all_ids(client: Client) -> list[str]:
@@ -86,4 +86,4 @@ def _write(client: Client, ids: Sequence[str], directory: Path) -> None:
             os.replace(draft, path)
     except OSError as error:
         raise TaskserviceError(f"can't write {error.filename}: {error.strerror}") from None
-    click.echo(f"{len(ids)} written to {directory}", err=True)
+    say(f"{len(ids)} written to {directory}", err=True)

@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import rich_click as click
-
 from taskservice.cli.client import Client, task_path
 from taskservice.cli.describe import coloured, outcome, took
-from taskservice.cli.output import local_time
+from taskservice.cli.escaping import begun
+from taskservice.cli.output import Styled, local_time, say, say_lines
 from taskservice.domain.output import first_mark
 
 POLL_SECONDS = 1.0
@@ -33,17 +32,18 @@ class Voice:
         self._printed: dict[str, str] = {}
         self._speaking = speaking
         self._mid_line = False
+        self._held = ""  # the end of a line that is told with what comes after it
 
     def begins(self, row: Mapping[str, Any]) -> None:
         """Say that an execution runs."""
-        self._line(row["id"], f"{_head(row, 'start_time')} by {row['triggered_by']}")
+        self._line(row["id"], *_head(row, "start_time"), f" by {row['triggered_by']}")
 
     def ends(self, row: Mapping[str, Any]) -> None:
         """Say how an execution ended."""
         known = row["end_time"] is not None
         after = f" after {took(row)}" if known else ""
         told = _head(row, "end_time" if known else "start_time")
-        self._line(row["id"], f"{told}{after}: {outcome(row)}")
+        self._line(row["id"], *told, f"{after}: {outcome(row)}")
         self._printed.pop(row["id"], None)
 
     def says(self, execution: Mapping[str, Any]) -> None:
@@ -55,18 +55,23 @@ class Voice:
         self._printed[log_id] = text
         if log_id != self._speaking:
             self._line(log_id, f"==> {log_id} <==")
-        click.echo(more, nl=False)
+        more = self._held + more
+        held = begun(more)
+        self._held = more[len(more) - held :]
+        say_lines(more[: len(more) - held], nl=False)
         self._mid_line = not more.endswith("\n")
 
     def close(self) -> None:
         """End a line that has no end."""
+        if self._held:
+            say_lines(self._held, nl=False)
         if self._mid_line:
-            click.echo()
-        self._mid_line = False
+            say()
+        self._mid_line, self._held = False, ""
 
-    def _line(self, log_id: str, text: str) -> None:
+    def _line(self, log_id: str, *parts: str | Styled) -> None:
         self.close()
-        click.echo(text)
+        say(*parts)
         self._speaking = log_id
 
 
@@ -80,8 +85,8 @@ def _after(printed: str, text: str) -> str:
     return text[first_mark(text) or 0 :] if found < 0 else text[found + len(last) :]
 
 
-def _head(row: Mapping[str, Any], moment: str) -> str:
-    return f"{local_time(row[moment])} {row['id']} {coloured(row['status'])}"
+def _head(row: Mapping[str, Any], moment: str) -> tuple[str | Styled, ...]:
+    return f"{local_time(row[moment])} {row['id']} ", coloured(row["status"])
 
 
 def follow_one(

@@ -7,7 +7,7 @@ import rich_click as click
 from taskservice.cli.arguments import DRIFTS, SOURCES, TASK_STATUSES, TRIGGER_TYPES
 from taskservice.cli.client import Client, speaks_to_server
 from taskservice.cli.describe import state, trigger, when_in_table
-from taskservice.cli.output import output_option, print_json, print_table
+from taskservice.cli.output import output_option, print_json, print_table, say
 from taskservice.cli.paging import all_pages
 
 
@@ -37,7 +37,7 @@ def list_tasks(client: Client, output: str, **filters: Any) -> None:
         print_json(page)
         return
     if not page["items"]:
-        click.echo("no task", err=True)
+        say("no task", err=True)
         return
     time, heading = "next_run_time", "NEXT FIRE"
     if filters["retired"]:

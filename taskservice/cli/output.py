@@ -1,16 +1,20 @@
 """How commands show what they found: tables for people, JSON for programs."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import rich_click as click
 
+from taskservice.cli.escaping import for_json, for_terminal, lines_for_terminal
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 NONE = "-"
 """What stands in a table where there is nothing."""
@@ -36,9 +40,66 @@ def output_option(
     return option(command)
 
 
+class Styled(NamedTuple):
+    """A piece of a line in a colour, where there is a terminal."""
+
+    text: str
+    colour: str | None = None
+    bold: bool | None = None
+
+
+def say(*parts: str | Styled, err: bool = False, nl: bool = True) -> None:
+    """Print a line, whatever it is made of; to standard error if `err`."""
+    click.echo("".join(map(_harmless, parts)), err=err, nl=nl)
+
+
+def say_lines(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print several lines: line breaks and tabs stay, nothing else that controls a terminal."""
+    click.echo(lines_for_terminal(text), err=err, nl=nl)
+
+
+def say_as_made(text: str) -> None:
+    """Print what a function of `escaping` has made."""
+    click.echo(text)
+
+
+def say_exactly(
+    text: str, style: Callable[[int, str], Styled] = lambda _, line: Styled(line)
+) -> None:
+    """Print what a program is to read as it is: a file, a diff.
+
+    On a terminal it is as harmless as all else; there `style` is asked for each line, by its
+    number from 0.
+    """
+    if not sys.stdout.isatty():
+        click.echo(text, nl=False)
+        return
+    for number, line in enumerate(text.removesuffix("\n").split("\n")):
+        say(style(number, line))
+
+
+def _harmless(part: str | Styled) -> str:
+    if isinstance(part, str):
+        return for_terminal(part)
+    text = for_terminal(part.text)
+    return text if "NO_COLOR" in os.environ else click.style(text, fg=part.colour, bold=part.bold)
+
+
+def styled(text: str, style: str = "") -> "Text":
+    """A piece of a line for `console` and `print_table`, in a style of rich's."""
+    from rich.text import Text
+
+    return Text(for_terminal(text), style=style)
+
+
+def say_fact(name: str, told: "str | Text") -> None:
+    """Print a line of a name and what there is to tell under it, folded where it is too long."""
+    console().print(styled(name), styled(told) if isinstance(told, str) else told, sep="")
+
+
 def print_json(value: object) -> None:
     """The API's answer as it is, indented."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(for_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def console() -> "Console":
@@ -66,7 +127,7 @@ def print_table(
     whole: Sequence[str] = (),
     roomy: Sequence[str] = (),
 ) -> None:
-    """A table of values, each shown as `cell` does; a rich Text stays as it is.
+    """A table of values, each shown as `cell` does; what `styled` made stays as it is.
 
     A cell that is too wide for the terminal is folded, never cut, and in the columns `whole`
     last of all; the columns `roomy` are left out where there is little room.
@@ -98,7 +159,7 @@ def cell(value: object) -> str:
     if value is None or value == "":
         return NONE
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return for_terminal(text)
 
 
 def local_time(text: str | None) -> str:
@@ -134,8 +195,9 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
         yield lambda more: None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(escape(for_terminal(what)), total=total)
         yield lambda more: bar.advance(task, more)

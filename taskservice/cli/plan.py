@@ -11,7 +11,7 @@ import rich_click as click
 
 from taskservice.cli.checks import checks_offline, offline_check, offline_zone
 from taskservice.cli.client import Client, speaks_to_server
-from taskservice.cli.output import output_option, print_json, progress
+from taskservice.cli.output import output_option, print_json, progress, say_as_made
 from taskservice.domain.errors import Conflict, Fault, Invalid
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _show(plan: Any, *, form: str, output: str) -> int:
     if output == "json":
         print_json(plan)
     elif form == "markdown":
-        click.echo(as_markdown(plan))
+        say_as_made(as_markdown(plan))
     else:
         print_plan(plan)
     if plan["refuse"]:

@@ -1,11 +1,11 @@
 """A plan in words: for a terminal, and for a comment on a pull request."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from taskservice.cli.output import cell, console
+from taskservice.cli.escaping import for_markdown, for_terminal
+from taskservice.cli.output import cell, console, styled
 
 Plan = Mapping[str, Any]
 
@@ -14,6 +14,13 @@ _PARTS = (
     ("update", "~", "to change", "yellow"),
     ("retire", "-", "to retire", "red"),
 )
+
+
+class _Put(NamedTuple):
+    """How what stands in a plan is put into the words around it."""
+
+    text: Callable[[str], str]
+    time: Callable[[str], str]
 
 
 def summary(plan: Plan) -> str:
@@ -28,26 +35,26 @@ def summary(plan: Plan) -> str:
 
 def print_plan(plan: Plan) -> None:
     """Print it on standard output; times are in this machine's zone."""
-    from rich.text import Text
-
     out = console()
     for part, mark, _, colour in _PARTS:
         for entry in plan[part]:
-            out.print(Text(f"{mark} {entry['task_id']}", style=f"bold {colour}").append(
-                f"  {_place(entry)}", style="dim not bold"
-            ))  # fmt: skip
-            width = max((len(name) for name, _ in _facts(entry, _local)), default=0)
-            for name, fact in _facts(entry, _local):
-                out.print(Text(f"    {name:{width}}  {fact}"))
+            out.print(
+                styled(f"{mark} {entry['task_id']}", f"bold {colour}")
+                + styled(f"  {_place(entry)}", "dim not bold")
+            )
+            facts = list(_facts(entry, _ON_TERMINAL))
+            width = max((len(name) for name, _ in facts), default=0)
+            for name, fact in facts:
+                out.print(styled(f"    {name:{width}}  {fact}"))
     for fault in plan["refuse"]:
-        out.print(Text(f"! {_fault(fault)}", style="red"))
+        out.print(styled(f"! {_fault(fault)}", "red"))
     if plan["held"]:
-        out.print(Text(f"held: {_held(plan['held'])}", style="bold red"))
+        out.print(styled(f"held: {_held(plan['held'], _ON_TERMINAL)}", "bold red"))
     if plan["overrides"]:
-        out.print(Text("Overrides in force:", style="bold"))
+        out.print(styled("Overrides in force:", "bold"))
     for override in plan["overrides"]:
-        out.print(Text(f"  {override['task_id']}  {_override(override, _local)}"))
-    out.print(Text(f"Plan: {summary(plan)}.", style="bold"))
+        out.print(styled(f"  {override['task_id']}  {_override(override, _ON_TERMINAL)}"))
+    out.print(styled(f"Plan: {summary(plan)}.", "bold"))
 
 
 def as_markdown(plan: Plan) -> str:
@@ -58,44 +65,46 @@ def as_markdown(plan: Plan) -> str:
             continue
         lines += [f"<details open><summary><b>{len(plan[part])} {what}</b></summary>", ""]
         for entry in plan[part]:
-            lines += [f"**{mark} {_code(entry['task_id'])}** {_code(_place(entry))}", ""]
-            facts = [f"| {name} | {_escaped(fact)} |" for name, fact in _facts(entry, _utc)]
+            task_id, place = for_markdown(entry["task_id"]), for_markdown(_place(entry))
+            lines += [f"**{mark} {task_id}** {place}", ""]
+            facts = [f"| {name} | {fact} |" for name, fact in _facts(entry, _IN_MARKDOWN)]
             if facts:
                 lines += ["| | |", "| --- | --- |", *facts, ""]
         lines += ["</details>", ""]
     if plan["refuse"]:
-        lines += ["**Refused**", "", *(f"- {_code(_fault(one))}" for one in plan["refuse"]), ""]
+        refused = (f"- {for_markdown(_fault(one))}" for one in plan["refuse"])
+        lines += ["**Refused**", "", *refused, ""]
     if plan["held"]:
-        lines += [f"**Held**: {_escaped(_held(plan['held']))}", ""]
+        lines += [f"**Held**: {_held(plan['held'], _IN_MARKDOWN)}", ""]
     if plan["overrides"]:
         lines += ["**Overrides in force**", ""]
         lines += [
-            f"- {_code(one['task_id'])} {_escaped(_override(one, _utc))}"
+            f"- {for_markdown(one['task_id'])} {_override(one, _IN_MARKDOWN)}"
             for one in plan["overrides"]
         ]
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
-def _facts(entry: Mapping[str, Any], time: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+def _facts(entry: Mapping[str, Any], put: _Put) -> Iterator[tuple[str, str]]:
     """What there is to say of one task, each under a name."""
     created = not entry["fires_old"] and all(one["old"] is None for one in entry["changes"])
     for change in entry["changes"]:
-        value = _value(change["new"])
-        said = value if created else f"{_value(change['old'])} → {value}"
+        value = put.text(_value(change["new"]))
+        said = value if created else f"{put.text(_value(change['old']))} → {value}"
         if change["hidden"]:
-            said += f" (has no effect now: overridden {_story(change['override'], time)})"
-        yield change["field"], said
+            said += f" (has no effect now: overridden {_story(change['override'], put)})"
+        yield put.text(change["field"]), said
     for override in entry["ends"]:
-        yield override["field"], f"override ends, set {_story(override, time)}"
+        yield put.text(override["field"]), f"override ends, set {_story(override, put)}"
     old, new = entry["fires_old"], entry["fires_new"]
     if old == new:
         if entry["changes"]:
-            yield "next fires", f"as before: {_fires(new, time)}"
+            yield "next fires", f"as before: {_fires(new, put)}"
     else:
         if old:
-            yield "fires now", _fires(old, time)
-        yield "then", _fires(new, time)
+            yield "fires now", _fires(old, put)
+        yield "then", _fires(new, put)
     week = entry["runs_a_week"]
     if week["gained"] or week["lost"]:
         changed = [
@@ -107,15 +116,15 @@ def _facts(entry: Mapping[str, Any], time: Callable[[str], str]) -> Iterator[tup
             "skipped": "is skipped by the clock: it fires after the gap,",
             "repeated": "comes twice: it fires once,",
         }[change["kind"]]
-        yield "clock", f"{change['date']} {change['time']} {then} {time(change['fire'])}"
+        yield "clock", f"{change['date']} {change['time']} {then} {put.time(change['fire'])}"
 
 
 def _place(entry: Mapping[str, Any]) -> str:
     return f"{entry['path']}:{entry['line']}"
 
 
-def _fires(fires: Iterable[str], time: Callable[[str], str]) -> str:
-    return ", ".join(map(time, fires)) or "none"
+def _fires(fires: Iterable[str], put: _Put) -> str:
+    return ", ".join(map(put.time, fires)) or "none"
 
 
 def _value(value: object) -> str:
@@ -124,34 +133,33 @@ def _value(value: object) -> str:
     return cell(value)
 
 
-def _override(override: Mapping[str, Any], time: Callable[[str], str]) -> str:
-    what = "deleted" if override["field"] == "deleted" else (
-        f"{override['field']} = {_value(override['value'])}"
-    )  # fmt: skip
-    return f"{what}, set {_story(override, time)}"
+def _override(override: Mapping[str, Any], put: _Put) -> str:
+    if override["field"] == "deleted":
+        return f"deleted, set {_story(override, put)}"
+    what = put.text(f"{override['field']} = {_value(override['value'])}")
+    return f"{what}, set {_story(override, put)}"
 
 
-def _story(override: Mapping[str, Any], time: Callable[[str], str]) -> str:
+def _story(override: Mapping[str, Any], put: _Put) -> str:
     """Who set it, when, why, and until when it holds."""
-    told = f"by {override['set_by']} at {time(override['set_at'])}"
+    told = f"by {put.text(override['set_by'])} at {put.time(override['set_at'])}"
     if override["reason"]:
-        told += f": {cell(override['reason'])}"
-    return told + (f", until {time(override['until'])}" if override["until"] else "")
+        told += f": {put.text(override['reason'])}"
+    return told + (f", until {put.time(override['until'])}" if override["until"] else "")
 
 
 def _fault(fault: Mapping[str, Any]) -> str:
     places = (fault["path"], fault["line"], fault["column"])
     place = ":".join(str(part) for part in places if part)
-    field = f"{fault['field']}: " if fault["field"] else ""
-    return f"{place}: {field}{cell(fault['reason'])}"
+    said = f"{fault['field']}: {fault['reason']}" if fault["field"] else fault["reason"]
+    return f"{place}: {said}" if place else str(said)
 
 
-def _held(held: Mapping[str, Any]) -> str:
+def _held(held: Mapping[str, Any], put: _Put) -> str:
     ids = held["task_ids"]
+    told = ", ".join(map(put.text, ids[:10]))
     more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
-    return (
-        f"{held['reason']}: {', '.join(ids[:10])}{more}; `taskservice sync --prune` lets it go on"
-    )
+    return f"{put.text(held['reason'])}: {told}{more}; `taskservice sync --prune` lets it go on"
 
 
 def _local(text: str) -> str:
@@ -162,14 +170,5 @@ def _utc(text: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(UTC):%a %Y-%m-%d %H:%M:%SZ}"
 
 
-def _code(text: str) -> str:
-    """Code in Markdown, whatever backticks the text has."""
-    ticks = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
-    return f"{ticks} {text} {ticks}" if len(ticks) > 1 else f"`{text}`"
-
-
-def _escaped(text: str) -> str:
-    """Text in a cell of a table or a line of Markdown, taken as it is."""
-    for special in "\\`*_[]<>|#@":
-        text = text.replace(special, f"\\{special}")
-    return text
+_ON_TERMINAL = _Put(text=for_terminal, time=_local)
+_IN_MARKDOWN = _Put(text=for_markdown, time=_utc)

@@ -10,7 +10,15 @@ import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server
 from taskservice.cli.completion import complete_tasks
-from taskservice.cli.output import local_time, output_option, print_json
+from taskservice.cli.output import (
+    Styled,
+    local_time,
+    output_option,
+    print_json,
+    say,
+    say_exactly,
+    say_lines,
+)
 from taskservice.cli.paging import all_pages
 from taskservice.domain.errors import Conflict
 
@@ -95,7 +103,7 @@ def promote(
     promotions = Promotions()
     promotions.ask(client, wanted)
     if not promotions.changed:
-        click.echo("nothing to promote", err=True)
+        say("nothing to promote", err=True)
     elif write:
         _write(folder, promotions)
     elif branch is not None:
@@ -104,15 +112,13 @@ def promote(
         print_json([_as_json(promotions, path) for path in promotions.changed])
     elif not write and branch is None:
         for path in promotions.changed:
-            _print(_diff(promotions, path))
+            say_exactly(_diff(promotions, path), _coloured)
     for task_id, field, until in promotions.left_out:
         _tell_left_out(task_id, field, until)
     for field in promotions.outdated:
-        click.echo(
-            f"look twice: {field}: the file has changed it since it was overridden", err=True
-        )
+        say(f"look twice: {field}: the file has changed it since it was overridden", err=True)
     for reason in promotions.refused:
-        click.echo(f"taskservice: {reason}", err=True)
+        say_lines(f"taskservice: {reason}", err=True)
     return FAULT if promotions.refused else 0
 
 
@@ -131,7 +137,7 @@ def _lasting(client: Client) -> dict[str, Sequence[str]]:
 
 def _tell_left_out(task_id: str, field: str, until: str) -> None:
     told = f"left out: {task_id}: {field} ends by itself at {local_time(until)}"
-    click.echo(f"{told}; to promote it: {task_id} --field {field}", err=True)
+    say(f"{told}; to promote it: {task_id} --field {field}", err=True)
 
 
 def _diff(promotions: "Promotions", path: str) -> str:
@@ -155,13 +161,9 @@ def _as_json(promotions: "Promotions", path: str) -> dict[str, object]:
     }
 
 
-def _print(diff: str) -> None:
-    """A diff, coloured on a terminal."""
-    for number, line in enumerate(diff.split("\n")[:-1]):
-        if number < 2:
-            click.secho(line, bold=True)
-        else:
-            click.secho(line, fg=_COLOURS.get(line[:1]))
+def _coloured(number: int, line: str) -> Styled:
+    """A line of a diff, whose first two name the files."""
+    return Styled(line, bold=True) if number < 2 else Styled(line, _COLOURS.get(line[:1]))
 
 
 def _write(folder: Path, promotions: "Promotions") -> None:
@@ -186,7 +188,7 @@ def _write(folder: Path, promotions: "Promotions") -> None:
         except OSError as error:
             raise Conflict(f"{folder / path} can't be written: {error.strerror}") from None
         done = "deleted" if after is None else "written"
-        click.echo(f"{done}: {folder / path} ({', '.join(promotions.tasks_in(path))})", err=True)
+        say(f"{done}: {folder / path} ({', '.join(promotions.tasks_in(path))})", err=True)
 
 
 def _resolved(folder: Path, path: str) -> Path:
@@ -221,5 +223,5 @@ def _commit(folder: Path, name: str, promotions: "Promotions", domain: str) -> N
     with Branch(folder, name) as branch:
         made = branch.commit(promotions, domain=domain)
     for commit, person in made:
-        click.echo(f"committed {commit} on branch {name}, by {person}", err=True)
-    click.echo(f"next: git push origin {name}", err=True)
+        say(f"committed {commit} on branch {name}, by {person}", err=True)
+    say(f"next: git push origin {name}", err=True)

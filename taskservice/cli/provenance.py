@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskservice.cli.describe import trigger, value, when
-from taskservice.cli.output import cell, local_time
+from taskservice.cli.output import cell, local_time, styled
 
 
 def field_row(origin: Mapping[str, Any]) -> Sequence[object]:
@@ -25,8 +25,6 @@ def declared_value(field: str, declared: Any) -> str:
 
 def _origin(origin: Mapping[str, Any]) -> Any:
     """Where a field comes from, in words: an override with all that is known of it."""
-    from rich.text import Text
-
     if origin["origin"] != "api":
         told = [origin["origin"]]
         if origin.get("path"):
@@ -42,7 +40,7 @@ def _origin(origin: Mapping[str, Any]) -> Any:
         f"reason: {cell(origin['reason'])}" if origin["reason"] else "",
         f"the file says {declared_value(origin['field'], origin['declared'])}",
     ]
-    return Text("; ".join(filter(None, told)), style="yellow")
+    return styled("; ".join(filter(None, told)), "yellow")
 
 
 def place_in_file(place: Mapping[str, Any]) -> str:

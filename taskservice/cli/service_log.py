@@ -2,9 +2,13 @@
 
 import logging
 import sys
+from io import StringIO
+from typing import TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor
+
+from taskservice.cli.escaping import for_terminal, lines_for_terminal
 
 
 def set_up_logging() -> None:
@@ -19,8 +23,7 @@ def set_up_logging() -> None:
     ]
     last: list[Processor]
     if sys.stderr.isatty():
-        plain = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        last = [_harmless, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler(sys.stderr)
@@ -39,3 +42,19 @@ def set_up_logging() -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _harmless(_: object, __: str, event: EventDict) -> EventDict:
+    """Escape what is logged, for a terminal; in JSON it is."""
+    return {
+        for_terminal(name): value
+        if name == "exc_info" or isinstance(value, int | float | None)
+        else for_terminal(value if isinstance(value, str) else repr(value))
+        for name, value in event.items()
+    }
+
+
+def _traceback(stream: TextIO, error: ExcInfo) -> None:
+    told = StringIO()
+    structlog.dev.plain_traceback(told, error)
+    stream.write(lines_for_terminal(told.getvalue()))

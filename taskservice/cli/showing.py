@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -16,12 +16,13 @@ from taskservice.cli.describe import (
 )
 from taskservice.cli.output import (
     cell,
-    console,
     local_time,
     output_option,
     print_json,
     print_table,
     relative_time,
+    say,
+    say_fact,
 )
 from taskservice.cli.provenance import (
     declared_value,
@@ -29,6 +30,9 @@ from taskservice.cli.provenance import (
     field_value,
     place_in_file,
 )
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 FIRES = 5
 EXECUTIONS = 5
@@ -58,20 +62,20 @@ def show(client: Client, task_id: str, output: str) -> None:
     fires = client.get(task_path(task_id, "fires"), count=FIRES)
     log = client.get(task_path(task_id, "logs"), size=EXECUTIONS)
     _print_head(task)
-    click.echo()
+    say()
     print_table(("FIELD", "VALUE", "FROM"), map(field_row, origins), whole=("FIELD",))
-    click.echo()
+    say()
     if fires:
         print_table(("NEXT FIRES", ""), _fire_rows(fires))
     else:
-        click.echo("It will not fire.")
-    click.echo()
+        say("It will not fire.")
+    say()
     if log["items"]:
         execution_table(log["items"])
         if log["total"] > EXECUTIONS:
-            click.echo(f"and {log['total'] - EXECUTIONS} more: taskservice logs {task_id}")
+            say(f"and {log['total'] - EXECUTIONS} more: taskservice logs {task_id}")
     else:
-        click.echo("It has not run yet.")
+        say("It has not run yet.")
 
 
 def _task(client: Client, task_id: str) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def _task(client: Client, task_id: str) -> dict[str, Any]:
 def _print_head(task: Mapping[str, Any]) -> None:
     place = task["declared_in"]
     declared = "by API" if place is None else place_in_file(place)
-    lines = [
+    lines: list[tuple[str, str | Text]] = [
         (task["id"], cell(task["name"])),
         ("status", state(task["status"])),
         ("declared", declared),
@@ -110,10 +114,9 @@ def _print_head(task: Mapping[str, Any]) -> None:
         lines.append(("retired", when(task["retired_at"])))
     if number := task.get("unreturned"):
         lines.append(("unreturned", f"{number}: cancelled or timed out, and still going on"))
-    shown = console()
     width = max(len(name) for name, _ in lines) + 2
     for name, told in lines:
-        shown.print(name.ljust(width), told, sep="")
+        say_fact(name.ljust(width), told)
 
 
 @click.command()
@@ -134,7 +137,7 @@ def overrides(client: Client, task_id: str, output: str) -> None:
         print_json(found)
         return
     if not found:
-        click.echo("no override", err=True)
+        say("no override", err=True)
         return
     print_table(
         ("FIELD", "VALUE", "THE FILE SAYS", "SET BY", "SET", "UNTIL", "REASON"),
@@ -183,7 +186,7 @@ def fires(client: Client, task_id: str, count: int, output: str) -> None:
     elif found:
         print_table(("FIRE", ""), _fire_rows(found))
     else:
-        click.echo("no fire", err=True)
+        say("no fire", err=True)
 
 
 def _fire_rows(times: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server
 from taskservice.cli.describe import when, when_in_table
-from taskservice.cli.output import cell, output_option, print_json, print_table, progress
+from taskservice.cli.output import cell, output_option, print_json, print_table, progress, say
 from taskservice.domain.errors import Fault
 
 FAULT = 1
@@ -52,22 +52,22 @@ def _show(report: Mapping[str, Any], output: str) -> None:
         print_json(report)
         return
     drift = report["drift"]
-    click.echo(f"synced:    {when(report['synced_at'])}")
+    say(f"synced:    {when(report['synced_at'])}")
     if report["revision"]:
-        click.echo(f"revision:  {report['revision']}")
-    click.echo(f"scheduler: {cell(report['scheduler'])}")
-    click.echo(
+        say(f"revision:  {report['revision']}")
+    say(f"scheduler: {cell(report['scheduler'])}")
+    say(
         f"declared:  {report['declared']} ({drift['in_sync']} in sync, "
         f"{drift['overridden']} overridden, {drift['conflict']} in conflict)"
     )
-    click.echo(f"errors:    {len(report['errors'])}")
+    say(f"errors:    {len(report['errors'])}")
     for error in report["errors"]:
-        click.echo(_fault(error))
+        say(_fault(error))
     if held := report["held"]:
-        click.echo(f"held:      {held['reason']}; to let it go on: taskservice sync --prune")
-        click.echo(f"           {', '.join(held['task_ids'])}")
+        say(f"held:      {held['reason']}; to let it go on: taskservice sync --prune")
+        say(f"           {', '.join(held['task_ids'])}")
     if report["retired"]:
-        click.echo(f"retired:   {len(report['retired'])}")
+        say(f"retired:   {len(report['retired'])}")
         print_table(
             ("TASK", "FILE", "RETIRED", "WILL BE DELETED"),
             (

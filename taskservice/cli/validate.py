@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from taskservice.cli.checks import checks_offline, offline_check
-from taskservice.cli.output import output_option, progress
+from taskservice.cli.escaping import for_github, for_github_property, for_json, for_terminal
+from taskservice.cli.output import output_option, progress, say, say_as_made
 from taskservice.domain.errors import Fault
 from taskservice.settings import PREFIX
 
 if TYPE_CHECKING:
     from taskservice.sync.declaring import Check
-
-_PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
-_MESSAGE = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +81,11 @@ def validate(
         faults=[fault for one in found for fault in one.faults],
     )
     for line in _FORMATS["json" if output == "json" else form](together):
-        click.echo(line)
+        say_as_made(line)
     number = sum(fault.more or 1 for fault in together.faults)
     said = _count(number, "fault") if number else "no faults"
     summary = f"{_count(together.tasks, 'task')} in {_count(together.files, 'file')}: {said}"
-    click.echo(summary, err=True)
+    say(summary, err=True)
     return 1 if together.faults else 0
 
 
@@ -121,7 +119,7 @@ def _count(number: int, what: str) -> str:
 
 
 def _as_text(found: Found) -> Iterator[str]:
-    return map(str, found.faults)
+    return (for_terminal(str(fault)) for fault in found.faults)
 
 
 def _as_annotations(found: Found) -> Iterator[str]:
@@ -129,10 +127,10 @@ def _as_annotations(found: Found) -> Iterator[str]:
     for fault in found.faults:
         places = {"file": fault.path, "line": fault.line, "col": fault.column}
         properties = ",".join(
-            f"{name}={str(value).translate(_PROPERTY)}" for name, value in places.items() if value
+            f"{name}={for_github_property(str(value))}" for name, value in places.items() if value
         )
         message = f"{fault.field}: {fault.reason}" if fault.field else fault.reason
-        yield f"::error {properties}::{message.translate(_MESSAGE)}"
+        yield f"::error {properties}::{for_github(message)}"
 
 
 def _as_json(found: Found) -> Iterator[str]:
@@ -141,7 +139,7 @@ def _as_json(found: Found) -> Iterator[str]:
         "tasks": found.tasks,
         "faults": [fault.as_json() for fault in found.faults],
     }
-    yield json.dumps(told, ensure_ascii=False, indent=2)
+    yield for_json(json.dumps(told, ensure_ascii=False, indent=2))
 
 
 _FORMATS: dict[str, Callable[[Found], Iterator[str]]] = {

@@ -89,8 +89,8 @@ def test_a_comment_for_a_pull_request(declared: Cli, folder: Path) -> None:
     assert status == 2
     assert out.startswith("### taskservice plan: 1 to create, 2 to change, 1 to retire\n")
     assert "**~ `r0`** `r0.yaml:1`" in out
-    assert "| timeout | - → 30 (has no effect now: overridden by anonymous" in out
-    assert "too\\_slow" in out
+    assert "| `timeout` | `-` → `30` (has no effect now: overridden by `anonymous`" in out
+    assert "`too_slow`" in out
     assert "**Overrides in force**" in out
 
 
@@ -111,7 +111,7 @@ def test_what_the_guard_would_hold(declared: Cli, folder: Path) -> None:
     assert status == 2
     assert "held: 4 of 5 declared tasks would be retired: r0, r1, r2, r3" in out
     _, out, _ = declared.run("plan", str(folder), "--format", "markdown")
-    assert "**Held**: 4 of 5 declared tasks" in out
+    assert "**Held**: `4 of 5 declared tasks" in out
 
 
 def test_on_a_terminal_a_bar_goes_with_it(declared: Cli, folder: Path) -> None:
