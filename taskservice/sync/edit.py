@@ -17,7 +17,6 @@ from taskservice.sync.spans import (
     CannotEdit,
     Change,
     Source,
-    column,
     in_flow,
     is_block,
     is_block_text,
@@ -45,12 +44,6 @@ def edit(text: str, path: Path, wanted: dict[str, Any], quote: Quote | None = No
     raise CannotEdit("the text does not come to say what it should")
 
 
-def rewrite(text: str, path: Path, wanted: dict[str, Any]) -> str:
-    """The same with the whole mapping at `path` written anew. Raises `CannotEdit`."""
-    source = Source(text)
-    return source.changed(whole(source, source.at(path), wanted))
-
-
 def remove(text: str, path: Path) -> str:
     """The text without the entry at `path`. Raises `CannotEdit`."""
     source = Source(text)
@@ -72,10 +65,8 @@ def _mapping(source: Source, node: yaml.Node, have: Any, want: Any) -> list[Chan
     for place, (key, value) in enumerate(node.value):
         name = key.value
         if name in want and not _same(have[name], want[name]):
-            colon = source.colon(key)
-            after = key.end_mark.index if colon is None else colon + 1
-            lead = " " if colon is not None else ": "
-            indent = column(node.value[0][0])
+            indent = source.column(source.entry_start(node.value[0][0]))
+            after, lead = _place_for_value(source, node, key, indent)
             slot = _Slot(source, value, after, lead, indent, in_flow(node))
             return slot.change(have[name], want[name])
         if name not in want:
@@ -84,6 +75,20 @@ def _mapping(source: Source, node: yaml.Node, have: Any, want: Any) -> list[Chan
         if name not in have:
             return added_key(source, node, name, want[name])
     return []
+
+
+def _place_for_value(
+    source: Source, node: yaml.Node, key: yaml.Node, indent: int
+) -> tuple[int, str]:
+    """Where a value goes if none is there, and what in front of it."""
+    colon, end = source.colon(key), key.end_mark.index
+    if colon is not None:
+        return colon + 1, " "
+    if source.entry_start(key) == start(key):
+        return end, ": "
+    if in_flow(node):
+        return end, " : "
+    return source.line_end(end), f"{source.newline}{' ' * indent}: "
 
 
 def _list(source: Source, node: yaml.Node, have: list[Any], want: list[Any]) -> list[Change]:
@@ -100,7 +105,7 @@ def _list(source: Source, node: yaml.Node, have: list[Any], want: list[Any]) -> 
         return added_item(source, node, head, want[head])
     item = node.value[head]
     after = start(item) if in_flow(node) else dash_of(source, node, item) + 1
-    slot = _Slot(source, item, after, " ", column(node), in_flow(node))
+    slot = _Slot(source, item, after, " ", source.column(source.begin(node)), in_flow(node))
     return slot.change(have[head], want[head])
 
 
@@ -158,7 +163,8 @@ class _Slot:
     def _put(self, head: str, body: list[str]) -> list[Change]:
         """Write what stands in the line of the colon, and below it; what stood there goes."""
         source, node = self.source, self.node
-        end = source.end(node)
+        # What is not written is said to stand where the next thing does.
+        end = self.after if is_empty(node) else source.end(node)
         span = start(node), end
         if is_block_text(node):
             span = source.header(node).span()

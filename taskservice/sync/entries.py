@@ -11,7 +11,6 @@ from taskservice.sync.spans import (
     CannotEdit,
     Change,
     Source,
-    column,
     in_flow,
     is_block,
     is_block_text,
@@ -31,13 +30,14 @@ def whole(source: Source, node: yaml.Node, want: Any) -> Change:
         text = inline(want, in_flow=False, quote=source.quote)
         return Change(start(node), source.end(node), text)
     lines = block_lines(want, quote=source.quote)
-    text = source.newline.join(_indented(lines, column(node))).lstrip(" ")
+    begin = source.begin(node)
+    text = source.newline.join(_indented(lines, source.column(begin))).lstrip(" ")
     end = source.end(node)
     if _ends_in_block_text(lines):
         end = source.line_end(end)  # a comment would become a part of the text
         if end == len(source.text):
             text += source.newline
-    return Change(start(node), end, text)
+    return Change(begin, end, text)
 
 
 def _ends_in_block_text(lines: Sequence[str]) -> bool:
@@ -68,10 +68,10 @@ def added_key(source: Source, node: yaml.Node, name: str, value: Any) -> list[Ch
         lines = [f"{_key(source, pairs, name)}: {inline(value, in_flow=False, quote=source.quote)}"]
     else:
         lines = block_lines({name: value}, quote=source.quote)
-    before = start(key) if near == -1 and source.is_first(start(key)) else None
-    return _added_lines(
-        source, lines, column(pairs[0][0]), source.entry_end(key, last), before, last
-    )
+    begin = source.entry_start(key)
+    before = begin if near == -1 and source.is_first(begin) else None
+    indent = source.column(source.entry_start(pairs[0][0]))
+    return _added_lines(source, lines, indent, source.entry_end(key, last), before, last)
 
 
 def added_item(source: Source, node: yaml.Node, place: int, value: Any) -> list[Change]:
@@ -81,12 +81,14 @@ def added_item(source: Source, node: yaml.Node, place: int, value: Any) -> list[
     lines = block_lines([value], quote=source.quote)
     if place == 0:
         above = source.line_start(dash_of(source, node, node.value[0]))
-        text = "".join(f"{line}{source.newline}" for line in _indented(lines, column(node)))
+        indented = _indented(lines, source.column(source.begin(node)))
+        text = "".join(f"{line}{source.newline}" for line in indented)
         return [Change(above, above, text)]
     before = node.value[place - 1]
     dash = dash_of(source, node, before)
     end = dash + 1 if is_empty(before) else source.end(before)
-    return _added_lines(source, lines, column(node), end, dash, before)
+    indent = source.column(source.begin(node))
+    return _added_lines(source, lines, indent, end, dash, before)
 
 
 def _added_lines(
@@ -124,7 +126,9 @@ def _key(source: Source, pairs: Sequence[Pair], name: str) -> str:
 def _spans(source: Source, node: yaml.Node) -> list[tuple[int, int]]:
     """Where each entry, or item, of a collection begins and ends."""
     if isinstance(node, yaml.MappingNode):
-        return [(start(key), source.entry_end(key, value)) for key, value in node.value]
+        return [
+            (source.entry_start(key), source.entry_end(key, value)) for key, value in node.value
+        ]
     return [(start(item), source.end(item)) for item in node.value]
 
 
@@ -158,7 +162,7 @@ def removed(source: Source, node: yaml.Node, place: int) -> list[Change]:
         return _removed_in_flow(source, _spans(source, node), place)
     item = node.value[place]
     if isinstance(item, tuple):
-        begin, end = start(item[0]), source.entry_end(*item)
+        begin, end = source.entry_start(item[0]), source.entry_end(*item)
     else:
         begin = dash_of(source, node, item)
         end = begin + 1 if is_empty(item) else source.end(item)
@@ -167,7 +171,7 @@ def removed(source: Source, node: yaml.Node, place: int) -> list[Change]:
         before = source.text[source.line_start(begin) : begin]
         if before.strip(" -") or place + 1 == len(node.value):
             raise CannotEdit("an entry that shares its line")
-        return [Change(begin, start(node.value[place + 1][0]), "")]
+        return [Change(begin, source.entry_start(node.value[place + 1][0]), "")]
     first, after = source.line_start(begin), source.next_line(end)
     if source.is_blank_line(after) and place == 0:
         after = source.next_line(after)
@@ -203,7 +207,7 @@ def _removed_in_flow(source: Source, spans: Sequence[tuple[int, int]], place: in
 
 def dash_of(source: Source, node: yaml.Node, item: yaml.Node) -> int:
     """Where the dash of a block list's item stands."""
-    place = source.line_start(start(item)) + column(node)
+    place = source.line_start(start(item)) + source.column(source.begin(node))
     if not source.text.startswith("-", place) or not source.is_first(place):
         raise CannotEdit("a dash in another line than its item")
     return place

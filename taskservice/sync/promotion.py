@@ -17,7 +17,7 @@ from taskservice.domain.overlay import (
 )
 from taskservice.domain.task import UNSET
 from taskservice.sync.dump import dump_task
-from taskservice.sync.edit import edit, remove, rewrite
+from taskservice.sync.edit import edit, remove
 from taskservice.sync.listing import passed_over
 from taskservice.sync.reader import AuthoredTask, FileContent, read_file
 from taskservice.sync.spans import CannotEdit, newline_of, quote_of
@@ -53,7 +53,6 @@ def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]
         path, data, before,
         lambda: _edit_alone(text, place, wanted, walk.places),
         lambda: edit(text, place, wanted),
-        lambda: rewrite(text, place, wanted),
         keeps=lambda after: _has_come(task_id, before, after, overrides),
     )  # fmt: skip
 

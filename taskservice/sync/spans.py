@@ -17,6 +17,7 @@ _BREAK = re.compile("\r\n|\r|\n")
 _TO_BREAK = re.compile("[^\r\n]*")
 _BLANK = re.compile("(?:[ \t\r\n]|(?<![^ \t\r\n])#[^\r\n]*)*")
 _QUOTED = re.compile(r"""(?:[\[{,]|[:-]\s)\s*(["'])""")
+_TAG = re.compile(r"![^\s,\[\]{}]*")
 _HEADER = re.compile(r"(?:!\S*[ \t]+)?[|>][-+0-9]*")
 
 
@@ -73,6 +74,8 @@ class Source:
     def value(self, node: yaml.Node) -> object:
         """What the reader makes of a node."""
         if isinstance(node, yaml.MappingNode):
+            if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+                raise CannotEdit("a key that is no text")
             return {key.value: self.value(item) for key, item in node.value}
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item) for item in node.value]
@@ -90,6 +93,20 @@ class Source:
             keeps = "+" in self.header(node)[0]
             return start(node) + len(_without_break(text) if keeps else text.rstrip(" \t\r\n"))
         return end
+
+    def begin(self, node: yaml.Node) -> int:
+        """Where a node's own text begins, behind its tag if it has one."""
+        tag = _TAG.match(self.text, start(node))
+        return self.skip(tag.end()) if tag else start(node)
+
+    def column(self, place: int) -> int:
+        """In which column, from 0, a place is."""
+        return place - self.line_start(place)
+
+    def entry_start(self, key: yaml.Node) -> int:
+        """Where an entry begins: with its key, or with the `?` in front of that."""
+        before = self.text[self.line_start(start(key)) : start(key)].rstrip(" \t")
+        return self.line_start(start(key)) + len(before) - 1 if before[-1:] == "?" else start(key)
 
     def entry_end(self, key: yaml.Node, value: yaml.Node) -> int:
         """Behind the last character of an entry; one without a value ends with its colon."""
@@ -148,12 +165,6 @@ def start(node: yaml.Node) -> int:
     """Where a node begins."""
     place: int = node.start_mark.index
     return place
-
-
-def column(node: yaml.Node) -> int:
-    """In which column, from 0, a node begins."""
-    found: int = node.start_mark.column
-    return found
 
 
 def is_empty(node: yaml.Node) -> bool:

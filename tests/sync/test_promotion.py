@@ -26,7 +26,7 @@ from taskservice.domain.overlay import (
 )
 from taskservice.domain.task import UNSET
 from taskservice.sync import promotion
-from taskservice.sync.edit import edit, rewrite
+from taskservice.sync.edit import edit
 from taskservice.sync.promotion import new_file, promoted
 from taskservice.sync.reader import read_file
 from taskservice.sync.spans import CannotEdit, Source, in_flow, start
@@ -151,26 +151,6 @@ def test_a_deleted_task_leaves_the_others(file: tuple[str, list[str]], data: st.
         }
 
 
-@in_many_styles
-@given(styles.files(), promotable)
-def test_a_task_written_anew_says_it_too(
-    file: tuple[str, list[str]], values: dict[str, Any]
-) -> None:
-    text, ids = file
-    before = text.encode()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(promotion, "edit", refuse)
-        for task_id in ids:
-            wanted = overrides(before, values, task_id)
-            after = promoted("x.yaml", before, task_id, wanted)
-            assert after is not None
-            assert standing(declared(after, task_id), wanted, NOW) == ()
-
-
-def refuse(*_: object) -> str:
-    raise CannotEdit("not today")
-
-
 @pytest.mark.parametrize(
     ("before", "values", "after"),
     [
@@ -287,7 +267,7 @@ def test_a_blank_line_goes_with_the_task_that_it_set_off() -> None:
 def test_a_wrong_edit_is_never_given_out(
     wrong: str, deleted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_edit_alone", "edit", "rewrite", "remove"):
+    for name in ("_edit_alone", "edit", "remove"):
         monkeypatch.setattr(promotion, name, lambda *_: wrong)
     with pytest.raises(Conflict, match="can't be edited by itself"):
         text = "tasks:\n  x: {name: a}\n  y: {name: b}\n"
@@ -313,7 +293,7 @@ def test_a_text_that_is_no_mapping_cannot_be_edited() -> None:
         edit("a: 1", ("a",), {})
     for path in (("b",), ("a", "b")):
         with pytest.raises(CannotEdit):
-            rewrite("a: 1", path, {})
+            edit("a: 1", path, {})
 
 
 FIELDS = {"name": "N", "task_type": "t", "trigger_type": "interval",
