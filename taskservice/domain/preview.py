@@ -9,7 +9,7 @@ from taskservice.domain import overlay
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.plan import Held
-from taskservice.domain.state import Resolution, TaskState, next_fires, trigger_of
+from taskservice.domain.state import Resolution, TaskState, faults_of, next_fires, trigger_of
 from taskservice.domain.task import UNSET
 from taskservice.domain.trigger import (
     WEEK,
@@ -184,6 +184,6 @@ def _fires(trigger: Trigger, now: datetime) -> set[datetime]:
 
 def _trigger(state: TaskState | None, zone: tzinfo) -> Trigger | None:
     """What the task fires by; None where it doesn't fire."""
-    if state is None or state.next_run_time is None:
+    if state is None or state.next_run_time is None or faults_of(state, zone):
         return None
     return trigger_of(state.task, state.anchor, zone)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from taskservice.domain import overlay
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.overlay import Declaration, Drift, Override
 from taskservice.domain.run import Outcome, TaskStatus, task_status
 from taskservice.domain.task import Task, parse_task
@@ -19,7 +20,8 @@ class TaskState:
     """The effective task with what the service knows of it.
 
     `anchor` is the moment from which an interval without `start_date` counts: the one at which
-    its trigger took effect. `last_outcome` is how the last execution ended.
+    its trigger took effect. `last_outcome` is how the last execution ended. `faults` are what of
+    it could not be read where it is stored, and stands here as if it had not been given.
     """
 
     id: str
@@ -35,6 +37,7 @@ class TaskState:
     retired_at: datetime | None = None
     create_time: datetime
     update_time: datetime
+    faults: tuple[Fault, ...] = ()
 
 
 def trigger_of(task: Task, anchor: datetime, zone: tzinfo) -> Trigger:
@@ -42,9 +45,26 @@ def trigger_of(task: Task, anchor: datetime, zone: tzinfo) -> Trigger:
     return parse_trigger(task.trigger_type, task.trigger_args, zone=zone, anchor=anchor)
 
 
+def faults_of(state: TaskState, zone: tzinfo) -> tuple[Fault, ...]:
+    """What keeps a task from being scheduled: what could not be read of it, or its trigger.
+
+    A trigger that was sound may be so no more: its zone is gone, say.
+    """
+    if state.faults:
+        return state.faults
+    try:
+        trigger_of(state.task, state.anchor, zone)
+    except Invalid as invalid:
+        return invalid.faults
+    return ()
+
+
 def next_fires(state: TaskState | None, count: int, zone: tzinfo) -> tuple[datetime, ...]:
-    """The next fires of a task, at most `count`; none while it is paused, retired or gone."""
-    if state is None or state.next_run_time is None:
+    """The next fires of a task, at most `count`; none while it is paused, retired or gone.
+
+    Nor has a task that is at fault.
+    """
+    if state is None or state.next_run_time is None or faults_of(state, zone):
         return ()
     trigger = trigger_of(state.task, state.anchor, zone)
     return (state.next_run_time, *upcoming(trigger, state.next_run_time, count - 1))
@@ -71,14 +91,17 @@ def resolve(
         "drift": overlay.drift_of(declaration, overrides),
         "overridden": tuple(override.field for override in overrides),
     }
-    if previous and previous.retired_at is None and _same_definition(previous.task, task):
+    # What could not be read is written anew.
+    sound = previous is not None and not previous.faults
+    live = sound and previous is not None and previous.retired_at is None
+    if previous and live and _same_definition(previous.task, task):
         return replace(previous, etag=_etag(previous.task, overrides), **shown)
 
     same_trigger = previous is not None and _same_trigger(previous.task, task)
     anchor = previous.anchor if previous and same_trigger else now
     if task.paused:
         next_run_time = None
-    elif previous and same_trigger and not previous.task.paused and not previous.retired_at:
+    elif previous and live and same_trigger and not previous.task.paused:
         next_run_time = previous.next_run_time
     else:
         next_run_time = trigger_of(task, anchor, zone).next_fire(now)
@@ -144,7 +167,8 @@ def resolution(
     if not any(override.field == overlay.DELETED for override in overrides):
         state = resolve(task_id, declaration, overrides, previous, now=now, zone=zone)
         missed = past_date(state, previous, zone=zone)
-        if previous and state.next_run_time != previous.next_run_time and is_due(previous, now):
+        moved = previous is not None and state.next_run_time != previous.next_run_time
+        if previous and moved and is_due(previous, now, zone):
             raise FireDue([task_id])
     return Resolution(
         id=task_id, declaration=declaration, overrides=overrides,
@@ -152,9 +176,10 @@ def resolution(
     )  # fmt: skip
 
 
-def is_due(state: TaskState, now: datetime) -> bool:
-    """Whether a task's next fire has come and not been claimed yet."""
-    return state.next_run_time is not None and state.next_run_time <= now
+def is_due(state: TaskState, now: datetime, zone: tzinfo) -> bool:
+    """Whether a task's next fire has come and not been claimed yet; none can be of one at fault."""
+    due = state.next_run_time is not None and state.next_run_time <= now
+    return due and not faults_of(state, zone)
 
 
 def retire(state: TaskState, now: datetime) -> TaskState:

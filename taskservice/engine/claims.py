@@ -11,7 +11,7 @@ from typing import Any
 
 from taskservice.domain.errors import Conflict, NotFound, TaskserviceError
 from taskservice.domain.run import Outcome, account, task_status
-from taskservice.domain.state import TaskState, trigger_of
+from taskservice.domain.state import TaskState, faults_of, trigger_of
 from taskservice.domain.task import Task
 from taskservice.domain.trigger import Trigger
 from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
@@ -25,6 +25,11 @@ SHORT = 1000
 
 MOST_CHARACTERS = 4 * 1024 * 1024
 """How much text the ends have that share a transaction: with long outputs they are fewer."""
+
+MENDED_AGAIN = timedelta(seconds=30)
+"""How long it waits when its task is at fault."""
+
+AT_FAULT = "the task is at fault: save it again, or delete it"
 
 LONG_DUE = timedelta(minutes=5)
 
@@ -195,7 +200,9 @@ class Claims:
         first = row.next_run_time
         if row.paused or row.retired or first is None or first > now:
             return
-        entry = done.entries[task_id]
+        entry = done.entries.get(task_id)
+        if entry is None:
+            return
         task = entry.task
         fires, done.next_fires[task_id] = account(
             entry.trigger, first, now,
@@ -224,9 +231,11 @@ class Claims:
             return NotFound(f"no task {wish.task_id!r}")
         if row.retired:
             return Conflict("the task is retired: its declaration is gone")
-        task = done.entries[row.id].task
-        if self._instances[row.id] >= task.max_instances:
-            return Conflict(self._busy(row.id, task))
+        entry = done.entries.get(row.id)
+        if entry is None:
+            return Conflict(AT_FAULT)
+        if self._instances[row.id] >= entry.task.max_instances:
+            return Conflict(self._busy(row.id, entry.task))
         self._occupy(row.id)
         execution = self._begin(row.id, triggered_by=wish.by, func_args=wish.func_args)
         done.added.append(execution)
@@ -245,7 +254,12 @@ class Claims:
         if made or row is None or row.retired or (row.paused and before.triggered_by == "schedule"):
             done.dropped.add(before.id)
             return
-        if self._instances[row.id] >= done.entries[row.id].task.max_instances:
+        entry = done.entries.get(row.id)
+        if entry is None:
+            # It may be mended yet.
+            done.planned[before.id] = replace(retry, due=now + MENDED_AGAIN)
+            return
+        if self._instances[row.id] >= entry.task.max_instances:
             done.planned[before.id] = replace(retry, due=now + BUSY_AGAIN)
             return
         self._occupy(row.id)
@@ -350,7 +364,10 @@ def _plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -
     task_row = done.rows[end.task_id]
     if end.status != "failed" or task_row.retired:
         return
-    task = done.entries[end.task_id].task
+    entry = done.entries.get(end.task_id)
+    if entry is None:
+        return
+    task = entry.task
     wait: float | None = None
     if (end.error or "").startswith("interrupted:"):
         wait = 0 if task.recover and not row.recovered else None
@@ -384,8 +401,10 @@ def progress_of(done: Recorded, running: set[str]) -> list[Progress]:
     return progress
 
 
-def make_entry(state: TaskState, zone: tzinfo) -> Entry:
-    """An entry for a task as it stands in the table."""
+def entry_or_none(state: TaskState, zone: tzinfo) -> Entry | None:
+    """An entry for a task as it stands in the table; None for one that is at fault."""
+    if faults_of(state, zone):
+        return None
     return Entry(state=state, trigger=trigger_of(state.task, state.anchor, zone))
 
 

@@ -147,6 +147,11 @@ class Engine:
         return self._runner.unreturned()
 
     @property
+    def at_fault(self) -> frozenset[str]:
+        """Tasks that were to be scheduled and can't be."""
+        return frozenset(self._schedule.at_fault)
+
+    @property
     def firing(self) -> bool:
         """Whether due fires are taken."""
         return bool(self._loops) and self._recorder.claiming
@@ -281,9 +286,13 @@ class Engine:
             if row is None or row.paused or row.retired:
                 self._schedule.forget(task_id)
                 continue
+            entry = recorded.entries.get(task_id)
+            if entry is None:
+                self._schedule.forget(task_id)
+                continue
             next_run_time = recorded.next_fires.get(task_id, row.next_run_time)
-            state = replace(recorded.entries[task_id].state, next_run_time=next_run_time)
-            self._schedule.put(replace(recorded.entries[task_id], state=state))
+            state = replace(entry.state, next_run_time=next_run_time)
+            self._schedule.put(replace(entry, state=state))
 
     def _not_recorded(self, execution_ids: Collection[str], error: Exception) -> None:
         for execution_id in execution_ids:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from taskservice.engine import owner
-from taskservice.engine.claims import Batch
+from taskservice.engine.claims import AT_FAULT, Batch
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.runner import Runner
 from taskservice.storage import executions as log
@@ -71,8 +71,18 @@ class Ownership:
             states = await store.states_of(connection, [e.task_id for e in lost])
             waiting = await connection.run_sync(log.retries)
         for execution in lost:
-            if execution.task_id in states:
-                self._runner.start(execution, states[execution.task_id].task)
+            state = states.get(execution.task_id)
+            if state and state.faults:
+                # What it would be called with is not known.
+                story = f"interrupted: {AT_FAULT}"
+                self._recorder.end(
+                    replace(
+                        execution, status="failed", owner=None, error=story,
+                        end_time=max(datetime.now(UTC), execution.start_time),
+                    )
+                )  # fmt: skip
+            elif state:
+                self._runner.start(execution, state.task)
         return waiting
 
     async def close_dead(self) -> None:

@@ -19,8 +19,8 @@ from taskservice.engine.claims import (
     Manual,
     Recorded,
     decide,
+    entry_or_none,
     is_long_due,
-    make_entry,
     progress_of,
 )
 from taskservice.engine.counts import Counts
@@ -351,8 +351,8 @@ class Recorder:
             if row.id in self._entries and self._entries[row.id].state.etag == row.etag
         }
         states = await store.states_of(connection, list(rows.keys() - entries.keys()))
-        fresh = {task_id: make_entry(state, self._zone) for task_id, state in states.items()}
-        return entries | fresh
+        fresh = {task_id: entry_or_none(state, self._zone) for task_id, state in states.items()}
+        return entries | {task_id: entry for task_id, entry in fresh.items() if entry}
 
 
 def _log_failure(execution: Execution) -> None:

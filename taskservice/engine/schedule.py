@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 
 from taskservice.domain.state import TaskState, expected_fire
-from taskservice.engine.claims import Entry, Known, make_entry
+from taskservice.engine.claims import Entry, Known, entry_or_none
 from taskservice.engine.scheduler import Scheduler
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
@@ -24,7 +24,8 @@ class Schedule:
     """Has `scheduler` call for the tasks in `entries`: those that have a next fire.
 
     `zone` is that of times which name none, `owner` as whom this process writes; `drop` is called
-    with the id of each task that is no more.
+    with the id of each task that is no more. `at_fault` are those that were found to be at fault,
+    and so can't be scheduled.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Schedule:
         self._zone = zone
         self._owner = owner
         self._drop = drop
+        self.at_fault: set[str] = set()
         # One reads and adopts at a time, or what was read first could be adopted last.
         self._reading = asyncio.Lock()
 
@@ -130,15 +132,22 @@ class Schedule:
         for task_id in set(task_ids) - states.keys():
             self._drop(task_id)
             self.forget(task_id)
+            self.at_fault.discard(task_id)
         return states
 
     def _adopt(self, states: Iterable[TaskState]) -> None:
         with self._scheduler.quiet():
             for state in states:
                 entry = self._entries.get(state.id)
-                if entry is None or _trigger_of(entry.state) != _trigger_of(state):
-                    entry = make_entry(state, self._zone)
-                self.put(replace(entry, state=state))
+                same = entry is not None and _trigger_of(entry.state) == _trigger_of(state)
+                if entry is None or not same or state.faults:
+                    entry = entry_or_none(state, self._zone)
+                if entry is None:
+                    self.forget(state.id)
+                    self.at_fault.add(state.id)
+                else:
+                    self.put(replace(entry, state=state))
+                    self.at_fault.discard(state.id)
 
     def _is_scheduled(self, task_id: str, etag: str, when: datetime) -> bool:
         entry = self._entries.get(task_id)

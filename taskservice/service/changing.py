@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from types import MappingProxyType
 from typing import Any
+
+import structlog
 
 from taskservice.domain import overlay, state
 from taskservice.domain.errors import (
@@ -20,7 +22,7 @@ from taskservice.domain.errors import (
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.placeholders import borrowed_faults, placeholder_faults
-from taskservice.domain.state import FireDue, Resolution
+from taskservice.domain.state import FireDue, Resolution, faults_of
 from taskservice.domain.task import parse_task, unknown_fields
 from taskservice.domain.task_faults import task_faults
 from taskservice.domain.task_id import id_fault
@@ -55,6 +57,11 @@ ASK_AGAIN_SECONDS = 0.05
 LONGEST_REASON = 1000
 """Characters of why something was changed."""
 
+STUCK = timedelta(minutes=1)
+"""How long an override stays that has ended, and without which its task would be none."""
+
+log = structlog.get_logger()
+
 _Rewrite = Callable[[StoredTask, datetime], tuple[Declaration, tuple[Override, ...]]]
 
 
@@ -69,6 +76,7 @@ class Changing(Reading):
     def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
         super().__init__(database, engine, zone)
         self._writer = Writer(database, engine)
+        self._stuck: dict[str, datetime] = {}
 
     def check(
         self, task_id: str, fields: Mapping[str, object], *, patience: float = 0
@@ -274,7 +282,10 @@ class Changing(Reading):
         self, task_id: str, func_args: Mapping[str, object] | None, *, by: str
     ) -> Execution:
         """Run a task now, paused or not; `func_args` go before its own for this run."""
-        task = (await self.get(task_id)).state.task
+        before = (await self.get(task_id)).state
+        if wrong := faults_of(before, self._zone):
+            raise Conflict(f"the task is at fault: {'; '.join(map(str, wrong))}")
+        task = before.task
         if func_args:
             merged = {**task.definition(), "func_args": {**task.func_args, **func_args}}
             faults = []
@@ -330,19 +341,24 @@ class Changing(Reading):
         """End the overrides whose time is over."""
         async with self._database.read() as connection:
             ids = await expired(connection, now_utc())
-        if not ids:
+        for task_id in ids:
+            if self._stuck.get(task_id, now_utc()) > now_utc():
+                continue
+            try:
+                await self._commit(partial(self._expire, task_id), task_id)
+            except Invalid as invalid:
+                # What is left does not make a task: it stays as it is, until something changes.
+                log.warning("override_stays", task=task_id, reason=str(invalid))
+                self._stuck[task_id] = now_utc() + STUCK
+
+    async def _expire(self, task_id: str, connection: Connection) -> None:
+        now = now_utc()
+        stored = (await store.load(connection, [task_id], lock=True)).get(task_id)
+        if stored is None or (stored.state and stored.state.retired_at):
             return
-
-        async def work(connection: Connection) -> None:
-            now = now_utc()
-            for task_id, stored in (await store.load(connection, ids, lock=True)).items():
-                if stored.state and stored.state.retired_at:
-                    continue
-                kept = overlay.standing(stored.declaration, stored.overrides, now)
-                later = self._resolve(task_id, stored, stored.declaration, kept, now)
-                await apply(connection, [later], now=now, declare=False)
-
-        await self._commit(work, *ids)
+        kept = overlay.standing(stored.declaration, stored.overrides, now)
+        later = self._resolve(task_id, stored, stored.declaration, kept, now)
+        await apply(connection, [later], now=now, declare=False)
 
     async def _rewrite(
         self,

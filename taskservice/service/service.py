@@ -9,13 +9,14 @@ from typing import Any
 
 import structlog
 
-from taskservice.domain.errors import StartError, Unavailable
+from taskservice.domain.errors import Fault, StartError, Unavailable
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import FunctionInfo, Functions, ParameterInfo
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.repeat import repeat
+from taskservice.service.checkup import Checkup
 from taskservice.service.declared import Declared
 from taskservice.service.events import Subscription
 from taskservice.service.housekeeping import Housekeeping
@@ -43,6 +44,9 @@ SYNC_PATIENCE = 0.3
 
 WEBHOOK_SECONDS = 8.0
 """How long a webhook is made to wait for a sync: GitHub gives up after ten seconds."""
+
+CHECKUP_SECONDS = 1.0
+"""How often tasks that are found to be at fault are noted, for every process to tell."""
 
 logger = structlog.get_logger()
 
@@ -84,6 +88,7 @@ class Service(Declared):
             changed=self._follow_sync,
             claim=engine.claim,
         )
+        self._checkup = Checkup(database, engine, settings.timezone)
         self._housekeeping = Housekeeping(
             database, engine, settings, expire=self.expire, commit=self._commit
         )
@@ -156,6 +161,7 @@ class Service(Declared):
             asyncio.create_task(repeat(self._stop, NOTICE_SECONDS, notices)),
             asyncio.create_task(repeat(self._stop, LOOK_SECONDS, self._look_at_functions)),
             asyncio.create_task(self._housekeeping.run(self._stop)),
+            asyncio.create_task(repeat(self._stop, CHECKUP_SECONDS, self._checkup.look)),
         ]
 
     async def _lead(self) -> None:
@@ -312,6 +318,7 @@ class Service(Declared):
             retired = await store.retired(connection)
         return {
             **report,
+            "errors": [*report["errors"], *await self._checkup.errors()],
             "repository": repository,
             "scheduler": await self._leading.scheduler(),
             "declared": sum(drift.values()),
@@ -326,6 +333,10 @@ class Service(Declared):
                 for listed in retired
             ],
         }
+
+    async def task_faults(self, task_id: str) -> Sequence[Fault]:
+        """Why a task is not scheduled: what of it can't be read, or its trigger not any more."""
+        return await self._checkup.faults(task_id)
 
     async def timeline(self, wanted: str, *, page: int, size: int) -> Timeline:
         """What ran in the last hours and fires in the next ones; see there."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import nlargest
 from operator import add
 
-from taskservice.domain.state import TaskState, trigger_of
+from taskservice.domain.state import TaskState, faults_of, trigger_of
 from taskservice.domain.trigger import Trigger, count_by_slot, upcoming
 from taskservice.engine.engine import Engine
 from taskservice.service.offload import Offload
@@ -235,7 +235,11 @@ def _floor(moment: datetime) -> datetime:
 
 
 def _parsed(states: Iterable[TaskState], zone: tzinfo) -> dict[str, Trigger]:
-    return {one.id: trigger_of(one.task, one.anchor, zone) for one in states if one.next_run_time}
+    return {
+        one.id: trigger_of(one.task, one.anchor, zone)
+        for one in states
+        if one.next_run_time and not faults_of(one, zone)
+    }
 
 
 def _forecast(triggers: Mapping[str, Trigger], now: datetime, present: datetime) -> _Future:

@@ -15,7 +15,6 @@ from contextlib import (
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-import msgspec
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -32,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from taskservice.domain.errors import StartError, Unavailable
+from taskservice.storage.damage import read_json
 from taskservice.storage.rows import to_json
 
 CONNECT_SECONDS = 5
@@ -312,7 +312,7 @@ def _mysql(url: URL, *, frozen_seconds: int | None = None) -> AsyncEngine:
         # Whoever uses a connection ends its transaction; a rollback more changes nothing.
         pool_reset_on_return=None,
         json_serializer=to_json,
-        json_deserializer=msgspec.json.decode,
+        json_deserializer=read_json,
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
@@ -356,7 +356,7 @@ def _sqlite(url: URL) -> AsyncEngine:
         url,
         pool_reset_on_return=None,
         json_serializer=to_json,
-        json_deserializer=msgspec.json.decode,
+        json_deserializer=read_json,
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,

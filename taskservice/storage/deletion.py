@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskservice.storage.damage import Damaged
 from taskservice.storage.executions import delete_executions, open_rows
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import (
@@ -125,10 +126,23 @@ async def deleted_before(connection: AsyncConnection, moment: datetime, *, limit
     return list((await connection.execute(query)).scalars())
 
 
+async def mend_marks(connection: AsyncConnection) -> None:
+    """Take marks that can't be read for none: the task is there, with all of its log."""
+    marks = (_T.deleted_at, _T.purge_before)
+    query = select(_T.id, *marks).where(or_(*(mark.is_not(None) for mark in marks)))
+    for row in (await connection.execute(query)).all():
+        wrong = [mark.name for mark in marks if isinstance(row._mapping[mark.name], Damaged)]
+        if wrong:
+            await connection.execute(
+                update(task_manage).where(_T.id == row.id).values(dict.fromkeys(wrong))
+            )
+
+
 async def purges(connection: AsyncConnection) -> list[Purge]:
     """Some of what is to be deleted of logs."""
     query = select(_T.id, _T.purge_before).where(_T.purge_before.is_not(None)).limit(PURGES)
-    return [Purge(*row) for row in await connection.execute(query)]
+    rows = await connection.execute(query)
+    return [Purge(*row) for row in rows if isinstance(row.purge_before, datetime)]
 
 
 async def purge(connection: AsyncConnection, wanted: Purge, *, limit: int) -> bool:
@@ -170,4 +184,5 @@ def log_begins(connection: Connection, ids: Collection[str]) -> dict[str, dateti
         task_id: moment
         for piece in chunks(sorted(ids))
         for task_id, moment in connection.execute(query.where(_T.id.in_(piece)))
+        if isinstance(moment, datetime)
     }

@@ -4,7 +4,7 @@ Those of the engine are plain functions: by `AsyncConnection.run_sync` many of t
 driver at once, and the statements are made only once.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -14,7 +14,8 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.domain.run import Outcome
+from taskservice.domain.run import EXECUTION_STATUSES, Outcome
+from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 from taskservice.storage.owners import LeaseLost
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import (
@@ -184,10 +185,10 @@ def lock_tasks(connection: Connection, owner: str, ids: Collection[str]) -> dict
         for row in rows:
             if row.id is not None:
                 found[row.id] = TaskRow(
-                    id=row.id, etag=row.etag, next_run_time=row.next_run_time, paused=row.paused,
-                    retired=row.retired_at is not None, status=row.status,
+                    id=row.id, etag=row.etag, next_run_time=_moment(row.next_run_time),
+                    paused=row.paused, retired=row.retired_at is not None, status=row.status,
                     last_outcome=row.last_outcome, deleted=row.deleted_at is not None,
-                    log_begins=row.purge_before,
+                    log_begins=_moment(row.purge_before),
                 )  # fmt: skip
     return found
 
@@ -358,7 +359,10 @@ def retries(connection: Connection) -> list[Retry]:
     found = []
     for row in connection.execute(query):
         values = dict(row._mapping)
-        found.append(Retry(due=values.pop("due"), execution=Execution(**values)))
+        due = values.pop("due")
+        # With other arguments than it was given it is not tried again.
+        if not isinstance(due, Damaged) and not isinstance(row.func_args, Damaged):
+            found.append(Retry(due=due, execution=_execution_of(values)))
     return found
 
 
@@ -468,6 +472,10 @@ def _packets(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield f"[{','.join(packet)}]"
 
 
+def _moment(value: datetime | Damaged | None) -> datetime | None:
+    return None if isinstance(value, Damaged) else value
+
+
 def _stamp(moment: datetime | None) -> str | None:
     """A time as both databases store it."""
     if moment is None:
@@ -476,4 +484,44 @@ def _stamp(moment: datetime | None) -> str | None:
 
 
 def _execution(row: Any) -> Execution:
-    return Execution(**row._mapping)
+    return _execution_of(dict(row._mapping))
+
+
+def _execution_of(values: dict[str, Any]) -> Execution:
+    """The execution in a row; what of it can't be read counts as not given."""
+    for name, (is_read, instead) in _READABLE.items():
+        if name in values and not is_read(values[name]):
+            values[name] = instead
+    return Execution(**values)
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, datetime)
+
+
+def _is_moment_or_null(value: object) -> bool:
+    return value is None or isinstance(value, datetime)
+
+
+def _is_text_or_null(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+_READABLE: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
+    "scheduled_time": (_is_moment_or_null, None),
+    "start_time": (_is_moment, UNKNOWN_SINCE),
+    "end_time": (_is_moment_or_null, None),
+    # It ended, nobody knows how.
+    "status": (frozenset(EXECUTION_STATUSES).__contains__, "failed"),
+    "attempt": (_is_count, 1),
+    "triggered_by": (lambda value: isinstance(value, str), "?"),
+    "folded": (_is_count, 0),
+    "result": (_is_text_or_null, None),
+    "error": (_is_text_or_null, None),
+    "output": (_is_text_or_null, None),
+    "func_args": (lambda value: value is None or isinstance(value, dict), None),
+}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, text
 
+from taskservice.domain.run import EXECUTION_STATUSES
 from taskservice.storage.deletion import log_begins
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import task_execution_log, task_manage, task_override
@@ -27,6 +28,12 @@ class Past(NamedTuple):
     end_time: datetime | None
 
 
+def is_told(row: Any) -> bool:
+    """Whether an execution can be read, so that it can be drawn."""
+    ended = row.end_time is None or isinstance(row.end_time, datetime)
+    return ended and isinstance(row.start_time, datetime) and row.status in EXECUTION_STATUSES
+
+
 def latest(connection: Connection, ids: Sequence[str], each: int) -> dict[str, list[Past]]:
     """The last executions of tasks, at most `each` of a task, oldest first.
 
@@ -37,7 +44,7 @@ def latest(connection: Connection, ids: Sequence[str], each: int) -> dict[str, l
         values = {f"id{number}": task_id for number, task_id in enumerate(piece)}
         begins = log_begins(connection, piece)
         for row in connection.execute(_latest(len(piece)), {**values, "each": each}):
-            if row.start_time >= begins.get(row.task_id, row.start_time):
+            if is_told(row) and row.start_time >= begins.get(row.task_id, row.start_time):
                 found[row.task_id].append(Past._make(row))
     for executions in found.values():
         executions.sort(key=lambda one: (one.start_time, one.id))

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskservice.storage.damage import Damaged
 from taskservice.storage.rows import upsert
 from taskservice.storage.tables import service_state
 
@@ -15,6 +16,7 @@ async def remember(connection: AsyncConnection, name: str, value: object) -> Non
 
 
 async def recall(connection: AsyncConnection, name: str) -> Any:
-    """The value kept under a name, or None."""
+    """The value kept under a name; None where there is none, or it can't be read."""
     query = select(service_state.c.value).where(service_state.c.name == name)
-    return (await connection.execute(query)).scalar()
+    value = (await connection.execute(query)).scalar()
+    return None if isinstance(value, Damaged) else value

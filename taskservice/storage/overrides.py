@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, or_, select
+from sqlalchemy import bindparam, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.overlay import Override
 from taskservice.domain.task import UNSET
 from taskservice.storage.rows import chunks, upsert
 from taskservice.storage.tables import DELETED_ROW, task_manage, task_override
+from taskservice.storage.task_rows import override_of
 
 _O, _T = task_override.c, task_manage.c
 
@@ -68,7 +69,7 @@ async def all_overrides(connection: AsyncConnection) -> dict[str, list[Override]
     """Every override there is, by task."""
     found: dict[str, list[Override]] = {}
     for row in await connection.execute(_EVERY):
-        found.setdefault(row.override_task_id, []).append(override_of(row))
+        found.setdefault(row.override_task_id, []).append(override_of(row)[0])
     return found
 
 
@@ -86,19 +87,6 @@ async def expired(connection: AsyncConnection, now: datetime) -> list[str]:
         .distinct()
     )
     return list((await connection.execute(query)).scalars())
-
-
-def override_of(row: Row[Any]) -> Override:
-    """The override in a row that has the columns of `OVERRIDE`."""
-    return Override(
-        field=row.override_field,
-        value=row.override_value.get("value", UNSET),
-        declared_when_set=row.override_declared_when_set.get("value", UNSET),
-        set_at=row.override_set_at,
-        set_by=row.override_set_by,
-        reason=row.override_reason,
-        until=row.override_until_time,
-    )
 
 
 def _fields(overrides: Iterable[Override]) -> set[str]:

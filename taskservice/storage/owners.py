@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Unavailable
+from taskservice.storage.damage import Damaged
 from taskservice.storage.rows import chunks, new_id
 from taskservice.storage.tables import task_execution_log, task_notice, task_owner
 
@@ -79,7 +80,10 @@ async def owners(connection: AsyncConnection) -> dict[str, Owner]:
         for owner in (await connection.execute(named)).scalars()
     }
     for row in await connection.execute(select(task_owner)):
-        found[row.id] = Owner(name=row.name, expired=row.lease_until < now, lock_id=row.lock_id)
+        # A lease that can't be read is none: whoever lives renews its own soon.
+        expired = isinstance(row.lease_until, Damaged) or row.lease_until < now
+        lock_id = row.lock_id if isinstance(row.lock_id, int) else None
+        found[row.id] = Owner(name=str(row.name), expired=expired, lock_id=lock_id)
     return found
 
 

@@ -1,23 +1,28 @@
 """Tasks as lists show them: found by a filter, and read for no more than to be shown."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 from sqlalchemy import JSON, Connection, String, Text, bindparam, func, literal, or_, select
 from sqlalchemy import type_coerce as as_type
 
 from taskservice.domain.overlay import Declaration, Drift
-from taskservice.domain.run import TaskStatus
+from taskservice.domain.run import TASK_STATUSES, TaskStatus
 from taskservice.domain.state import TaskState
+from taskservice.domain.task import EXECUTORS
+from taskservice.domain.trigger import TRIGGER_SCHEMAS
 from taskservice.storage.executions import unreturned
 from taskservice.storage.rows import chunks, holds, to_json
 from taskservice.storage.tables import LIVE, task_declaration, task_manage
+from taskservice.storage.task_rows import state_of
 
 _T, _D = task_manage.c, task_declaration.c
+_DRIFTS = get_args(Drift)
 
 SORTABLE = frozenset(
     column.name
@@ -100,11 +105,73 @@ def shown(connection: Connection, ids: Collection[str]) -> dict[str, Shown]:
     """The tasks with these ids, retired ones too."""
     found = {}
     for piece in chunks(list(ids)):
-        for row in connection.execute(_SHOWN, {"ids": piece}).all():
-            found[row[0]] = Shown(*row)
+        for task in _readable(connection, connection.execute(_SHOWN, {"ids": piece}).all()):
+            found[task.id] = task
     for task_id, number in unreturned(connection, found).items():
         found[task_id] = found[task_id]._replace(unreturned=number)
     return found
+
+
+def _readable(connection: Connection, rows: Sequence[Any]) -> list[Shown]:
+    """The tasks in rows; what of a task can't be read stands as if it had not been given."""
+    tasks = [Shown(*row) for row in rows]
+    wrong = [task.id for task in tasks if not _is_sound(task)]
+    if not wrong:
+        return tasks
+    query = select(task_manage).where(_T.id.in_(wrong))
+    states = {row.id: state_of(row) for row in connection.execute(query)}
+    return [_mended(task, states[task.id]) if task.id in states else task for task in tasks]
+
+
+def _mended(task: Shown, state: TaskState) -> Shown:
+    path, line, revision = task.path, task.line, task.revision
+    place = Declaration(
+        source="api",
+        fields={},
+        path=path if isinstance(path, str) else None,
+        line=line if isinstance(line, int) else None,
+        revision=revision if isinstance(revision, str) else None,
+    )
+    # It is not scheduled.
+    return as_written(replace(state, next_run_time=None), place)
+
+
+_MAPPING = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_WORDS = msgspec.json.Decoder(list[str])
+_NUMBERS = msgspec.json.Decoder(dict[str, float | None])
+_TYPES: Mapping[str, Any] = {
+    "name": str, "task_type": str, "func_path": str, "next_run_time": (datetime, NoneType),
+    "max_instances": (int, NoneType), "description": (str, NoneType), "create_time": datetime,
+    "update_time": datetime, "misfire_grace_time": (float, int, NoneType),
+    "timeout": (float, int, NoneType), "etag": str, "retired_at": (datetime, NoneType),
+    "path": (str, NoneType), "line": (int, NoneType), "revision": (str, NoneType),
+}  # fmt: skip
+_KINDS = [_TYPES.get(name, object) for name in Shown._fields]
+_KNOWN_EXECUTORS = (None, *EXECUTORS)
+
+
+def _is_sound(task: Shown) -> bool:
+    """Whether what is shown of a task can be read."""
+    if not all(map(isinstance, task, _KINDS)):
+        return False
+    if (
+        task.status not in TASK_STATUSES
+        or task.trigger_type not in TRIGGER_SCHEMAS
+        or task.drift not in _DRIFTS
+        or task.source not in ("file", "api")
+        or task.executor not in _KNOWN_EXECUTORS
+    ):
+        return False
+    try:
+        for decoder, text in (
+            (_MAPPING, task.trigger_args), (_MAPPING, task.func_args), (_WORDS, task.tags),
+            (_WORDS, task.overridden), (_NUMBERS, task.retries),
+        ):  # fmt: skip
+            if text is not None and text != "null":
+                decoder.decode(text)
+    except (msgspec.MsgspecError, TypeError, RecursionError):
+        return False
+    return True
 
 
 def as_written(state: TaskState, declaration: Declaration, unreturned: int = 0) -> Shown:
@@ -152,7 +219,7 @@ def find(
     `sort` is a name of `SORTABLE`, with `-` in front for descending.
     """
     place = {"offset": offset, "limit": limit}
-    found = [Shown(*row) for row in connection.execute(_finding(wanted, sort), place).all()]
+    found = _readable(connection, connection.execute(_finding(wanted, sort), place).all())
     if numbers := unreturned(connection, [task.id for task in found]):
         found = [task._replace(unreturned=numbers.get(task.id, 0)) for task in found]
     return found

@@ -4,6 +4,7 @@ Times are UTC. Ids are compared byte by byte, so that a task file `Report.yaml` 
 `report.yaml` on any database.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 from sqlalchemy.engine import Dialect
 
+from taskservice.storage.damage import Damaged, damaged
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware datetimes in Python, UTC without a zone and with microseconds in the table."""
@@ -52,12 +55,18 @@ class UtcDateTime(TypeDecorator[datetime]):
         # Not by `process_result_value`, which a page of tasks would call two hundred times
         # through a function more.
         read = self.impl_instance.result_processor(dialect, coltype)
-        return _as_utc if read is None else lambda value: _as_utc(read(value))
+        return lambda value: _as_utc(read, value)
 
 
-def _as_utc(value: datetime | None) -> datetime | None:
-    # `replace` takes ten times as long.
-    return None if value is None else datetime.combine(value, value.time(), UTC)
+def _as_utc(read: Callable[[Any], Any] | None, value: Any) -> datetime | Damaged | None:
+    if value is None:
+        return None
+    try:
+        moment = value if read is None else read(value)
+        # `replace` takes ten times as long.
+        return datetime.combine(moment, moment.time(), UTC)
+    except (ValueError, TypeError, AttributeError):
+        return damaged(value)
 
 
 def _exact(length: int) -> String:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -19,12 +19,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import DELETED, Declaration, Override, digest
 from taskservice.domain.plan import Stored
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import FIELDS, Retries, Task
 from taskservice.storage.deletion import hidden
-from taskservice.storage.overrides import OVERRIDE, override_of
+from taskservice.storage.overrides import OVERRIDE
 from taskservice.storage.rows import chunks, upsert
 from taskservice.storage.tables import (
     LIVE,
@@ -32,6 +32,7 @@ from taskservice.storage.tables import (
     task_manage,
     task_override,
 )
+from taskservice.storage.task_rows import columns_of, declaration_of, override_of, state_of
 
 _T, _D, _O = task_manage.c, task_declaration.c, task_override.c
 _PLACE = (_D.path, _D.line, _D.revision)
@@ -61,6 +62,9 @@ _STORED_AFTER: Any = (
     .order_by(_D.task_id)
     .limit(bindparam("count"))
 )
+_IDS_AFTER = (
+    select(_T.id).where(_T.id > bindparam("after"), LIVE).order_by(_T.id).limit(bindparam("count"))
+)
 _FIRES_AFTER = (
     select(_T.id, _T.etag, _T.next_run_time)
     .where(_T.id > bindparam("after"), _T.next_run_time.is_not(None))
@@ -73,7 +77,8 @@ _FIRES_AFTER = (
 class StoredTask:
     """All that is stored of a task; `state` is None where the API deleted a declared one.
 
-    `removed` is then its state, retired, for as long as it can be restored with its log.
+    `removed` is then its state, retired, for as long as it can be restored with its log. `faults`
+    are what could not be read of it, in any of its rows.
     """
 
     state: TaskState | None
@@ -82,6 +87,7 @@ class StoredTask:
     declared_at: datetime
     declared_by: str | None
     overrides: tuple[Override, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,29 +114,33 @@ async def load(
         states, removed = {}, {}
         for one in (await connection.execute(_states(lock), {"ids": piece})).all():
             if one.deleted_at is None:
-                states[one.id] = _state(one)
+                states[one.id] = state_of(one)
             elif one.purge_before is None:
-                removed[one.id] = _state(one)
+                removed[one.id] = state_of(one)
         rows = (await connection.execute(_DECLARED, {"ids": piece})).all()
         # Of a task that is there its row says whether it has any.
         some = [row.task_id for row in rows if _may_be_overridden(states.get(row.task_id))]
         overrides: dict[str, list[Override]] = {}
+        faults: dict[str, list[Fault]] = {}
         if some:
             several = (await connection.execute(_OVERRIDES, {"ids": some})).partitions(_AT_ONCE)
             for partition in several:
                 for row in partition:
-                    overrides.setdefault(row.override_task_id, []).append(override_of(row))
+                    task_id = row.override_task_id
+                    override, wrong = override_of(row, states.get(task_id))
+                    overrides.setdefault(task_id, []).append(override)
+                    faults.setdefault(task_id, []).extend(wrong)
                 await asyncio.sleep(0)  # others have their turn
         for row in rows:
+            state = states.get(row.task_id)
+            declaration, at, by, wrong = declaration_of(row, state)
             found[row.task_id] = StoredTask(
-                state=states.get(row.task_id),
+                state=state,
                 removed=removed.get(row.task_id),
-                declaration=Declaration(
-                    source=row.source, fields=row.fields,
-                    path=row.path, line=row.line, revision=row.revision, seal=row.seal,
-                ),
-                declared_at=row.set_at,
-                declared_by=row.set_by,
+                declaration=declaration,
+                declared_at=at,
+                declared_by=by,
+                faults=(*(state.faults if state else ()), *wrong, *faults.get(row.task_id, ())),
                 overrides=tuple(sorted(overrides.get(row.task_id, ()), key=lambda o: o.field)),
             )  # fmt: skip
     return found
@@ -141,7 +151,7 @@ _AT_ONCE = 500
 
 
 def _may_be_overridden(state: TaskState | None) -> bool:
-    return state is None or bool(state.overridden)
+    return state is None or bool(state.overridden or state.faults)
 
 
 async def states_of(
@@ -152,7 +162,7 @@ async def states_of(
     for piece in chunks(sorted(ids)):
         for row in await connection.execute(_states(lock), {"ids": piece}):
             if row.deleted_at is None:
-                found[row.id] = _state(row)
+                found[row.id] = state_of(row)
     return found
 
 
@@ -167,6 +177,12 @@ async def fires_known(
     return {row.id: (row.etag, row.next_run_time) for row in rows}
 
 
+async def ids_after(connection: AsyncConnection, task_id: str, count: int) -> list[str]:
+    """The first `count` ids of tasks after this one, in their order."""
+    rows = await connection.execute(_IDS_AFTER, {"after": task_id, "count": count})
+    return list(rows.scalars())
+
+
 async def add_states(connection: AsyncConnection, states: Sequence[TaskState]) -> list[str]:
     """Write states of tasks that are new; SQLAlchemy's IntegrityError where one is there.
 
@@ -175,13 +191,13 @@ async def add_states(connection: AsyncConnection, states: Sequence[TaskState]) -
     taken = await hidden(connection, [state.id for state in states])
     await save_states(connection, [state for state in states if state.id in taken])
     for piece in chunks([state for state in states if state.id not in taken]):
-        await connection.execute(insert(task_manage), [_columns(state) for state in piece])
+        await connection.execute(insert(task_manage), [columns_of(state) for state in piece])
     return sorted(taken)
 
 
 async def save_states(connection: AsyncConnection, states: Iterable[TaskState]) -> None:
     """Write states as they are, new or not, or of tasks that were deleted."""
-    await upsert(connection, task_manage, [_columns(state) for state in states])
+    await upsert(connection, task_manage, [columns_of(state) for state in states])
 
 
 async def save_declarations(
@@ -256,7 +272,8 @@ async def retired_before(connection: AsyncConnection, moment: datetime, *, limit
 async def retired(connection: AsyncConnection) -> list[Listed]:
     """Tasks that wait to be pruned, the earliest first."""
     query = _listed().where(_T.retired_at.is_not(None), LIVE).order_by(_T.retired_at, _T.id)
-    return [_listing(row) for row in await connection.execute(query)]
+    found = [_listing(row) for row in await connection.execute(query)]
+    return [listed for listed in found if listed.state.retired_at]
 
 
 async def drift_counts(connection: AsyncConnection) -> dict[str, int]:
@@ -296,66 +313,6 @@ def _listed() -> Any:
 
 def _listing(row: Row[Any]) -> Listed:
     return Listed(
-        state=_state(row), path=row.path, line=row.line, revision=row.revision,
-        log_begins=row.purge_before,
+        state=state_of(row), path=row.path, line=row.line, revision=row.revision,
+        log_begins=row.purge_before if isinstance(row.purge_before, datetime) else None,
     )  # fmt: skip
-
-
-def _whole(number: float | None) -> float | None:
-    return int(number) if number is not None and number == int(number) else number
-
-
-def _state(row: Row[Any]) -> TaskState:
-    return TaskState(
-        id=row.id,
-        task=Task(
-            name=row.name,
-            task_type=row.task_type,
-            description=row.description,
-            trigger_type=row.trigger_type,
-            trigger_args=row.trigger_args or {},
-            func_path=row.func_path,
-            func_args=row.func_args or {},
-            max_instances=1 if row.max_instances is None else row.max_instances,
-            tags=tuple(row.tags or ()),
-            paused=row.paused,
-            misfire_grace_time=_whole(row.misfire_grace_time),
-            coalesce=row.coalesce,
-            timeout=_whole(row.timeout),
-            retries=Retries(**row.retries) if row.retries else None,
-            recover=row.recover,
-            executor=row.executor,
-        ),
-        source=row.source,
-        drift=row.drift,
-        overridden=tuple(row.overridden or ()),
-        etag=row.etag,
-        anchor=row.anchor or row.create_time,
-        next_run_time=row.next_run_time,
-        status=row.status,
-        last_outcome=row.last_outcome,
-        retired_at=row.retired_at,
-        create_time=row.create_time,
-        update_time=row.update_time,
-    )
-
-
-def _columns(state: TaskState) -> dict[str, Any]:
-    values = {name: value for name, value in state.task.definition().items() if name in FIELDS}
-    return {
-        "id": state.id,
-        **values,
-        "source": state.source,
-        "drift": state.drift,
-        "overridden": list(state.overridden),
-        "etag": state.etag,
-        "anchor": state.anchor,
-        "next_run_time": state.next_run_time,
-        "status": state.status,
-        "last_outcome": state.last_outcome,
-        "retired_at": state.retired_at,
-        "create_time": state.create_time,
-        "update_time": state.update_time,
-        "changed_at": datetime.now(UTC),
-        "deleted_at": None,
-    }

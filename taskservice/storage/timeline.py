@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, or_, select, text, union_all
 
-from taskservice.storage.history import Past
+from taskservice.domain.run import EXECUTION_STATUSES
+from taskservice.storage.history import Past, is_told
 from taskservice.storage.rows import holds
 from taskservice.storage.tables import VISIBLE, task_execution_log, task_manage
 
@@ -62,7 +63,12 @@ def by_slot(connection: Connection, since: datetime, origin: datetime, seconds: 
         f"WHERE start_time >= :since AND {VISIBLE} GROUP BY 1, 2"
     ).bindparams(_SINCE)
     values = {"since": since, "origin": int(origin.timestamp()), "seconds": seconds}
-    return [Count(int(row[0]), row[1], row[2]) for row in connection.execute(query, values)]
+    # What can't be read is in no slot.
+    return [
+        Count(int(row[0]), row[1], row[2])
+        for row in connection.execute(query, values)
+        if row[0] is not None and row[1] in EXECUTION_STATUSES
+    ]
 
 
 def by_task(connection: Connection, since: datetime) -> dict[str, int]:
@@ -112,7 +118,8 @@ def executions(connection: Connection, ids: Collection[str], since: datetime) ->
     running = select(*_PAST).where(
         _L.task_id.in_(ids), _L.start_time < since, _L.status == "running", text(VISIBLE)
     )
-    return [Past._make(row) for row in connection.execute(union_all(recent, running))]
+    rows = connection.execute(union_all(recent, running))
+    return [Past._make(row) for row in rows if is_told(row)]
 
 
 def by_task_and_slot(
@@ -131,7 +138,9 @@ def by_task_and_slot(
         "seconds": seconds,
     }
     return [
-        TaskCount(row[0], int(row[1]), row[2], row[3]) for row in connection.execute(query, values)
+        TaskCount(row[0], int(row[1]), row[2], row[3])
+        for row in connection.execute(query, values)
+        if row[1] is not None and row[2] in EXECUTION_STATUSES
     ]
 
 

@@ -45,7 +45,7 @@ async def carry_out(
         changed = await apply(connection, resolutions, now=now)
         gone = [existing[task_id].state for task_id in plan.retire if task_id in existing]
         retired = [state.retire(one, now) for one in gone if one]
-        if due := [one.id for one in gone if one and state.is_due(one, now)]:
+        if due := [one.id for one in gone if one and state.is_due(one, now, zone)]:
             raise FireDue(due)
         await store.save_states(connection, retired)
         await store.forget(connection, plan.forget)

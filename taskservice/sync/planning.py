@@ -95,7 +95,7 @@ def _update(
 def _claimed(stored: StoredTask, zone: tzinfo, now: datetime) -> StoredTask:
     """The task once what is due of it is claimed, as a sync would have it first."""
     state = stored.state
-    if state is None or not is_due(state, now):
+    if state is None or not is_due(state, now, zone):
         return stored
     later = trigger_of(state.task, state.anchor, zone).next_fire(now)
     return replace(stored, state=replace(state, next_run_time=later))

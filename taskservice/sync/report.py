@@ -111,7 +111,19 @@ async def last_report(connection: Connection) -> dict[str, Any]:
 
     They are as JSON has them; before the first sync all of them are empty.
     """
-    return _NOTHING | (await recall(connection, _REMEMBERED) or {})
+    found = await recall(connection, _REMEMBERED)
+    return _NOTHING | (found if _can_be_told(found) else {})
+
+
+def _can_be_told(report: Any) -> bool:
+    """Whether what stands in the database is a report."""
+    try:
+        for error in report["errors"]:
+            _key(error)
+            datetime.fromisoformat(error["since"])
+        return report["held"] is None or isinstance(report["held"]["task_ids"], list)
+    except (TypeError, KeyError, ValueError):
+        return False
 
 
 def _key(error: Mapping[str, Any]) -> str:

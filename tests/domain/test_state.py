@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskservice.domain.errors import Invalid
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.overlay import (
     DELETED,
     Declaration,
@@ -22,6 +22,9 @@ from taskservice.domain.state import (
     FireDue,
     TaskState,
     expected_fire,
+    faults_of,
+    is_due,
+    next_fires,
     past_date,
     resolution,
     resolve,
@@ -391,3 +394,30 @@ def test_a_change_that_would_lose_a_due_fire_says_so() -> None:
     assert refused.value.task_ids == ("a",)
     kept = resolution("a", declare(minimal(name="Other")), (), previous, now=NOW, zone=UTC)
     assert kept.state and kept.state.next_run_time == previous.next_run_time
+
+
+LOST = Fault(field="tags", reason="can't be read")
+
+
+def test_a_task_that_can_not_be_read_whole_is_written_anew() -> None:
+    before = resolved(minimal())
+    damaged = replace(before, faults=(LOST,))
+    assert faults_of(before, UTC) == ()
+    assert faults_of(damaged, UTC) == (LOST,)
+    later = resolved(minimal(), previous=damaged, now=NOW + timedelta(seconds=90))
+    # The fire that stood there may be wrong as well; the phase stays.
+    assert (later.faults, later.anchor, later.create_time) == ((), before.anchor, NOW)
+    assert later.next_run_time == NOW + timedelta(seconds=120)
+
+
+def test_a_trigger_that_parses_no_more_has_no_fires_and_can_be_changed() -> None:
+    gone = {"crontab": "0 7 * * *", "timezone": "Europe/Atlantis"}
+    before = resolved(minimal())
+    task = replace(before.task, trigger_type="cron", trigger_args=gone)
+    broken = replace(before, task=task, next_run_time=NOW - timedelta(seconds=1))
+    [fault] = faults_of(broken, UTC)
+    assert fault.field == "trigger_args.timezone"
+    assert next_fires(broken, 3, UTC) == ()
+    assert not is_due(broken, NOW, UTC)
+    made = resolution("t", declare(minimal()), (), broken, now=NOW, zone=UTC)
+    assert made.state and made.state.next_run_time == NOW + timedelta(seconds=60)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from taskservice.domain.errors import Conflict, NotFound, Unavailable
-from taskservice.domain.state import TaskState
+from taskservice.domain.state import TaskState, trigger_of
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import schedule as schedule_module
-from taskservice.engine.claims import Batch, Known, Recorded, make_entry
+from taskservice.engine.claims import Batch, Known, Recorded
 from taskservice.engine.engine import Engine
 from taskservice.engine.recorder import Recorder
 from taskservice.storage import tasks as store
@@ -270,7 +270,7 @@ def agrees(engine: Engine, state: TaskState) -> bool:
     return (
         entry is not None
         and (entry.state.etag, entry.state.anchor) == (state.etag, state.anchor)
-        and entry.trigger == make_entry(state, ZONE).trigger
+        and entry.trigger == trigger_of(state.task, state.anchor, ZONE)
         and engine._scheduler.next_fire(state.id) == state.next_run_time
     )
 
@@ -444,7 +444,8 @@ async def test_jitter_delays_the_start_and_not_the_fire(bench: Bench) -> None:
     started = datetime.now(UTC)
     engine = await bench.start()
     rows = await bench.ended("a", 3)
-    trigger = make_entry(await bench.state("a"), ZONE).trigger
+    state = await bench.state("a")
+    trigger = trigger_of(state.task, state.anchor, ZONE)
     for row in rows:
         assert row.scheduled_time is not None
         delay = jitter_delay(trigger, "a", row.scheduled_time)

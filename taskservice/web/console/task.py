@@ -55,6 +55,7 @@ async def show_task(request: AnyRequest, service: Door, task_id: FromPath[str]) 
         view=view,
         fields=fields[:MOST_FIELDS],
         more_fields=max(0, len(fields) - MOST_FIELDS),
+        at_fault=await service.task_faults(task_id),
         parameters=await _parameters(service, task),
         old_code=await service.runs_old_code(task.func_path, task.executor),
         **await _state(service, view),
