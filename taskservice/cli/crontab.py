@@ -1,5 +1,6 @@
 """`taskservice import-crontab`: a crontab becomes task files."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +29,9 @@ def import_crontab(file: str, directory: Path, user_column: bool, write: bool) -
     """Make a task file of each command of a crontab.
 
     FILE is a crontab as crontab(5) has it; - is standard input. The files are printed, or with
-    --write written. If there is any fault, none is: faults are told as
-    path:line:column: reason, and the exit status is 1. Notes, of what will not be as it was
-    under cron, go to standard error.
+    --write written. Lines that can't be taken are left out: they are told on standard error as
+    path:line:column: reason, and the exit status is 1. So are notes, of what will not be as it
+    was under cron.
 
     The commands run by taskservice.examples_shell.run_command, which a service must allow:
     TASKSERVICE_FUNCTIONS='taskservice.examples_shell.*'. Whoever may then write a task may run
@@ -47,57 +48,64 @@ def import_crontab(file: str, directory: Path, user_column: bool, write: bool) -
 
     with click.open_file(file, "rb") as opened:
         crontab = read_crontab(file, opened.read(), user_column=user_column)
-    texts = {
-        directory / f"{task.task_id}.yaml": dump_task(task.task_id, task.fields)
-        for task in crontab.tasks
-    }
     for note in crontab.notes:
         say(f"{note} (note)", err=True)
     faults = [*crontab.faults]
     if write:
-        faults += _taken(file, crontab.tasks, directory)
-    if write and not faults:
-        faults += _written(texts)
-    elif not faults:
-        say_exactly(
-            "\n".join(f"# {for_terminal(str(path))}\n{text}" for path, text in texts.items())
+        faults += _write(file, crontab.tasks, directory)
+    else:
+        texts = (
+            f"# {for_terminal(str(_path(task, directory)))}\n{dump_task(task.task_id, task.fields)}"
+            for task in crontab.tasks
         )
+        say_exactly("\n".join(texts))
     for fault in sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)):
-        say(str(fault))
+        say(str(fault), err=True)
     return 1 if faults else 0
 
 
-def _taken(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Fault]:
-    """A fault for each task whose id, or file, the folder has already."""
+def _path(task: "Imported", directory: Path) -> Path:
+    return directory / f"{task.task_id}.yaml"
+
+
+def _write(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Fault]:
+    """Write the files of the tasks that the folder has not yet, and say so; the others' faults."""
+    from taskservice.sync.dump import dump_task
+
+    taken = _taken(tasks, directory)
+    faults = []
+    for task in tasks:
+        if reason := taken.get(task.task_id):
+            faults.append(Fault(path=file, line=task.line, column=task.column, reason=reason))
+            continue
+        path = _path(task, directory)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as opened:
+                opened.write(dump_task(task.task_id, task.fields))
+        except OSError as error:
+            reason = f"can't be written: {error.strerror}"
+            faults.append(Fault(path=str(path), reason=reason))
+        else:
+            say(str(path))
+    return faults
+
+
+def _taken(tasks: Sequence["Imported"], directory: Path) -> dict[str, str]:
+    """By id why the folder can't take a task: it has its id, or its file, already."""
     from taskservice.sync.declaring import declared_by
     from taskservice.sync.offline import read_folder
 
     if not directory.exists():
-        return []
+        return {}
     declared = declared_by(read_folder(directory).texts, {}, lambda _id, _fields: [])
     paths = {task_id: one.declaration.path for task_id, one in declared.tasks.items()}
-    faults = []
+    found = {}
     for task in tasks:
-        path = f"{task.task_id}.yaml"
-        if (directory / path).exists() or task.task_id in declared.faulty:
+        if os.path.lexists(_path(task, directory)) or task.task_id in declared.faulty:
             reason = f"there is a file for {task.task_id!r} in {directory} already"
+            found[task.task_id] = reason
         elif task.task_id in paths:
             where = directory / str(paths[task.task_id])
-            reason = f"task {task.task_id!r} is declared in {where} already"
-        else:
-            continue
-        faults.append(Fault(path=file, line=task.line, column=task.column, reason=reason))
-    return faults
-
-
-def _written(texts: dict[Path, str]) -> list[Fault]:
-    """Write the files and say so; a fault for the first that can't be."""
-    for path, text in texts.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as opened:
-                opened.write(text)
-        except OSError as error:
-            return [Fault(path=str(path), reason=f"can't be written: {error.strerror}")]
-        say(str(path))
-    return []
+            found[task.task_id] = f"task {task.task_id!r} is declared in {where} already"
+    return found

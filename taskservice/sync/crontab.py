@@ -24,6 +24,8 @@ _QUOTED = re.compile(r"""(['"])(?P<text>.*)\1""")
 _WHEN = re.compile(r"[ \t]*(?P<when>@\S+|\S+(?:[ \t]+\S+){4})(?:[ \t]+|$)")
 _USER = re.compile(r"(?P<user>\S+)(?:[ \t]+|$)")
 _HEADINGS = re.compile(r"m\s+h\s+dom\s+mon\s+dow\b.*")
+_PARTS = re.compile(r"\\(?P<escaped>[\\%])|%|[^\\%]+|\\")
+_BREAKS = re.compile(r"\\?%")
 _PLACEHOLDER = re.compile(r"\$(?=\{[A-Za-z_])")
 
 
@@ -59,7 +61,9 @@ def read_crontab(path: str, data: bytes, *, user_column: bool = False) -> Cronta
             column = len(line[: error.start].decode()) + 1
             reading.fault(number, column, "the line is not UTF-8")
     return Crontab(
-        tasks=tuple(reading.tasks), faults=tuple(reading.faults), notes=tuple(reading.notes)
+        tasks=tuple(reading.tasks),
+        faults=tuple(reading.faults),
+        notes=tuple(sorted(reading.notes, key=lambda note: note.place)),
     )
 
 
@@ -74,6 +78,8 @@ class _Reading:
     notes: list[Fault] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     comment: list[str] = field(default_factory=list)
+    # Where TZ was set, until it is noted that it gives the zone of the times.
+    zone_at: tuple[int, int] | None = None
 
     def line(self, number: int, line: str) -> None:
         """Take one more line."""
@@ -111,8 +117,7 @@ class _Reading:
                 self.fault(line, column, f"{name}: {invalid.faults[0].reason}")
                 return
         if name == "TZ":
-            reason = "TZ gives the zone of the times too, where Debian's cron gives it to commands"
-            self.note(line, column, reason)
+            self.zone_at = (line, column)
         self.variables[name] = value
 
     def _command(self, line: int, text: str) -> None:
@@ -153,6 +158,10 @@ class _Reading:
             for fault in invalid.faults:
                 self.fault(line, column, fault.reason)
             return
+        if self.zone_at and self.variables["TZ"] and not self.variables.get("CRON_TZ"):
+            reason = "TZ gives the zone of the times too, where Debian's cron gives it to commands"
+            self.note(*self.zone_at, reason)
+            self.zone_at = None
         task_id = _unique(slug(command), {task.task_id for task in self.tasks})
         self.tasks.append(Imported(task_id=task_id, fields=fields, line=line, column=column))
 
@@ -178,10 +187,16 @@ class _Reading:
 def split_command(text: str) -> tuple[str, str | None]:
     r"""A line's command and what it gets as standard input, None for nothing.
 
-    The first `%` ends the command, the others are line breaks; `\%` is a `%`.
+    The first `%` ends the command, the others are line breaks; `\%` is a `%`. In the command `\\`
+    is a `\`, as cron's do_command.c has it; in the input it stays.
     """
-    command, *lines = (part.replace(r"\%", "%") for part in re.split(r"(?<!\\)%", text))
-    stdin = "\n".join(lines)
+    command, end = "", len(text)
+    for part in _PARTS.finditer(text):
+        if part[0] == "%":
+            end = part.start()
+            break
+        command += part["escaped"] or part[0]
+    stdin = _BREAKS.sub(lambda sign: "\n" if sign[0] == "%" else "%", text[end + 1 :])
     if stdin and not stdin.endswith("\n"):
         stdin += "\n"
     return command.rstrip(), stdin or None

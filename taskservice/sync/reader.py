@@ -14,7 +14,16 @@ from taskservice.domain.fault_limits import of_file
 from taskservice.domain.task import nearest
 from taskservice.domain.task_id import id_fault
 from taskservice.sync.scalars import kind_of, shown
-from taskservice.sync.yaml_walk import MAX_BYTES, NOTHING, Path, Position, Stop, Walk, text_of
+from taskservice.sync.yaml_walk import (
+    MAX_BYTES,
+    NOTHING,
+    Path,
+    Position,
+    Stop,
+    Walk,
+    end_of,
+    text_of,
+)
 
 _MAX_EXPANSION = 16 * MAX_BYTES  # of defaults that are merged into many tasks
 _TASKS = ("tasks",)
@@ -72,11 +81,15 @@ def read_file(path: str, data: bytes) -> FileContent:
     in a file of one.
     """
     walk = Walk()
+    text = ""
     try:
-        root = walk.document(text_of(data))
+        text = text_of(data)
+        root = walk.document(text)
         return _several(path, walk, root) if "tasks" in root else _single(path, walk, root)
     except Stop as stop:
-        walk.note((), stop.place, stop.reason)
+        # The parser takes a last line without a newline for ended.
+        last = end_of(text)
+        walk.note((), min(stop.place, last) if text else stop.place, stop.reason)
         return _unreadable(path, walk)
 
 

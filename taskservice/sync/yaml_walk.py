@@ -247,15 +247,15 @@ def text_of(data: bytes) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        place = _end(data[: error.start].decode())
+        place = end_of(data[: error.start].decode())
         reason = f"the byte 0x{data[error.start]:02X} is not UTF-8; save the file in UTF-8"
         raise Stop(place, reason) from None
     if forbidden := _FORBIDDEN.search(text):
         code = f"U+{ord(forbidden[0]):04X}"
         reason = f"the character {code} is not taken as it is; in double quotes it can be escaped"
-        raise Stop(_end(text[: forbidden.start()]), reason)
+        raise Stop(end_of(text[: forbidden.start()]), reason)
     if directive := _TAG_DIRECTIVE.match(text):
-        raise Stop(_end(directive[1]), "the directive %TAG is not taken, as tags are not")
+        raise Stop(end_of(directive[1]), "the directive %TAG is not taken, as tags are not")
     return text
 
 
@@ -281,7 +281,7 @@ def _start(event: Event) -> Position:
     return mark.line + 1, mark.column + 1
 
 
-def _end(before: str) -> Position:
-    """The position right after the characters `before`."""
+def end_of(before: str) -> Position:
+    """The position right after the characters `before`, the begin of a text."""
     lines = re.split("\r\n|\r|\n", before)
     return len(lines), len(lines[-1]) + 1

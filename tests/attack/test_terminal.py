@@ -74,7 +74,12 @@ ANSWERS: dict[str, Any] = {
     "POST /task-manage/t/restore": TASK,
     "DELETE /task-manage/t/overrides": TASK,
     "DELETE /task-manage/t": None,
-    "GET /functions": [{"func_path": EVIL, "signature": EVIL, "description": EVIL, "name": EVIL}],
+    "GET /functions": [
+        {
+            "func_path": EVIL, "signature": EVIL, "description": EVIL, "name": EVIL,
+            "changed_on_disk": True,
+        }
+    ],
     "POST /plan": {
         "create": [ENTRY], "update": [ENTRY], "retire": [ENTRY], "refuse": [FAULT], "held": HELD,
         "overrides": [OVERRIDE],

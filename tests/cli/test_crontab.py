@@ -76,41 +76,41 @@ def test_what_is_written_is_valid_and_is_not_written_over(folder: Path) -> None:
         "tasks:\n  echo-going-exit-3:\n    " + written[second].replace("\n", "\n    ").rstrip(" ")
     )
     (folder / third).unlink()
-    status, output, _ = result(folder, *arguments)
-    assert (status, output.splitlines()) == (
-        1,
-        [
-            "crontab:4:1: there is a file for 'echo-greeting-cat-env' in jobs/cron already",
-            "crontab:5:1: task 'echo-going-exit-3' is declared in jobs/cron/moved.yaml already",
-        ],
-    )
+    status, output, errors = result(folder, *arguments)
+    assert (status, output.splitlines()) == (1, [third])
+    assert errors.splitlines()[1:] == [
+        "crontab:4:1: there is a file for 'echo-greeting-cat-env' in jobs/cron already",
+        "crontab:5:1: task 'echo-going-exit-3' is declared in jobs/cron/moved.yaml already",
+    ]
     assert (folder / first).read_text() == "# mine\n"
-    assert not (folder / third).exists()
+    assert (folder / third).read_text() == written[third]
 
 
 def test_a_file_that_can_not_be_written_is_a_fault(folder: Path) -> None:
     (folder / "file").write_text("")
-    status, output, _ = result(
+    status, output, errors = result(
         folder, "import-crontab", "crontab", "--write", "--directory", "file/below"
     )
-    assert (status, output) == (
-        1, "file/below/echo-greeting-cat-env.yaml: can't be written: Not a directory\n"
-    )  # fmt: skip
+    assert (status, output) == (1, "")
+    assert "file/below/echo-greeting-cat-env.yaml: can't be written: Not a directory\n" in errors
 
 
-def test_with_faults_no_file_is_printed_or_written(folder: Path) -> None:
-    (folder / "crontab").write_text("@reboot a\n@daily b\n61 * * * * c\n")
+def test_a_line_that_can_not_be_taken_stops_no_other(folder: Path) -> None:
+    (folder / "crontab").write_bytes(b"@reboot a\n@daily b\n61 * * * * c\n@daily \xff\n@hourly d")
     for more in ([], ["--write"]):
-        status, output, _ = result(folder, "import-crontab", "crontab", *more)
-        assert (status, output.splitlines()) == (
+        status, output, errors = result(folder, "import-crontab", "crontab", *more)
+        assert (status, errors.splitlines()) == (
             1,
             [
                 "crontab:1:1: @reboot is no time that could be scheduled; give five fields or "
                 "@daily, say",
                 "crontab:3:1: minute: '61' is not allowed; allowed are 0 to 59",
+                "crontab:4:8: the line is not UTF-8",
             ],
         )
-    assert not (folder / "tasks.d").exists()
+        told = output.splitlines() if more else list(files(output))
+        assert told == ["tasks.d/b.yaml", "tasks.d/d.yaml"]
+    assert sorted(path.name for path in (folder / "tasks.d").iterdir()) == ["b.yaml", "d.yaml"]
 
 
 def test_standard_input_and_a_user_column(folder: Path) -> None:

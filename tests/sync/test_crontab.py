@@ -111,8 +111,12 @@ def test_a_zone_is_that_of_the_trigger() -> None:
     assert zones == [None, "Asia/Tokyo", "Europe/Berlin", "Asia/Tokyo"]
     assert only("CRON_TZ=UTC\n@daily a")["func_args"] == {"command": "a"}
     assert only("TZ=UTC\n@daily a")["func_args"] == {"command": "a", "environment": {"TZ": "UTC"}}
-    (note,) = notes("TZ=UTC\n")
+    (note,) = notes("TZ=UTC\n@daily a\n@daily b\n")
     assert note.startswith("tab:1:1: TZ gives the zone of the times too")
+    # It does not beside CRON_TZ, nor where no time is.
+    assert notes("TZ=UTC\nCRON_TZ=Asia/Tokyo\n@daily a\n") == []
+    assert notes("TZ=UTC\n") == notes("TZ=\n@daily a\n") == []
+    assert len(notes("CRON_TZ=Asia/Tokyo\nTZ=UTC\n@daily a\nCRON_TZ=\n@daily b\n")) == 1
 
 
 def test_mail_is_not_sent_and_that_is_said() -> None:
@@ -133,6 +137,11 @@ def test_mail_is_not_sent_and_that_is_said() -> None:
         (r"date +\%F", "date +%F", None),
         (r"date +\%F%100\%", "date +%F", "100%\n"),
         (r"echo a\b", r"echo a\b", None),
+        (r"echo a\\b", r"echo a\b", None),
+        (r"echo \\%x\\y", "echo \\", "x\\\\y\n"),
+        (r"echo \\\%x", r"echo \%x", None),
+        (r"cat%a\\%b\c\%", "cat", "a\\%b\\c%\n"),
+        ("echo a\\", "echo a\\", None),
         ("a%%", "a", "\n"),
     ],
 )

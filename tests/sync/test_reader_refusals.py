@@ -371,3 +371,18 @@ def test_a_parser_error_without_a_place_is_at_the_beginning(
     content = read("a: 1")
     assert content.faults[0].reason == "not valid YAML: somewhere"
     assert told(content) == [(1, 1, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("name: [", (1, 8)),
+        ("name: [\n", (2, 1)),
+        ("a: {", (1, 5)),
+        ("tasks:\n  a: {b: [1,", (2, 13)),
+        ("a: {\r\n\r\n  ", (3, 3)),
+    ],
+)
+def test_a_fault_at_the_end_is_in_a_line_that_there_is(text: str, place: tuple[int, int]) -> None:
+    (fault,) = read(text).faults
+    assert (fault.line, fault.column) == place
