@@ -18,6 +18,9 @@ from taskservice.domain.errors import Fault, Invalid
 from taskservice.engine.modules import sound
 from taskservice.engine.user_code import told
 
+NAME_COMPARED = 100
+"""How many characters of a name are compared with known ones: a hint is not worth more time."""
+
 MOST_SPLIT = 10_000
 """How many paths are remembered that were found to be allowed."""
 
@@ -105,7 +108,7 @@ def function_in(
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """A hint at the known name that is most like it, if one is."""
-    found = difflib.get_close_matches(name, known, n=1)
+    found = difflib.get_close_matches(name[:NAME_COMPARED], known, n=1)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 

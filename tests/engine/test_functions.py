@@ -200,6 +200,16 @@ def test_decorated_functions_partials_and_instances_are_taken() -> None:
     assert functions.faults(f"{WORK}.Callable_", {}) == []
 
 
+def test_a_hint_at_a_long_name_takes_no_time() -> None:
+    functions = Functions([f"{WORK}.*"])
+    functions.resolve(f"{WORK}.add")
+    names = {f"{'ab' * 1_000_000}{number}": 1 for number in range(20)}
+    began = time.perf_counter()
+    faults = functions.faults(f"{WORK}.add", names)
+    assert time.perf_counter() - began < 3
+    assert any("no such argument" in fault.reason for fault in faults)
+
+
 def test_what_is_not_there() -> None:
     functions = Functions([f"{WORK}*", "nowhere.*"])
     assert reason(functions, f"{WORK}.ad") == f"module '{WORK}' has no 'ad'; did you mean 'add'?"
