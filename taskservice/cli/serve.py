@@ -23,7 +23,7 @@ from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
 from taskservice.engine.import_path import put_in_front
 from taskservice.service import Service
-from taskservice.settings import Settings
+from taskservice.settings import LEAST, Settings
 from taskservice.web.app import create_app
 from taskservice.web.connection import ConnectionLimits, Connections
 
@@ -42,12 +42,20 @@ MOST_CONNECTIONS = 1000
 def run_service(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT comes; raises StartError where it can't begin."""
     set_up_logging()
+    warn_of_short_tokens(settings)
     _allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_serve(settings, listener))
+
+
+def warn_of_short_tokens(settings: Settings) -> None:
+    """Log the names of the tokens that might be guessed."""
+    for token in settings.api_tokens:
+        if token.short:
+            log.warning("short_token", token=token.name, least=LEAST)
 
 
 def _allow_open_files() -> None:

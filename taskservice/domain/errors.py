@@ -107,6 +107,10 @@ class Unauthenticated(TaskserviceError):
     """No token, or one that is not known."""
 
 
+class UnknownToken(Unauthenticated):
+    """A token, or a webhook's signature, was given and is wrong."""
+
+
 class Forbidden(TaskserviceError):
     """The token's role does not allow this."""
 

@@ -8,9 +8,11 @@ from taskservice.service.preconditions import Precondition
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
+from taskservice.service.sessions import EndedSessions
 
 __all__ = [
     "LONGEST_REASON",
+    "EndedSessions",
     "Event",
     "Forecast",
     "FunctionInfo",

@@ -24,6 +24,7 @@ from taskservice.service.leading import NOTICE_SECONDS, Leading
 from taskservice.service.metrics import Measured, Metrics, Stored
 from taskservice.service.notices import Notices
 from taskservice.service.reading import now_utc
+from taskservice.service.sessions import EndedSessions
 from taskservice.service.timeline import Timeline, Timelines
 from taskservice.service.watching import Watcher
 from taskservice.settings import Settings
@@ -100,6 +101,7 @@ class Service(Declared):
             follow=self._follow,
             handle=self._notices.handle,
         )
+        self.ended_sessions = EndedSessions(database)
         self._metrics = Metrics(engine.counts)
         self._watcher = Watcher(database, self.sync_report)
         self._timelines = Timelines(database, engine, settings.timezone, self._looking)

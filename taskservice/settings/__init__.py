@@ -4,11 +4,12 @@ This room imports nothing of the package's others; service, web and cli read it.
 """
 
 from taskservice.settings.settings import PREFIX, Settings, SettingsError
-from taskservice.settings.tokens import ROLES, ApiToken, Role
+from taskservice.settings.tokens import LEAST, ROLES, ApiToken, Role
 from taskservice.settings.values import EXECUTORS, LONGEST_SPAN, Executor
 
 __all__ = [
     "EXECUTORS",
+    "LEAST",
     "LONGEST_SPAN",
     "PREFIX",
     "ROLES",

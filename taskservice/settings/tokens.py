@@ -11,17 +11,24 @@ from taskservice.settings.values import entries
 Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
+LEAST = 16
+"""Characters that a token should have."""
+
 _NAME = re.compile(r"[\w.@-]{1,64}")
 _TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiToken:
-    """Who may speak to the API: a name and a role, and of the token only its SHA-256."""
+    """Who may speak to the API: a name and a role, and of the token only its SHA-256.
+
+    `short` tells that it has fewer than `LEAST` characters, and so may be guessed.
+    """
 
     name: str
     role: Role
     token_hash: bytes = field(repr=False)
+    short: bool = field(default=False, compare=False, repr=False)
 
 
 def api_tokens(text: str) -> tuple[ApiToken, ...]:
@@ -46,7 +53,7 @@ def _api_token(entry: str) -> ApiToken:
             "and no space",
             shown=_without_token(entry),
         )
-    return ApiToken(name=name, role=role, token_hash=hash_of(token))
+    return ApiToken(name=name, role=role, token_hash=hash_of(token), short=len(token) < LEAST)
 
 
 def _without_token(entry: str) -> str:

@@ -1,12 +1,13 @@
 """What the service keeps for itself, by name."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.storage.damage import Damaged
-from taskservice.storage.rows import upsert
+from taskservice.storage.rows import chunks, upsert
 from taskservice.storage.tables import service_state
 
 
@@ -20,3 +21,21 @@ async def recall(connection: AsyncConnection, name: str) -> Any:
     query = select(service_state.c.value).where(service_state.c.name == name)
     value = (await connection.execute(query)).scalar()
     return None if isinstance(value, Damaged) else value
+
+
+async def recall_all(connection: AsyncConnection, prefix: str) -> dict[str, Any]:
+    """The values kept under names that begin so, by name; None for what can't be read."""
+    columns = service_state.c
+    query = select(columns.name, columns.value).where(
+        columns.name.startswith(prefix, autoescape=True)
+    )
+    return {
+        row.name: None if isinstance(row.value, Damaged) else row.value
+        for row in await connection.execute(query)
+    }
+
+
+async def forget(connection: AsyncConnection, names: Sequence[str]) -> None:
+    """Keep nothing under these names any more."""
+    for piece in chunks(names):
+        await connection.execute(delete(service_state).where(service_state.c.name.in_(piece)))

@@ -23,6 +23,7 @@ from taskservice.web import api, auth, console, schemas
 from taskservice.web.api.parts import HEAD, Door
 from taskservice.web.console import problems, render
 from taskservice.web.console.reference import show_reference
+from taskservice.web.guesses import Guesses
 from taskservice.web.openapi import PROBLEM, openapi_config
 
 log = structlog.get_logger()
@@ -89,7 +90,13 @@ def create_app(settings: Settings, service: Service | None = None) -> Litestar:
             "service": Provide(lambda: door, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
         },
-        state=State({"settings": settings}),
+        state=State(
+            {
+                "settings": settings,
+                "ended_sessions": door.ended_sessions,
+                "guesses": Guesses(),
+            }
+        ),
         guards=[auth.guard(settings)],
         before_request=_before_request,
         exception_handlers={
@@ -184,7 +191,10 @@ def _told(
 ) -> Response[Any]:
     """An error in the form that the client understands: a page, or problem details."""
     if problems.wanted(request):
-        return problems.answer(request, status, detail, faults)
+        answer = problems.answer(request, status, detail, faults)
+        for name, value in (headers or {}).items():
+            answer.set_header(name, value)
+        return answer
     return problem(status, detail, faults=faults, headers=headers)
 
 
@@ -195,8 +205,10 @@ def _on_http_error(
         if "route_handler" not in request.scope and not _is_health(request):
             # No guard has run: who may not read must not learn which routes there are.
             try:
-                auth.admit(settings, request, "viewer")
+                auth.admit(settings, request, "viewer", can_hold=False)
             except TaskserviceError as refused:
+                if isinstance(refused, errors.UnknownToken):
+                    auth.guesses_of(request).count(auth.address_of(request))
                 return _on_error(request, refused)
         if isinstance(error, ValidationException):
             faults = [_parameter_fault(request, item) for item in error.extra or []]

@@ -12,9 +12,11 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from taskservice.domain.errors import Forbidden, Unauthenticated
+from taskservice.domain.errors import Forbidden, Unauthenticated, UnknownToken
+from taskservice.service import EndedSessions
 from taskservice.settings import ROLES, ApiToken, Role, Settings
 from taskservice.web import session, webhook
+from taskservice.web.guesses import Guesses
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -52,6 +54,16 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
 
     # Litestar would have a thread call what is not a coroutine.
     async def check(connection: Connection, handler: BaseRouteHandler) -> None:
+        if session.COOKIE in connection.cookies and settings.api_tokens:
+            await ended_sessions_of(connection).refresh()
+        try:
+            await admit_to(connection, handler)
+        except UnknownToken:
+            if guesses_of(connection).count(address_of(connection)):
+                await guesses_of(connection).hold(address_of(connection))
+            raise
+
+    async def admit_to(connection: Connection, handler: BaseRouteHandler) -> None:
         if handler.opt.get("webhook") and webhook.is_one(settings, connection):
             await webhook.admit(settings, connection)
         elif not handler.opt.get("open"):
@@ -65,38 +77,74 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
     return check
 
 
-def admit(settings: Settings, connection: Connection, needed: Role) -> Caller:
+def admit(
+    settings: Settings, connection: Connection, needed: Role, *, can_hold: bool = True
+) -> Caller:
     """The caller, who has the role that is needed.
 
-    Raises Unauthenticated without a known token or session, and Forbidden where the role, or
-    the web page that sent the request, does not allow it.
+    Raises Unauthenticated without a known token or session, TooManyRequests after many unknown
+    ones, and Forbidden where the role, or
+    the web page that sent the request, does not allow it. Where a wrong token can't be held,
+    it is refused the earlier.
     """
     if not settings.api_tokens:
         _refuse_other_sites(connection)
         return Caller(name="anonymous", role="admin")
-    known, csrf = _known(settings, connection)
+    known, csrf = _known(settings, connection, can_hold)
     caller = Caller(name=known.name, role=known.role, csrf=csrf)
     if not caller.may(needed):
         raise Forbidden(f"{known.name} is {known.role}; this needs {needed}")
     return caller
 
 
-def _known(settings: Settings, connection: Connection) -> tuple[ApiToken, str | None]:
+def _known(
+    settings: Settings, connection: Connection, can_hold: bool
+) -> tuple[ApiToken, str | None]:
     """Whose token or session this is, and the CSRF token of a session."""
     given = connection.headers.get("authorization", "")
     cookie = connection.cookies.get(session.COOKIE)
     if not given and cookie:
         known = session.holder(settings, cookie, time.time())
-        if known is None:
+        if known is None or session.id_of(cookie) in ended_sessions_of(connection):
             raise Unauthenticated("this session is over: sign in again")
         return known, session.csrf_token(known, cookie)
     scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("a token is required: send it as `Authorization: Bearer TOKEN`")
-    known = settings.principal_of(token.strip())
+    return holder_of(settings, connection, token.strip(), can_hold=can_hold), None
+
+
+def holder_of(
+    settings: Settings, connection: Connection, token: str, *, can_hold: bool = True
+) -> ApiToken:
+    """Whose token this is. Raises UnknownToken, which the caller counts, and TooManyRequests."""
+    guesses = guesses_of(connection)
+    known = settings.principal_of(token)
+    address = address_of(connection)
+    closed = guesses.is_closed(address) if can_hold else guesses.is_slowed(address)
+    if closed and not (known and guesses.was_right(known.token_hash)):
+        guesses.refuse(address)
     if known is None:
-        raise Unauthenticated("this token is not known")
-    return known, None
+        raise UnknownToken("this token is not known")
+    guesses.right(known.token_hash)
+    return known
+
+
+def guesses_of(connection: Connection) -> Guesses:
+    """The wrong tokens that came lately."""
+    guesses: Guesses = connection.app.state.guesses
+    return guesses
+
+
+def ended_sessions_of(connection: Connection) -> EndedSessions:
+    """The sessions that were signed out of."""
+    ended: EndedSessions = connection.app.state.ended_sessions
+    return ended
+
+
+def address_of(connection: Connection) -> str | None:
+    """Where a request comes from: a proxy's address, where there is one before the service."""
+    return connection.client.host if connection.client else None
 
 
 async def _refuse_forged(connection: Connection, csrf: str) -> None:

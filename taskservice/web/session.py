@@ -1,7 +1,8 @@
 """Sessions of browsers: a signed cookie that says who signed in, and what proves a form theirs.
 
-Nothing is stored: the key that signs is made of the token that was given at the sign-in. So a
-session holds over restarts and on every replica, and ends when its token leaves the settings.
+Nothing is stored but that one was signed out of: the key that signs is made of the token that was
+given at the sign-in. So a session holds over restarts and on every replica, and ends when its token
+leaves the settings.
 """
 
 import hmac
@@ -40,6 +41,16 @@ def holder(settings: Settings, value: str, now: float) -> ApiToken | None:
         if hmac.compare_digest(_sign(token, "session", said), signature):
             return token if int(said.partition(".")[0]) > now else None
     return None
+
+
+def id_of(value: str) -> str:
+    """What names the session of a cookie's value that is known to be sound."""
+    return value.split(".")[1]
+
+
+def end_of(value: str) -> float:
+    """When that session is over by itself, in seconds since 1970."""
+    return float(value.split(".")[0])
 
 
 def csrf_token(token: ApiToken, value: str) -> str:

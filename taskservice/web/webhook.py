@@ -7,7 +7,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.exceptions import InternalServerException
 
-from taskservice.domain.errors import Forbidden, Malformed, Unauthenticated
+from taskservice.domain.errors import Forbidden, Malformed, UnknownToken
 from taskservice.settings import Settings
 
 LARGEST_BODY = 25 * 1024 * 1024
@@ -36,7 +36,7 @@ def is_one(settings: Settings, connection: Connection) -> bool:
 async def admit(settings: Settings, connection: Connection) -> None:
     """Let a webhook in that knows the secret; `scope["auth"]` says then that it is one.
 
-    Raises Unauthenticated for any other, and Forbidden where it asks for more than a sync: what
+    Raises UnknownToken for any other, and Forbidden where it asks for more than a sync: what
     is signed is the body alone.
     """
     secret = settings.git_webhook_secret.encode()
@@ -47,7 +47,7 @@ async def admit(settings: Settings, connection: Connection) -> None:
     else:
         sound = hmac.compare_digest(secret, connection.headers[TOKEN].encode("latin-1"))
     if not sound:
-        raise Unauthenticated("the webhook's signature is not that of this body and the secret")
+        raise UnknownToken("the webhook's signature is not that of this body and the secret")
     if connection.scope["query_string"]:
         raise Forbidden("a webhook may sync, without parameters; anything else takes a token")
     connection.scope["user"] = connection.scope["auth"] = "webhook"

@@ -38,14 +38,7 @@ def answer(
 
 
 def _to_sign_in(request: AnyRequest) -> Response[Any]:
-    """Leads to the sign-in, and from there back.
-
-    A link on another site brings no cookie (SameSite=Strict): then the page asks once more by
-    itself, as a page of this site.
-    """
-    linked = request.headers.get("sec-fetch-site") == "cross-site"
-    if linked and request.scope["method"] == "GET":
-        return page(request, "again.html")
+    """Leads to the sign-in, and from there back."""
     reached = "/"
     if request.scope["method"] == "GET":
         query = request.scope["query_string"].decode("latin-1")

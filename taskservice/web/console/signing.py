@@ -6,17 +6,26 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
+from taskservice.domain.errors import UnknownToken
 from taskservice.web import auth, session
+from taskservice.web.api.parts import Door
 from taskservice.web.console.render import (
     CONSOLE,
     PUBLIC,
     AnyRequest,
+    caller_of,
     language_of,
     local,
     page,
     redirect,
     settings_of,
 )
+
+BY_HAND = 10
+"""How much more a token weighs that is typed: a program may ask often before it is mended."""
+
+LARGEST_FORM = 16 * 1024
+"""Bytes of a form that anybody may send."""
 
 
 @get("/sign-in", opt=PUBLIC)
@@ -28,7 +37,7 @@ async def show_sign_in(request: AnyRequest) -> Response[Any]:
     return page(request, "sign-in.html", following=following, wrong=None)
 
 
-@post("/sign-in", opt=PUBLIC)
+@post("/sign-in", opt=PUBLIC, request_max_body_size=LARGEST_FORM)
 async def sign_in(request: AnyRequest) -> Response[Any]:
     """Begins a session, where the token is known."""
     auth.refuse_foreign_origin(request)
@@ -37,8 +46,12 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
     settings = settings_of(request)
     if not settings.api_tokens:
         return redirect(request, following)
-    known = settings.principal_of(form.get("token", "").strip())
-    if known is None:
+    address = auth.address_of(request)
+    try:
+        known = auth.holder_of(settings, request, form.get("token", "").strip())
+    except UnknownToken:
+        if auth.guesses_of(request).count(address, weight=BY_HAND):
+            await auth.guesses_of(request).hold(address)
         wrong = language_of(request).gettext("This token is not known.")
         return page(request, "sign-in.html", status=401, following=following, wrong=wrong)
     value = session.issue(known, time.time())
@@ -46,8 +59,11 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
 
 
 @post("/sign-out", opt={**CONSOLE, "role": "viewer"})
-async def sign_out(request: AnyRequest) -> Response[None]:
-    """Ends the session in this browser."""
+async def sign_out(request: AnyRequest, service: Door) -> Response[None]:
+    """Ends the session: in this browser, and for whoever else has its cookie."""
+    caller, value = caller_of(request), request.cookies.get(session.COOKIE)
+    if caller and caller.csrf and value:
+        await service.ended_sessions.end(session.id_of(value), session.end_of(value))
     return redirect(request, "/sign-in", cookies=[_cookie(request, "", 0)])
 
 
@@ -59,7 +75,7 @@ def _cookie(request: AnyRequest, value: str, seconds: int) -> Cookie:
         value=value,
         max_age=seconds,
         httponly=True,
-        samesite="strict",
+        samesite="lax",
         secure=request.url.scheme == "https" or origin.startswith("https://"),
     )
 
