@@ -27,6 +27,9 @@ OUTPUT_BYTES = 16 * 1024 * 1024
 FILE_BYTES = 2 * 1024 * 1024 * 1024
 """How large a file it may write; the system ends it there."""
 
+MEMORY_BYTES = 2 * 1024 * 1024 * 1024
+"""How much memory it may take, the files aside that it looks into."""
+
 END_SECONDS = 2.0
 """How long it may take to put its things in order when it is ended."""
 
@@ -40,6 +43,7 @@ _OPTIONS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "log.showSignature=false",
+    "log.mailmap=false",
     "gc.autoDetach=false",
     "maintenance.autoDetach=false",
     # Repositories and attributes that nobody named.
@@ -130,22 +134,23 @@ def run_git(
         *([f"--work-tree={os.path.abspath(work_tree)}"] if work_tree else []),
         *arguments,
     ]  # fmt: skip
-    with tempfile.TemporaryFile() as stdin:
-        stdin.write(given)
-        stdin.seek(0)
-        try:
+    try:
+        with tempfile.TemporaryFile() if given else open(os.devnull, "r+b") as stdin:
+            stdin.write(given)
+            stdin.seek(0)
             # A session of its own: there is no terminal to ask on, and one group to end.
             process = subprocess.Popen(
                 command, env=_environment(as_user) | dict(variables or {}), stdin=stdin,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                 cwd=work_tree or "/",
             )  # fmt: skip
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise GitError(f"git can't be run: {reason}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise GitError(f"git can't be run: {reason}") from None
     with process:
         try:
-            _limit_files(process.pid)
+            _limit(process.pid, resource.RLIMIT_FSIZE, FILE_BYTES)
+            _limit(process.pid, resource.RLIMIT_DATA, MEMORY_BYTES)
             output, errors = _outcome(process, seconds, limit, ended)
         finally:
             _end(process, end_seconds)
@@ -166,12 +171,12 @@ def _environment(as_user: bool) -> dict[str, str]:
     return passed | _ALWAYS | ({} if as_user else _NO_CONFIGURATION)
 
 
-def _limit_files(pid: int) -> None:
-    """Have the system end it when it writes a larger file than it may."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    most = FILE_BYTES if hard == resource.RLIM_INFINITY else min(hard, FILE_BYTES)
+def _limit(pid: int, kind: int, most: int) -> None:
+    """Have the system refuse it more than this; it may have been limited to less."""
+    _, hard = resource.getrlimit(kind)
+    most = most if hard == resource.RLIM_INFINITY else min(hard, most)
     try:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+        resource.prlimit(pid, kind, (most, most))
     except OSError:
         pass  # it has ended already
 

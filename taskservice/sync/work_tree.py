@@ -10,7 +10,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,15 +80,13 @@ class WorkTree:
             yield None
             return
         form, objects, shallow, commit = found
-        with tempfile.TemporaryDirectory(prefix="taskservice-git-") as place:
-            folder = Path(place)
-            for name in ("objects", "refs"):
-                (folder / name).mkdir()
-            (folder / "HEAD").write_text(f"{commit}\n")
-            (folder / "config").write_text(
-                "[core]\n\trepositoryFormatVersion = 1\n\tbare = false\n"
-                f"[extensions]\n\tobjectFormat = {form}\n"
-            )
+        with ExitStack() as stack:
+            try:
+                scratch = tempfile.TemporaryDirectory(prefix="taskservice-git-")
+                folder = Path(stack.enter_context(scratch))
+                _make_repository(folder, commit, form)
+            except OSError as error:
+                raise GitError(f"git has no room to work in: {error.strerror or error}") from None
             variables = {"GIT_OBJECT_DIRECTORY": objects, "GIT_SHALLOW_FILE": shallow}
             yield Commits(folder=folder, commit=commit, work_tree=self.top, _variables=variables)
 
@@ -110,6 +108,17 @@ class WorkTree:
             raise GitError(f"git does not tell where the objects of {self.git_dir} are")
         form, objects, shallow, commit = lines
         return form, objects, shallow, commit
+
+
+def _make_repository(folder: Path, commit: str, form: str) -> None:
+    """Make an empty repository at this commit, whose objects have names of this form."""
+    for name in ("objects", "refs"):
+        (folder / name).mkdir()
+    (folder / "HEAD").write_text(f"{commit}\n")
+    (folder / "config").write_text(
+        "[core]\n\trepositoryFormatVersion = 1\n\tbare = false\n"
+        f"[extensions]\n\tobjectFormat = {form}\n"
+    )
 
 
 def find_work_tree(folder: Path, *, user: int | None = None) -> WorkTree | None:
@@ -137,7 +146,8 @@ def _git_dir(top: Path) -> Path | None:
     try:
         kind = os.lstat(entry).st_mode
         if stat.S_ISREG(kind):
-            text = os.fsdecode(entry.read_bytes()[:_LONGEST_LINK])
+            with entry.open("rb") as link:
+                text = os.fsdecode(link.read(_LONGEST_LINK))
             if not text.startswith(_LINK):
                 raise GitError(f"{entry} leads to no repository")
             entry = top / text.removeprefix(_LINK).rstrip("\r\n")
@@ -159,7 +169,11 @@ def _check_owner(top: Path, git_dir: Path, user: int) -> None:
     own = {user}
     if user == 0 and (caller := os.environ.get("SUDO_UID", "")).isdecimal():
         own.add(int(caller))  # as git has it
-    if {os.lstat(place).st_uid for place in (top, top / ".git", git_dir)} <= own:
+    try:
+        owners = {os.lstat(place).st_uid for place in (top, top / ".git", git_dir)}
+    except OSError as error:
+        raise GitError(f"{error.filename}: {error.strerror}") from None
+    if owners <= own:
         return
     try:
         told = run_git(

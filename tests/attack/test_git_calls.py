@@ -2,13 +2,17 @@
 
 import ast
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from taskservice.sync.commits import last_commits
 from taskservice.sync.git import GitError, GitRefused, GitTooMuch, run_git
+from taskservice.sync.head import find_head, head_revision
+from taskservice.sync.revisions import files_at
 from tests.attack.hostile import git
 
 PACKAGE = Path(__file__).parents[2] / "taskservice"
@@ -120,6 +124,28 @@ def test_all_that_it_says_is_read(repository: Path) -> None:
     data = os.urandom(3_000_000)
     name = run_git("hash-object", "-w", "--stdin", git_dir=repository, given=data).decode().strip()
     assert run_git("cat-file", "blob", name, git_dir=repository) == data
+
+
+def test_its_memory_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(
+        tmp_path, "while [ $(ulimit -d) = unlimited ]; do sleep 0.01; done; ulimit -d", monkeypatch
+    )
+    assert int(run_git("log", git_dir=tmp_path)) * 1024 <= 2 * 1024**3
+
+
+def test_it_is_run_where_nothing_can_be_written(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository.parent / "tasks.d").mkdir()
+    git(repository.parent, "commit", "--quiet", "--allow-empty", "--message", "first")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file" / "nowhere"))
+    folder = repository.parent / "tasks.d"
+    head = head_revision(folder)
+    assert head == git(repository.parent, "rev-parse", "HEAD")
+    assert find_head(folder) is None and last_commits(folder) == []
+    with pytest.raises(GitError, match="no room to work in"):
+        files_at(folder, "HEAD")
 
 
 def test_a_file_that_it_writes_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
