@@ -1,5 +1,6 @@
 """How the log is written: for people on a terminal, for programs as a JSON object a line."""
 
+import fcntl
 import logging
 import sys
 from io import StringIO
@@ -9,6 +10,9 @@ import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
 from taskservice.cli.escaping import for_terminal, lines_for_terminal
+
+FIRST_DESCRIPTOR = 10
+"""The lowest that the log may have: nobody closes it who means the standard streams."""
 
 
 def set_up_logging() -> None:
@@ -26,7 +30,7 @@ def set_up_logging() -> None:
         last = [_harmless, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_own(sys.stderr))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *stamped],
@@ -58,3 +62,13 @@ def _traceback(stream: TextIO, error: ExcInfo) -> None:
     told = StringIO()
     structlog.dev.plain_traceback(told, error)
     stream.write(lines_for_terminal(told.getvalue()))
+
+
+def _own(stream: TextIO) -> TextIO:
+    """The stream on a descriptor of its own.
+
+    A function on a thread may close standard error, and the next file that is opened would have
+    its number, and the log's lines.
+    """
+    descriptor = fcntl.fcntl(stream.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+    return open(descriptor, "w", buffering=1, encoding=stream.encoding, errors="backslashreplace")

@@ -29,7 +29,7 @@ class Coroutines:
     """
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: _Loop | None = None
         self._tasks: set[asyncio.Future[Any]] = set()
 
     def run(
@@ -58,6 +58,8 @@ class Coroutines:
             if leftovers:
                 self._end(loop, leftovers)
             self._tasks.clear()
+            if loop.changed:
+                self.close()
 
     def close(self) -> None:
         """Close the loop; a later `run` opens another."""
@@ -65,10 +67,11 @@ class Coroutines:
             self._loop.close()
             self._loop = None
 
-    def _open(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.SelectorEventLoop(_Selector())
+    def _open(self) -> "_Loop":
+        loop = _Loop(_Selector())
         loop.set_task_factory(cast(Any, self._task))
         loop.set_default_executor(_DaemonThreads())
+        loop.changed = False
         return loop
 
     def _task(
@@ -93,6 +96,37 @@ class Coroutines:
             loop.run_until_complete(asyncio.wait(leftovers, timeout=LEFTOVER_GRACE))
         if not all(task.done() for task in leftovers):
             self.close()
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Notes when a function changes what would be so for those that come after it."""
+
+    changed = False
+
+    def set_task_factory(self, factory: Any) -> None:
+        """See `asyncio`."""
+        self.changed = True
+        super().set_task_factory(factory)
+
+    def set_default_executor(self, executor: Any) -> None:
+        """See `asyncio`."""
+        self.changed = True
+        super().set_default_executor(executor)
+
+    async def shutdown_default_executor(self, *args: Any) -> None:
+        """See `asyncio`."""
+        self.changed = True
+        await super().shutdown_default_executor(*args)
+
+    def set_exception_handler(self, handler: Any) -> None:
+        """See `asyncio`."""
+        self.changed = True
+        super().set_exception_handler(handler)
+
+    def set_debug(self, enabled: bool) -> None:
+        """See `asyncio`."""
+        self.changed = True
+        super().set_debug(enabled)
 
 
 class _Selector(selectors.PollSelector):

@@ -20,7 +20,7 @@ from typing import Literal
 from taskservice import execution_context
 from taskservice.engine.coroutines import Coroutines, is_awaitable
 from taskservice.engine.executor import UNSHOWABLE, Call, Outcome, raised, returned
-from taskservice.engine.output import output_context
+from taskservice.engine.output import output_context, restore
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class LocalExecutor:
         self._waiting: deque[_Job] = deque()
         self._busy: set[_Worker] = set()
         self._idle: list[_Worker] = []
+        self._called = 0  # how many functions run
         self._flowing = 0  # how many of the busy ones are not known to be stuck
         self._long = 0.0  # the share of the last calls that were no short ones
         # What the loop is to be told next: a call's outcome, or None when it begins.
@@ -220,6 +221,7 @@ class LocalExecutor:
                     if job.state == "waiting":
                         job.state = "running"
                         worker.began = time.perf_counter()
+                        self._called += 1
                         if job.began is not None:
                             self._tell_loop(job, None)
                         return job
@@ -249,6 +251,10 @@ class LocalExecutor:
         with self._lock:
             assert worker.began is not None
             took, worker.began = time.perf_counter() - worker.began, None
+            self._called -= 1
+            if not self._called:
+                # Two functions that redirect them at a time may leave one's to the other.
+                restore()
             self._long += ((took > _LONG) - self._long) / 16
             if worker.stuck:
                 worker.stuck = False

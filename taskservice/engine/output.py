@@ -164,12 +164,15 @@ _capture = _LogCapture()
 _capture.setFormatter(logging.Formatter(LOG_FORMAT))
 
 
+_installed: dict[str, _Stream] = {}
+
+
 def install() -> None:
     """Put the streams and the log handler in place; a second time does nothing."""
-    if not isinstance(sys.stdout, _Stream):
-        sys.stdout = cast(TextIO, _Stream(sys.stdout))
-    if not isinstance(sys.stderr, _Stream):
-        sys.stderr = cast(TextIO, _Stream(sys.stderr))
+    for name in ("stdout", "stderr"):
+        if name not in _installed:
+            _installed[name] = _Stream(getattr(sys, name))
+    restore()
     root = logging.getLogger()
     for handler in root.handlers:
         if handler is not _capture:
@@ -177,12 +180,18 @@ def install() -> None:
     root.addHandler(_capture)
 
 
+def restore() -> None:
+    """Put the streams in place again that a function replaced and left so, if they were there."""
+    for name, stream in _installed.items():
+        if getattr(sys, name) is not stream:
+            setattr(sys, name, stream)
+
+
 def uninstall() -> None:
     """Undo `install`; without one before it does nothing."""
-    if isinstance(sys.stdout, _Stream):
-        sys.stdout = sys.stdout.real
-    if isinstance(sys.stderr, _Stream):
-        sys.stderr = sys.stderr.real
+    while _installed:
+        name, stream = _installed.popitem()
+        setattr(sys, name, stream.real)
     root = logging.getLogger()
     root.removeHandler(_capture)
     for handler in root.handlers:

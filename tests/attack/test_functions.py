@@ -1,14 +1,17 @@
 """What a task's function may do to the service that runs it on a thread of its own."""
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.process import ServiceProcess, wait_for
+from tests.acceptance.process import Child, ServiceProcess, wait_for
 from tests.acceptance.warm import WarmService
 
 MODULE = """
@@ -72,6 +75,29 @@ def terminate_copies():
         copy.join(30)
     return [copy.exitcode for copy in copies]
 
+def close_streams():
+    os.close(1)
+    os.close(2)
+    raise ValueError("closed them")
+
+def redirect(path):
+    sys.stdout = open(path, "w")
+
+def say():
+    print("said")
+
+async def change_loop():
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.set_exception_handler(None)
+    loop.set_task_factory(None)
+    await loop.shutdown_default_executor()
+
+async def say_later():
+    loop = asyncio.get_running_loop()
+    assert not loop.get_debug() and loop.get_task_factory() is not None
+    return await asyncio.to_thread(lambda: "said later")
+
 def change_folder(path):
     os.chdir(path)
 
@@ -116,7 +142,21 @@ async def nasty_later(kind):
 
 
 @pytest.fixture
-def service(empty_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
+def service(sqlite_tables: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
+    file = tmp_path / "taskservice.db"
+    shutil.copy(sqlite_tables, file)
+    with started(f"sqlite+aiosqlite:///{file}", tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def service_on_each(empty_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
+    with started(empty_url, tmp_path) as running:
+        yield running
+
+
+def started(url: str, tmp_path: Path) -> ServiceProcess:
+    """A service, to be entered, whose tasks may call what is in `MODULE`."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "hostile.py").write_text(MODULE)
     folder = tmp_path / "tasks.d"
@@ -125,8 +165,7 @@ def service(empty_url: str, tmp_path: Path) -> Iterator[ServiceProcess]:
         "TASKSERVICE_FUNCTIONS": "hostile.*",
         "TASKSERVICE_IMPORT_PATH": str(tmp_path / "modules"),
     }
-    with WarmService(empty_url, folder, environ) as running:
-        yield running
+    return WarmService(url, folder, environ)
 
 
 def run(service: ServiceProcess, function: str, **func_args: str) -> dict[str, Any]:
@@ -160,15 +199,18 @@ def ended(service: ServiceProcess, begun: dict[str, Any]) -> dict[str, Any]:
     return wait_for("the execution ends", look)
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has begun and that have not ended."""
+def copies(pid: int) -> list[int]:
+    """The processes that a process has forked, and that have not ended."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            same = (
+                stat.with_name("cmdline").read_bytes() == Path(f"/proc/{pid}/cmdline").read_bytes()
+            )
         except OSError:
             continue
-        if int(parent) == pid and state != "Z":
+        if int(parent) == pid and state != "Z" and same:
             found.append(int(stat.parent.name))
     return found
 
@@ -181,7 +223,6 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_copy_that_comes_back_ends_at_once(service: ServiceProcess, tmp_path: Path) -> None:
-    before = children(service.process.pid)
     evidence, gate = tmp_path / "evidence", tmp_path / "gate"
     # What waits for its turn while a copy is made would be taken by it too.
     ids = [make(service, "note_and_wait", path=str(evidence), gate=str(gate)) for _ in range(10)]
@@ -196,25 +237,25 @@ def test_a_copy_that_comes_back_ends_at_once(service: ServiceProcess, tmp_path: 
         result = '"the service\'s"' if one["task_id"] in twins else "null"
         assert (found["status"], found["result"]) == ("completed", result)
     assert evidence.read_text() == "x" * 10
-    copies = tmp_path / "copies"
-    wait_for("each copy ran on from its fork", lambda: copies.read_text() == "x" * 10)
-    wait_for("no copy is left", lambda: children(service.process.pid) == before)
+    noted = tmp_path / "copies"
+    wait_for("each copy ran on from its fork", lambda: noted.read_text() == "x" * 10)
+    wait_for("no copy is left", lambda: not copies(service.process.pid))
 
 
 def test_copies_that_raise_or_wait_end_too(service: ServiceProcess, tmp_path: Path) -> None:
-    before = children(service.process.pid)
     assert run(service, "twin_that_fails")["result"] == '"the service\'s"'
-    copies = tmp_path / "copies"
-    assert run(service, "later_twin", path=str(copies))["result"] == '"the service\'s"'
-    wait_for("the copy ran until it waited", copies.exists)
-    wait_for("no copy is left", lambda: children(service.process.pid) == before)
-    assert copies.read_text() == "x"
+    noted = tmp_path / "copies"
+    assert run(service, "later_twin", path=str(noted))["result"] == '"the service\'s"'
+    wait_for("the copy ran until it waited", noted.exists)
+    wait_for("no copy is left", lambda: not copies(service.process.pid))
+    assert noted.read_text() == "x"
     assert run(service, "statuses")["result"] == "[3, 0, 1, 0]"
 
 
 def test_a_copy_that_lives_on_keeps_nothing_of_the_service(
-    service: ServiceProcess, tmp_path: Path
+    service_on_each: ServiceProcess, tmp_path: Path
 ) -> None:
+    service = service_on_each
     noted = tmp_path / "pid"
     assert run(service, "leave_copy", path=str(noted))["status"] == "completed"
     copy = int(noted.read_text())
@@ -246,6 +287,42 @@ def test_a_signal_to_a_copy_does_not_reach_the_service(service: ServiceProcess) 
     assert run(service, "terminate_copies")["result"] == "[-15, -15, -15]"
     assert service.get("/health/ready")
     assert run(service, "terminate_copies")["result"] == "[-15, -15, -15]"
+
+
+class LoggedService(ServiceProcess):
+    """A service whose standard error goes to a file."""
+
+    log: Path
+
+    def _launch(self, environ: Mapping[str, str]) -> Child:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "taskservice", "run"], env=environ, stderr=log
+            )
+
+
+def test_the_log_goes_on_without_the_standard_streams(tmp_path: Path) -> None:
+    (tmp_path / "hostile.py").write_text(MODULE)
+    (tmp_path / "tasks.d").mkdir()
+    environ = {
+        "TASKSERVICE_FUNCTIONS": "hostile.*",
+        "TASKSERVICE_IMPORT_PATH": str(tmp_path),
+    }
+    url = f"sqlite+aiosqlite:///{tmp_path}/taskservice.db"
+    service = LoggedService(url, tmp_path / "tasks.d", environ)
+    service.log = tmp_path / "log"
+    with service:
+        for _ in range(2):
+            failed = run(service, "close_streams")
+            assert failed["status"] == "failed"
+        wait_for("the log tells of it", lambda: failed["id"] in service.log.read_text())
+
+
+def test_streams_and_loops_are_as_they_were(service: ServiceProcess, tmp_path: Path) -> None:
+    assert run(service, "redirect", path=str(tmp_path / "elsewhere"))["status"] == "completed"
+    assert run(service, "say")["output"] == "said\n"
+    assert run(service, "change_loop")["status"] == "completed"
+    assert run(service, "say_later")["result"] == '"said later"'
 
 
 KINDS = ["raises", "notes", "returns", "exit", "interrupt", "generator", "cancelled", "stop"]
