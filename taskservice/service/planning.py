@@ -16,7 +16,7 @@ from taskservice.sync.declaring import Check, declared_by
 from taskservice.sync.listing import is_task_file, passed_over
 from taskservice.sync.planning import plan_of, preview
 
-MOST_FILES = 10_000
+MOST_FILES = 50_000
 """Files of a plan."""
 
 T = TypeVar("T")

@@ -30,7 +30,7 @@ class Reading:
         self._engine = engine
         self._zone = zone
         self._looking = Offload(
-            "looking", threads=2, waiting=30, busy="too many ask for what takes long; try again"
+            "looking", threads=2, waiting=200, busy="too many ask for what takes long; try again"
         )
         self._shows = Batches(self._answer_shows, repeat=True)
         self._counts = Batches(self._answer_counts, repeat=True)
