@@ -171,6 +171,14 @@ async def test_output_is_cut(executor: ProcessExecutor) -> None:
     assert (await run(executor, "shout", size=262_144))[1] == "x" * 262_144
 
 
+async def test_output_is_read_at_a_pace(executor: ProcessExecutor) -> None:
+    began = time.monotonic()
+    outcome, _ = await run(executor, "shout", size=24 * 1024 * 1024)
+    assert outcome.kind == "returned"
+    # At 32 MiB a second at most: read as it comes it takes a fraction of that.
+    assert time.monotonic() - began > 0.7
+
+
 async def test_stdout_closed_by_the_function(executor: ProcessExecutor) -> None:
     outcome, output = await run(executor, "close_stdout")
     assert outcome.result == '"returned"'
