@@ -1,16 +1,18 @@
 """`taskservice plan`: what a sync of a folder would do, before it is one."""
 
 import sys
+import time
 from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from taskservice.cli.checks import checks_offline, offline_check, offline_zone
-from taskservice.cli.client import Client, speaks_to_server
+from taskservice.cli.client import Client, ClientError, speaks_to_server
 from taskservice.cli.output import output_option, print_json, progress, say_as_made
 from taskservice.domain.errors import Conflict, Fault, Invalid
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 CHANGES = 2
 FAULTS = 1
+
+PATIENCE = 60
+"""Seconds for which others may have the service make plans."""
 
 
 @click.command()
@@ -69,10 +74,22 @@ def plan(
     if against is None:
         texts = _texts(folder)
         with progress(f"Planning {len(texts)} files"):
-            found = client.post("/plan", {"files": texts})
+            found = _asked(client, texts)
     else:
         found = _compared(folder, against, offline_check(**checks), checks["timezone"])
     return _show(found, form=form, output=output)
+
+
+def _asked(client: Client, texts: dict[str, str]) -> Any:
+    """The service's plan; it makes one at a time, so where another is made there is a wait."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return client.post("/plan", {"files": texts})
+        except ClientError as error:
+            if error.status != HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > end:
+                raise
+        time.sleep(1)
 
 
 def _show(plan: Any, *, form: str, output: str) -> int:

@@ -258,7 +258,7 @@ class Changing(Reading):
                 stored.declaration, stored.overrides, {DELETED: True},
                 now=now, by=by, reason=reason, until=end,
             )  # fmt: skip
-            gone = self._resolve(task_id, stored, stored.declaration, overrides, now)
+            gone = await self._resolved(task_id, stored, stored.declaration, overrides, now)
             await apply(connection, [gone], now=now, declare=False)
 
         await self._commit(work, task_id)
@@ -272,7 +272,7 @@ class Changing(Reading):
             if stored.state is not None:
                 raise Conflict("the task is not deleted")
             kept = tuple(o for o in stored.overrides if o.field != DELETED)
-            back = self._resolve(task_id, stored, stored.declaration, kept, now)
+            back = await self._resolved(task_id, stored, stored.declaration, kept, now)
             await apply(connection, [back], now=now, declare=False)
 
         await self._commit(work, task_id)
@@ -357,7 +357,7 @@ class Changing(Reading):
         if stored is None or (stored.state and stored.state.retired_at):
             return
         kept = overlay.standing(stored.declaration, stored.overrides, now)
-        later = self._resolve(task_id, stored, stored.declaration, kept, now)
+        later = await self._resolved(task_id, stored, stored.declaration, kept, now)
         await apply(connection, [later], now=now, declare=False)
 
     async def _rewrite(
@@ -432,6 +432,21 @@ class Changing(Reading):
             task_id, declaration, overrides, stored.state or stored.removed,
             now=now, zone=self._zone,
         )  # fmt: skip
+
+    async def _resolved(
+        self,
+        task_id: str,
+        stored: StoredTask,
+        declaration: Declaration,
+        overrides: tuple[Override, ...],
+        now: datetime,
+    ) -> Resolution:
+        """The same, off the loop where the task is large."""
+        if is_small(declaration.fields, [one.value for one in overrides]):
+            return self._resolve(task_id, stored, declaration, overrides, now)
+        return await self._writer.off_loop(
+            self._resolve, task_id, stored, declaration, overrides, now
+        )
 
     async def _commit(self, work: Callable[[Connection], Awaitable[None]], *task_ids: str) -> None:
         async def told(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """What is asked of the declarations: where values come from, what is to come, what to commit."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import tzinfo
 from functools import partial
 from pathlib import Path
@@ -33,9 +34,9 @@ class Declared(Changing):
 
     def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
         super().__init__(database, engine, zone)
-        self._planning = Offload(
-            "planning", threads=1, waiting=0, busy="another plan is being made; try again"
-        )
+        busy = "another plan is being made; try again"
+        self._planning = Offload("planning", threads=1, waiting=0, busy=busy)
+        self._plans_to_come = Offload("plans to come", threads=1, waiting=7, busy=busy)
 
     async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
         """Where each field of a task comes from, or only of those that are `overridden`.
@@ -61,6 +62,10 @@ class Declared(Changing):
         async with self._database.read() as connection:
             found = await store.load(connection, await overridden(connection))
         return overrides_of(found, executor=self._default_executor)
+
+    def plan_to_come(self) -> AbstractAsyncContextManager[None]:
+        """A place for a plan whose files are still sent. Raises `TooManyRequests`."""
+        return self._plans_to_come.turn()
 
     async def plan(self, files: Mapping[str, object], shape: Callable[[Preview], T]) -> T:
         """What a sync would do if the folder had these files, their texts by path; see there.

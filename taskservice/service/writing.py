@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.state import Resolution
@@ -18,6 +19,9 @@ from taskservice.storage.apply import apply
 from taskservice.storage.database import Busy, Connection, Database
 from taskservice.storage.shown import Shown, as_written
 from taskservice.storage.tasks import StoredTask
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,11 @@ class Writer:
             known = (stored.declaration.fields, [one.value for one in stored.overrides])
         if is_small(change.given, *known):
             return change.decide(stored, now)
-        return await self._deciding.call(change.decide, stored, now)
+        return await self.off_loop(change.decide, stored, now)
+
+    async def off_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Decide something on the thread that large changes are decided on."""
+        return await self._deciding.call(work, *args, **kwargs)
 
     def close(self) -> None:
         """Let the thread end that large changes are decided on."""

@@ -25,6 +25,9 @@ STREAM = "text/event-stream"
 COMMENT_SECONDS = 15.0
 """How often something is sent at least: it keeps connections, and finds clients that went."""
 
+PIECE = 64 * 1024
+"""Bytes of events that are sent at once: what is not taken of them is kept for a client."""
+
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _BEGIN = b"retry: 1000\n\n"
 _COMMENT = b": nothing new\n\n"
@@ -81,7 +84,17 @@ async def get_events(
 async def _sent(subscription: Subscription, executor: Executor) -> AsyncIterator[bytes]:
     yield _BEGIN
     while (events := await subscription.next(COMMENT_SECONDS)) is not None:
-        yield b"".join(_frame(event, executor) for event in events) or _COMMENT
+        if not events:
+            yield _COMMENT
+        # Many are sent together, but no more than a client that is slow may leave unread.
+        piece = bytearray()
+        for event in events:
+            piece += _frame(event, executor)
+            if len(piece) >= PIECE:
+                yield bytes(piece)
+                piece.clear()
+        if piece:
+            yield bytes(piece)
 
 
 def _frame(event: Event, executor: Executor) -> bytes:

@@ -30,7 +30,8 @@ LARGEST_FOLDER = 4 * 1024 * 1024
 )
 async def plan_sync(request: AnyRequest, service: Door) -> Response[bytes]:
     """Takes the whole folder to come; changes nothing. One plan is made at a time."""
-    body = await bodies.json_object(request)
+    async with service.plan_to_come():
+        body = await bodies.json_object(request)
     faults = bodies.unknown_keys(body, ("files",))
     files = body.get("files")
     if not isinstance(files, dict):
