@@ -135,6 +135,12 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
     from taskservice.web.schemas.plan import Plan
 
     other = Path(against)
+    # No name of a commit begins like a path.
+    if other.is_dir() and not against.startswith((".", "/")) and _is_commit(folder, against):
+        # Whoever commits such a folder must not choose what is compared.
+        raise click.UsageError(
+            f"--against {against!r} is a folder and a commit too: write ./{against} for the folder"
+        )
     before = read_folder(other) if other.is_dir() else _at_commit(folder, against)
     if before is None:
         raise click.UsageError(
@@ -149,7 +155,19 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
     return msgspec.to_builtins(Plan.of(preview))
 
 
+def _is_commit(folder: Path, revision: str) -> bool:
+    from taskservice.sync.git import GitError
+    from taskservice.sync.work_tree import find_work_tree
+
+    try:
+        tree = find_work_tree(folder)
+        return tree is not None and tree.revision(revision) is not None
+    except GitError:
+        return False
+
+
 def _at_commit(folder: Path, revision: str) -> "TaskFiles | None":
+    """The task files of a commit; None: there is none of this name. Raises `Conflict`."""
     from taskservice.sync.git import GitError
     from taskservice.sync.revisions import files_at
 

@@ -146,6 +146,7 @@ class Checkout:
             return self._remote.fetch(self._branch, first=self.live() is None)
         except GitError:
             self._remove_old_locks()
+            self._remove_half_packs()
             raise
 
     def _remove_old_locks(self) -> None:
@@ -154,6 +155,11 @@ class Checkout:
             if time.time() - lock.stat().st_mtime > FIRST_SECONDS:
                 log.warning("lock_removed", path=str(lock))
                 lock.unlink(missing_ok=True)
+
+    def _remove_half_packs(self) -> None:
+        """Remove what a fetch that failed had received: git keeps it for two weeks."""
+        for half in self._clone.glob("objects/pack/tmp_*"):
+            half.unlink(missing_ok=True)
 
     def _make_live(self, wanted: str, *, confirmed: bool, last: str | None) -> None:
         live = self.live()

@@ -247,4 +247,6 @@ def _reason(errors: bytes, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     text = re.sub(r"://[^/@\s]*@", "://", text)
+    # What another machine says is passed on by git as it is.
+    text = "".join(one if one.isprintable() else "?" for one in text)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"

@@ -201,10 +201,11 @@ def test_what_git_complains_of_is_one_line_without_secrets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = (
+        "fatal: \033[31mred\r"
         "fatal: unable to access 'https://bob:other@example.org/': pass@word or pass%40word\\n\\n"
         "Please make sure you have the correct access rights\\nand the repository exists.\\n"
     )
     program(tmp_path, f'printf "{said.replace("%", "%%")}" >&2; exit 1', monkeypatch)
     with pytest.raises(GitRefused) as raised:
         run_git("fetch", git_dir=tmp_path, secrets=["pass@word", "pass%40word"])
-    assert raised.value.said == "unable to access 'https://example.org/': *** or ***"
+    assert raised.value.said == "?[31mred; unable to access 'https://example.org/': *** or ***"

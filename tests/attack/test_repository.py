@@ -26,6 +26,7 @@ from tests.acceptance.process import ServiceProcess
 from tests.acceptance.warm import WarmService
 from tests.attack import hostile
 from tests.attack.hostile import Canary
+from tests.commands import result
 from tests.origin import Origin, task
 
 SECRETS = {
@@ -151,6 +152,19 @@ def test_a_bare_repository_on_a_pull_request(
     assert '"task_id": "b"' in done.stdout
     found = files_at(origin.work / "tasks.d", "HEAD")
     assert found is not None and found.texts.keys() == {"a.yaml", "b.yaml"}
+
+
+def test_a_folder_that_is_called_like_the_commit(origin: Origin) -> None:
+    """Else a plan would say that nothing changes, by the word of whoever changes it."""
+    base = origin.git("rev-parse", "HEAD")
+    origin.git("update-ref", "refs/remotes/upstream/main", base)
+    origin.commit({"tasks.d/b.yaml": task("two"), "upstream/main/b.yaml": task("two")})
+    arguments = ("plan", "tasks.d", "--no-import", "--against")
+    status, _, err = result(origin.work, *arguments, "upstream/main")
+    assert status == 64 and "is a folder and a commit too" in " ".join(err.split())
+    assert result(origin.work, *arguments, base).status == 2
+    assert result(origin.work, *arguments, "./upstream/main").status == 2
+    assert result(origin.work, *arguments, "tasks.d").status == 0
 
 
 def test_a_git_file_that_leads_into_the_folder_itself(canary: Canary, tmp_path: Path) -> None:

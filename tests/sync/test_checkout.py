@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from taskservice.sync.checkout import Checkout
+from taskservice.sync.confined import LEADS_OUT
 from taskservice.sync.folder import Folder
 from taskservice.sync.head import head_revision
 from tests.origin import Origin, task
@@ -195,9 +196,10 @@ def test_links_that_lead_out_of_the_repository_are_cut(
     (tasks / "up.yaml").symlink_to("../../../../../../../../../etc/passwd")
     (tasks / "folder").symlink_to(outside)
     (tasks / "chain.yaml").symlink_to("secret.yaml")
-    (tasks / "own.yaml").symlink_to("../shared/own.yaml")
+    (tasks / "own.yaml").symlink_to("shared/own.txt")
+    (tasks / "beside.yaml").symlink_to("../shared/own.yaml")
     (tasks / "round").symlink_to("../tasks.d")
-    origin.commit({"shared/own.yaml": task("own")})
+    origin.commit({"shared/own.yaml": task("own"), "tasks.d/shared/own.txt": task("own")})
     with capture_logs() as logs:
         assert checkout.pull().problem is None
     cut = {line["path"] for line in logs if line["event"] == "link_cut"}
@@ -205,8 +207,11 @@ def test_links_that_lead_out_of_the_repository_are_cut(
     seen = Folder(checkout.root, lambda *_: []).scan({})
     assert seen.declared.tasks.keys() == {"a", "own"}
     assert {(fault.path, fault.reason) for fault in seen.declared.faults} == {
-        (f"{name}.yaml", "is a link that points at nothing")
-        for name in ("passwd", "secret", "up", "chain")
+        *(
+            (f"{name}.yaml", "is a link that points at nothing")
+            for name in ("passwd", "secret", "up", "chain")
+        ),
+        ("beside.yaml", LEADS_OUT),
     }
 
 
@@ -264,6 +269,18 @@ def test_what_a_kill_left_behind_is_no_hindrance(
     assert "File exists" in str(checkout.pull().problem)
     assert checkout.pull().live == commit
     assert sorted(os.listdir(checkout.root)) == ["a.yaml"]
+    assert not half.exists()
+
+
+def test_what_a_broken_fetch_had_received_is_removed(
+    origin: Origin, folder: Path, checkout: Checkout
+) -> None:
+    good = checkout.pull().live
+    half = folder / "clone.git/objects/pack/tmp_pack_x1y2z3"
+    half.parent.mkdir(exist_ok=True)
+    half.touch()
+    origin.lose()
+    assert checkout.pull().live == good
     assert not half.exists()
 
 
