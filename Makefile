@@ -23,7 +23,7 @@ endef
 
 # The server's core packages hold the programs and start no service of the system; faketime has
 # the library that steps the clock of one process; curl, git, openssl and patch are for commands
-# that documents show; the font is one with Chinese in it.
+# that documents show; npm has the parser of MySQL's grammar; the font is one with Chinese in it.
 define install_test_programs
 missing=
 if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
@@ -33,8 +33,15 @@ for program in curl faketime git openssl patch; do
 	command -v "$$program" >/dev/null || missing="$$missing $$program"
 done
 command -v chromium >/dev/null || missing="$$missing chromium fonts-wqy-microhei"
+command -v node >/dev/null || missing="$$missing nodejs"
+command -v npm >/dev/null || missing="$$missing npm"
 if [ -n "$$missing" ]; then
 	$(call apt_install,$$missing)
+fi
+if [ tests/mysql_grammar/package-lock.json -nt tests/mysql_grammar/node_modules/.package-lock.json ]; then
+	echo "Installing the parser of MySQL's grammar ..."
+	npm ci --prefix tests/mysql_grammar --silent --no-audit --no-fund </dev/null
+	touch tests/mysql_grammar/node_modules/.package-lock.json
 fi
 endef
 
@@ -43,7 +50,7 @@ run: .venv/run-stamp
 
 test: .venv/test-stamp
 	@$(install_test_programs)
-	.venv/bin/pytest --numprocesses 3 --dist worksteal --cov
+	.venv/bin/pytest --numprocesses 3 --dist worksteal --cov --mysql-grammar
 	echo "Coverage of the domain:"
 	.venv/bin/coverage report --include='taskservice/domain/*' --fail-under=100
 
@@ -89,7 +96,7 @@ lint: .venv/test-stamp
 	.venv/bin/mypy
 
 clean:
-	rm -rf .mysql .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .mysql tests/mysql_grammar/node_modules .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	rm -f taskservice.db taskservice.db-* taskservice.db.*
 	find taskservice tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pymysql
@@ -14,12 +15,59 @@ from sqlalchemy.engine import make_url
 from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.tables import metadata
-from tests import like_mysql
+from tests import like_mysql, statements
 from tests.databases import CLOSE_LIMIT, MYSQL, MariaDB, new_server, open_files
 
 # A slow machine is no fault of the code: how long one example takes is not judged.
 hypothesis.settings.register_profile("taskservice", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("taskservice")
+
+
+SENT = pytest.StashKey[set[str]]()
+REFUSED = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--mysql-grammar",
+        action="store_true",
+        help="fail where a statement that any test sends to MariaDB is none of MySQL 8",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--mysql-grammar"):
+        config.stash[SENT] = statements.listen()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes what a worker of pytest-xdist hands over at its end."""
+    if SENT in node.config.stash:
+        node.config.stash[SENT].update(getattr(node, "workeroutput", {}).get("statements", ()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Has what all tests sent read, where they are at their end; a worker hands it over."""
+    config = session.config
+    if SENT not in config.stash:
+        return
+    sent = config.stash[SENT]
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["statements"] = sorted(sent)
+        return
+    config.stash[REFUSED] = statements.refused(sent)
+    if config.stash[REFUSED]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    found = terminalreporter.config.stash.get(REFUSED, None)
+    if found is not None:
+        read = len(terminalreporter.config.stash[SENT])
+        terminalreporter.section(f"statements that MySQL 8 would refuse: {len(found)} of {read}")
+        for statement, fault in found.items():
+            terminalreporter.line(f"{fault}:\n{statement}\n")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -84,20 +84,6 @@ INSERT INTO task_execution_log (id, task_id, start_time, end_time, status, resul
 """
 
 Snapshot = dict[str, list[tuple[Any, ...]]]
-
-
-@pytest.fixture
-def new_database(mariadb_server: MariaDB) -> Iterator[Callable[[], str]]:
-    """Gives the URL of a new, empty database on MariaDB at each call."""
-    urls: list[str] = []
-
-    def create() -> str:
-        urls.append(mariadb_server.create_database())
-        return urls[-1]
-
-    yield create
-    for url in urls:
-        mariadb_server.drop_database(url)
 
 
 @asynccontextmanager
