@@ -218,7 +218,12 @@ def test_it_says_where_it_is_and_ends_with_0(folder: Path, number: signal.Signal
 
 
 def test_a_request_over_a_real_connection(folder: Path) -> None:
-    with running(folder, TASKSERVICE_API_TOKENS="ann:admin:very-secret") as service:
+    variables = {
+        "TASKSERVICE_API_TOKENS": "ann:admin:very-secret",
+        "TASKSERVICE_FUNCTION": "my.*",
+        **{f"TASKSERVICE_PORT_{number}_TCP": "tcp://10.0.0.1:1" for number in range(30)},
+    }
+    with running(folder, **variables) as service:
         service.http.headers["Authorization"] = "Bearer very-secret"
         assert service.http.post("/task-manage/", json=hourly()).status_code == 201
         large = service.http.post("/task-manage/", content=b" " * (2 * 1024 * 1024))
@@ -228,6 +233,10 @@ def test_a_request_over_a_real_connection(folder: Path) -> None:
         service.process.terminate()
         status, errors = service.end()
     assert (status, "very-secret" in errors) == (0, False)
+    # What is no setting is told with the nearest one, and stops nothing.
+    assert '"variable": "TASKSERVICE_FUNCTION", "did_you_mean": "TASKSERVICE_FUNCTIONS"' in errors
+    assert errors.count('"unknown_variable"') == 20
+    assert '"more": 11' in errors
 
 
 def test_sigterm_lets_running_executions_end_while_the_api_answers(folder: Path) -> None:

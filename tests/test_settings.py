@@ -121,6 +121,25 @@ def test_other_variables_are_passed_over() -> None:
     assert Settings.from_environment({"TASKSERVICE_SERVER": "http://x", "PORT": "y"}) == Settings()
 
 
+def test_variables_that_are_none_are_named_with_the_nearest_one() -> None:
+    given = {
+        "TASKSERVICE_FUNCTION": "x.*",
+        "TASKSERVICE_TIME_ZONE": "UTC",
+        "TASKSERVICE_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "TASKSERVICE_PORT": "8000",
+        "TASKSERVICE_TOKEN": "x",
+        "TASKSERVICE_SERVER": "http://x",
+        "TASKSERVICE_ENV_FILE": ".env",
+        "TASKSERVICE_CHANNEL_OPS": "mailto://x",
+        "PATH": "/bin",
+    }
+    assert Settings.unknown(given) == {
+        "TASKSERVICE_FUNCTION": "TASKSERVICE_FUNCTIONS",
+        "TASKSERVICE_PORT_8000_TCP": "",
+        "TASKSERVICE_TIME_ZONE": "TASKSERVICE_TIMEZONE",
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "span"),
     [

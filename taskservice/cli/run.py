@@ -31,8 +31,9 @@ def run(**flags: Any) -> None:
     lines.
     """
     settings = Settings.from_environment(os.environ, **flags)
+    unknown = Settings.unknown(os.environ)
     hide_variables()
     # The service takes a second to import: no other command waits for it.
     from taskservice.cli.serve import run_service
 
-    run_service(settings)
+    run_service(settings, unknown)

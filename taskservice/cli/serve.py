@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,14 +35,25 @@ LAST_ANSWERS = 5
 LAST_WORK = 10
 """Seconds, after those, in which everything must be closed."""
 
+MOST_UNKNOWN = 20
+"""Variables that are no settings are told one by one up to this number."""
+
 MOST_CONNECTIONS = 1000
 """Clients at a time, if there are file descriptors for them."""
 
 
-def run_service(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT comes; raises StartError where it can't begin."""
+def run_service(settings: Settings, unknown: Mapping[str, str]) -> None:
+    """Serve until SIGTERM or SIGINT comes; raises StartError where it can't begin.
+
+    `unknown` are variables that are no settings, each with the nearest one or "": they are told
+    and stop nothing, for Kubernetes makes some by itself.
+    """
     set_up_logging()
     warn_of_short_tokens(settings)
+    for name, nearest in list(unknown.items())[:MOST_UNKNOWN]:
+        log.warning("unknown_variable", variable=name[:200], did_you_mean=nearest or None)
+    if len(unknown) > MOST_UNKNOWN:
+        log.warning("unknown_variables", more=len(unknown) - MOST_UNKNOWN)
     _allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,

@@ -68,7 +68,7 @@ def show(client: Client, task_id: str, output: str) -> None:
     if fires:
         print_table(("NEXT FIRES", ""), _fire_rows(fires))
     else:
-        say("It will not fire.")
+        say(_why_no_fire(task_id, origins))
     say()
     if log["items"]:
         execution_table(log["items"])
@@ -76,6 +76,15 @@ def show(client: Client, task_id: str, output: str) -> None:
             say(f"and {log['total'] - EXECUTIONS} more: taskservice logs {task_id}")
     else:
         say("It has not run yet.")
+
+
+def _why_no_fire(task_id: str, origins: Sequence[Mapping[str, Any]]) -> str:
+    paused = next((one for one in origins if one["field"] == "paused"), None)
+    if paused is None or paused["value"] is not True:
+        return "It will not fire."
+    if paused.get("until"):
+        return f"It is paused until {when(paused['until'])}, and fires again then."
+    return f"It is paused: taskservice resume {task_id} lets it fire."
 
 
 def _task(client: Client, task_id: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from taskservice.domain.check import describe as describe
 from taskservice.domain.check import nearest as nearest
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_each, of_task
-from taskservice.domain.trigger import TRIGGER_SCHEMAS, parse_trigger
+from taskservice.domain.trigger import TRIGGER_KEYS, TRIGGER_SCHEMAS, parse_trigger
 
 EXECUTORS = ("local", "process")
 DEFAULT_GRACE = 3600
@@ -136,6 +136,8 @@ def unknown_fields(names: Iterable[object]) -> list[Fault]:
 
 
 def _unknown(name: object) -> Fault:
+    if name in TRIGGER_KEYS:
+        return Fault(field=str(name), reason="is not a field of a task: it belongs in trigger_args")
     if is_plain(name):
         return Fault(field=name, reason=f"is not a field of a task{nearest(name, FIELDS)}")
     return Fault(reason=f"{describe(name)} is not a field of a task")

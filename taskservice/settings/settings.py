@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from taskservice.settings import database, repository, tokens, values
 from taskservice.settings.refused import Refused
 from taskservice.settings.tokens import ApiToken
+from taskservice.settings.unknown import unknown_settings
 from taskservice.settings.values import Executor
 
 PREFIX = "TASKSERVICE_"
@@ -81,6 +82,13 @@ class Settings:
             elif variable in environ:
                 taken[name] = _read(variable, environ[variable], reader)
         return cls(**taken)
+
+    @staticmethod
+    def unknown(environ: Mapping[str, str]) -> dict[str, str]:
+        """The variables `TASKSERVICE_*` that are none, each with the nearest one or ""."""
+        given = (name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
+        found = unknown_settings(given, (name.upper() for name in _READERS))
+        return {PREFIX + name: near and PREFIX + near for name, near in found.items()}
 
     @property
     def shown_database_url(self) -> str:

@@ -1,6 +1,7 @@
 """The commands that change a task, and what those that show it make of that."""
 
 import json
+import re
 
 import pytest
 
@@ -147,7 +148,12 @@ def test_show_of_a_task_of_the_apis_own_that_never_ran_and_will_not(
     rows = {line.split()[0]: line for line in out.splitlines() if line}
     assert " API: by anonymous, " in rows["task_type"]
     assert "the file says" not in rows["task_type"]
-    assert "\nIt will not fire.\n" in out and "\nIt has not run yet.\n" in out
+    assert "\nIt is paused: taskservice resume own lets it fire.\n" in out
+    assert "\nIt has not run yet.\n" in out
+    cli.ok("resume", "own")
+    cli.ok("pause", "own", "--until", "2h")
+    told = r"\nIt is paused until .* \(in \d+ (min|h)\), and fires again then\.\n"
+    assert re.search(told, cli.ok("show", "own"))
     cli.ok("resume", "own")
 
 

@@ -124,6 +124,8 @@ WRONG: list[tuple[str, object, str | None, str]] = [
     ("nmae", 1, "nmae", "is not a field of a task; did you mean 'name'?"),
     ("maxInstances", 1, "maxInstances", "is not a field of a task; did you mean 'max_instances'?"),
     ("id", "x", "id", "is not a field of a task"),
+    ("timezone", "UTC", "timezone", "is not a field of a task: it belongs in trigger_args"),
+    ("crontab", "@daily", "crontab", "is not a field of a task: it belongs in trigger_args"),
     ("", 1, None, "the text '' is not a field of a task"),
     ("a\nb", 1, None, "the text 'a\\nb' is not a field of a task"),
     ("\ud800", 1, None, "the text '\\ud800' is not a field of a task"),
@@ -278,12 +280,13 @@ def test_what_is_wrong_throughout_is_told_in_part() -> None:
     assert found[-1] == (None, "and 4,980 more faults of this task")
     for wrong in (
         {"retries": {"max": 1, **many}},
-        {"tags": [5] * 5000},
         {"func_args": dict.fromkeys(many, ())},
     ):
         found = told(minimal(**wrong))
         assert len(found) == OF_TASK + 1
         assert found[-1] == (None, "and 4,980 more faults of this task")
+    found = told(minimal(tags=[5] * 1000))
+    assert found[-1] == (None, "and 980 more faults of this task")
     # Of all its fields together no more are told.
     found = told({"tags": [5] * 30, "retries": many, "x": 1})
     assert len(found) == OF_TASK + 1

@@ -1,16 +1,24 @@
 """What is refused, where and why; and that nothing else can come of bad input."""
 
 import json
+import re
 from datetime import UTC, date, datetime
 from time import perf_counter
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.domain.trigger import canonical_trigger, jitter_delay, parse_trigger, upcoming
+from taskservice.domain.trigger import (
+    canonical_trigger,
+    jitter_delay,
+    parse_trigger,
+    upcoming,
+    zones,
+)
 
 ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 HUGE = 10**5000
@@ -130,6 +138,36 @@ def test_one_fault(trigger_type: object, args: object, field: str, words: list[s
     found = [fault for fault in faults(trigger_type, args) if fault.field == field]
     assert found
     assert any(all(word in fault.reason for word in words) for fault in found), found
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint"),
+    [
+        ("CST", "; it may mean Asia/Shanghai, America/Chicago or America/Havana: name the place"),
+        ("cest", "; it may mean Europe/Berlin or Europe/Paris: name the place"),
+        ("Asia/Beijing", '; the zone of Beijing is "Asia/Shanghai"'),
+        ("Asia/Bejing", '; the zone of Beijing is "Asia/Shanghai"'),
+        ("beijing", '; the zone of Beijing is "Asia/Shanghai"'),
+        ("America/San Francisco", '; the zone of San_Francisco is "America/Los_Angeles"'),
+        ("utc", '; did you mean "UTC"?'),
+        ("Berlin", '; did you mean "Europe/Berlin"?'),
+        ("Europe/Brelin", '; did you mean "Europe/Berlin"?'),
+        ("Asia/Harbim", '; did you mean "Asia/Harbin"?'),
+        ("XST", ""),
+        ("Mars", ""),
+        ("UTC+8", ""),
+        ("Asia/Nowhere", ""),
+    ],
+)
+def test_a_zone_that_there_is_not_is_explained(zone: str, hint: str) -> None:
+    (fault,) = faults("interval", {"hours": 1, "timezone": zone})
+    assert fault.reason == f"{zone!r} is no IANA time zone{hint}"
+
+
+def test_the_zones_that_hints_name_exist() -> None:
+    named = {*zones.CITIES, *re.findall(r"\w+/\w+", " ".join(zones.ABBREVIATIONS.values()))}
+    assert named <= available_timezones()
+    assert not available_timezones() & {*zones.MEANT, *zones.ABBREVIATIONS}
 
 
 def test_all_faults_are_told_at_once() -> None:

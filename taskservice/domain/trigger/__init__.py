@@ -13,12 +13,13 @@ from taskservice.domain.trigger.kinds import (
     jitter_delay,
     upcoming,
 )
-from taskservice.domain.trigger.parse import canonical_trigger, parse_trigger
+from taskservice.domain.trigger.parse import TRIGGER_KEYS, canonical_trigger, parse_trigger
 from taskservice.domain.trigger.schema import TRIGGER_SCHEMAS
 from taskservice.domain.trigger.slots import count_by_slot
 from taskservice.domain.trigger.wall import read_instant
 
 __all__ = [
+    "TRIGGER_KEYS",
     "TRIGGER_SCHEMAS",
     "WEEK",
     "ClockChange",

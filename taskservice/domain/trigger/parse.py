@@ -40,6 +40,7 @@ _WINDOW = ("start_date", "end_date", "timezone", "jitter")
 INTERVAL_KEYS = (*PARTS, *_WINDOW)
 CRON_KEYS = (*CRON_FIELDS, *_WINDOW)
 CRONTAB_KEYS = ("crontab", "timezone", "jitter")
+TRIGGER_KEYS = frozenset({*DATE_KEYS, *INTERVAL_KEYS, *CRON_KEYS, *CRONTAB_KEYS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from taskservice.domain.errors import Fault
 from taskservice.domain.fault_limits import of_each
 from taskservice.domain.trigger.wall import read_instant
+from taskservice.domain.trigger.zones import zone_hint
 
 LONGEST_TEXT = 500
 FIRST_YEAR, LAST_YEAR = 1000, 9998  # what MySQL's datetime holds, less the zones' offsets
@@ -100,7 +101,7 @@ class Reader:
         if name is None:
             return default
         if name not in _zone_names():
-            hint = nearest(name, _zone_names())
+            hint = zone_hint(name, _zone_names())
             self.fault("timezone", f"{name[:40]!r} is no IANA time zone{hint}")
             return default
         return ZoneInfo(name)
