@@ -323,6 +323,10 @@ class Functions:
             keys = list(self._known)
         return sum([self._compare(key) for key in keys]) > 0
 
+    def descriptors(self) -> list[int]:
+        """What keeps the children alive: no copy of this process is to hold it."""
+        return self._importers.descriptors()
+
     def close(self) -> None:
         """End the children."""
         self._importers.close()

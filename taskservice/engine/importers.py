@@ -95,6 +95,10 @@ class Importers:
                 ).start()
         return asked.answer
 
+    def descriptors(self) -> list[int]:
+        """What keeps the children alive: no copy of this process is to hold it."""
+        return [child.lifeline for child in list(self._children)]
+
     def close(self) -> None:
         """Kill the children, and refuse whatever is asked; does not wait for their ends."""
         with self._state:
@@ -183,7 +187,7 @@ class _Child:
         with ExitStack() as ours, ExitStack() as theirs:
             their_questions, self._questions = _pipe(theirs, ours)
             self._answers, their_answers = _pipe(ours, theirs)
-            their_lifeline, _ = _pipe(theirs, ours)
+            their_lifeline, self.lifeline = _pipe(theirs, ours)
             descriptors = [their_questions, their_answers, their_lifeline]
             # It imports what it needs itself before any folder of users' comes in front.
             self._own_names, own_path = kept()

@@ -62,11 +62,10 @@ class Service(Declared):
         self._default_executor = settings.executor
         self._env_allow = settings.env_allow
         database = Database(settings.database_url)
-        processes = ProcessExecutor(settings.functions, limit=settings.processes)
-        self.lifelines = processes.descriptors
+        self._processes = ProcessExecutor(settings.functions, limit=settings.processes)
         executors: dict[str, Executor] = {
             "local": LocalExecutor(limit=settings.threads),
-            "process": processes,
+            "process": self._processes,
         }
         engine = Engine(
             database,
@@ -123,6 +122,10 @@ class Service(Declared):
             interval=settings.git_interval,
             sync=lambda prune: self._syncer.sync_now(prune=prune),
         )
+
+    def lifelines(self) -> list[int]:
+        """The descriptors that keep child processes alive: no copy of this one is to hold them."""
+        return [*self._processes.descriptors(), *self._functions.descriptors()]
 
     async def start(self) -> None:
         """Open the database and, unless another process does, sync the folder and fire.

@@ -199,20 +199,23 @@ def ended(service: ServiceProcess, begun: dict[str, Any]) -> dict[str, Any]:
     return wait_for("the execution ends", look)
 
 
-def copies(pid: int) -> list[int]:
-    """The processes that a process has forked, and that have not ended."""
-    found = []
+def children(pid: int) -> dict[int, bytes]:
+    """The processes that a process has begun and that have not ended, with their command lines."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            same = (
-                stat.with_name("cmdline").read_bytes() == Path(f"/proc/{pid}/cmdline").read_bytes()
-            )
+            if int(parent) == pid and state != "Z":
+                found[int(stat.parent.name)] = stat.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if int(parent) == pid and state != "Z" and same:
-            found.append(int(stat.parent.name))
     return found
+
+
+def copies(pid: int) -> list[int]:
+    """Those of them that are its copies."""
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return [child for child, found in children(pid).items() if found == command]
 
 
 def is_alive(pid: int) -> bool:
@@ -275,10 +278,17 @@ def test_no_worker_lives_on_by_a_copy(service: ServiceProcess, tmp_path: Path) -
     sleeper = make(service, "note_and_sleep", executor="process", path=str(worker))
     service.send("POST", f"/task-manage/{sleeper}/trigger", 202)
     wait_for("the worker runs", lambda: worker.exists() and worker.read_text())
-    assert run(service, "leave_copy", path=str(copy))["status"] == "completed"
+    left = make(service, "leave_copy", path=str(copy))
+    importing = [
+        child for child, command in children(service.process.pid).items()
+        if b"import_process" in command
+    ]  # fmt: skip
+    assert importing
+    ended(service, service.send("POST", f"/task-manage/{left}/trigger", 202))
     try:
         service.kill()
         wait_for("the worker is gone", lambda: not is_alive(int(worker.read_text())))
+        wait_for("what imports is gone", lambda: not any(map(is_alive, importing)))
     finally:
         os.kill(int(copy.read_text()), signal.SIGKILL)
 
