@@ -103,6 +103,7 @@ CREATE TABLE `task_execution_log` (
   KEY `idx_start_time` (`start_time`),
   KEY `idx_status` (`status`),
   KEY `idx_task_start` (`task_id`, `start_time`),
+  KEY `idx_task_status_start` (`task_id`, `status`, `start_time`),
   KEY `idx_owner` (`owner`, `task_id`),
   CONSTRAINT `fk_task_execution_log_task_id` FOREIGN KEY (`task_id`) REFERENCES `task_manage` (`id`) ON DELETE CASCADE
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='任务执行日志表';
@@ -182,4 +183,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0006');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0007');

@@ -15,14 +15,20 @@ def all_pages(
     """All items of a list, or the first `limit`, as one page; `what` names them on a bar."""
     size = min(LARGEST_PAGE, limit or LARGEST_PAGE)
     page: dict[str, Any] = client.get(path, size=size, **filters)
-    wanted = min(page["total"], limit or page["total"])
+    uncounted = page.get("more", False)
+    wanted = limit if limit and uncounted else min(page["total"], limit or page["total"])
     if wanted <= size:
         return page
     items = page["items"]
     with progress(what, wanted) as advance:
         advance(size)
-        for number in range(2, ceil(wanted / size) + 1):
-            more = client.get(path, size=size, page=number, **filters)["items"]
+        number = 1
+        while len(items) < wanted:
+            number += 1
+            place = {"before": items[-1]["id"]} if "more" in page else {"page": number}
+            more = client.get(path, size=size, **place, **filters)["items"]
+            if not more:
+                break
             items += more
             advance(len(more))
     found = items[:wanted]

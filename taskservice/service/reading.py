@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
-from taskservice.domain.errors import NotFound
+from taskservice.domain.errors import Fault, Invalid, NotFound
 from taskservice.domain.state import next_fires
 from taskservice.engine.engine import Engine
 from taskservice.service.batches import Batches, Wish
@@ -15,7 +15,7 @@ from taskservice.storage import history, shown
 from taskservice.storage import tasks as store
 from taskservice.storage.attempts import Attempt, attempts
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import Execution, LogPage
 from taskservice.storage.history import Past
 from taskservice.storage.shown import Filter, Shown
 from taskservice.storage.tasks import Listed, StoredTask
@@ -105,20 +105,40 @@ class Reading:
         status: str | None,
         since: str | None,
         until: str | None,
-        page: int,
+        page: int = 1,
+        before: str | None = None,
         size: int,
-    ) -> tuple[list[Execution], int]:
-        """A page (from 1) of a task's executions, newest first, and how many there are."""
+    ) -> LogPage:
+        """A page (from 1) of a task's executions, newest first, or what comes after one of them.
+
+        `before` is that one's id. Raises `Invalid` for a page beyond the executions that are
+        counted, and where there is no such execution.
+        """
+        offset, after = (page - 1) * size, None
         begin = None if since is None else parse_moment(since, "since", self._zone)
         end = None if until is None else parse_moment(until, "until", self._zone)
         async with self._database.read() as connection:
             begins = (await self._one(connection, task_id)).log_begins
             if begins is not None:
                 begin = max(begins, begin or begins)
-            return await log.page(
+            if before is not None:
+                after = await log.start_of(connection, task_id, before)
+                if after is None:
+                    reason = f"the task has no execution {before[:100]!r}, or not any more"
+                    raise Invalid([Fault(field="before", reason=reason)])
+            elif offset >= log.COUNTED:
+                # Not gone through, unless the log ends before.
+                size, offset = 1, log.COUNTED
+            found = await log.page(
                 connection, task_id, status=status, since=begin, until=end,
-                offset=(page - 1) * size, limit=size,
+                offset=offset, limit=size, before=after, before_id=before or "",
             )  # fmt: skip
+        if offset >= log.COUNTED and after is None:
+            if found.more:
+                reason = f"pages go to {log.COUNTED:,} executions; go on with before=ID"
+                raise Invalid([Fault(field="page", reason=reason)])
+            return LogPage([], found.total, False)
+        return found
 
     async def log(self, task_id: str, log_id: str) -> Execution:
         """One execution with its output; a running one's output as far as it has come."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.run import EXECUTION_STATUSES, Outcome
@@ -30,6 +30,9 @@ _L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
 
 # MySQL refuses a packet that is too big, 16 MiB at least: quoting doubles a statement at most.
 PACKET_BYTES = 2**20
+
+COUNTED = 10_000
+"""To how many executions a log is counted, and how far it can be paged by number."""
 
 ALONE_CHARACTERS = 2**16
 """An output of more characters is written by a statement of its own, where it is quoted once."""
@@ -397,6 +400,18 @@ def shown(connection: Connection, ids: Collection[str]) -> list[Execution]:
     return sorted(found, key=lambda one: (one.start_time, one.id))
 
 
+class LogPage(NamedTuple):
+    """A piece of a task's log: `total` is of all of it, counted to `COUNTED` at most.
+
+    `more` says whether there are more than that; or, of a piece that goes on after an execution,
+    whether anything follows it.
+    """
+
+    items: list[Execution]
+    total: int
+    more: bool
+
+
 async def page(
     connection: AsyncConnection,
     task_id: str,
@@ -406,8 +421,14 @@ async def page(
     until: datetime | None,
     offset: int,
     limit: int,
-) -> tuple[list[Execution], int]:
-    """A piece of a task's log, newest first, and how many executions there are in all."""
+    before: datetime | None = None,
+    before_id: str = "",
+) -> LogPage:
+    """A piece of a task's log, newest first: from an offset, or after an execution.
+
+    That one is given by its start, `before`, and its id. However long the log is, and wherever
+    the piece is, only `COUNTED` rows are gone through, of an index, and those of the piece read.
+    """
     where: list[Any] = [_L.task_id == task_id]
     if status is not None:
         where.append(_L.status == status)
@@ -415,16 +436,31 @@ async def page(
         where.append(_L.start_time >= since)
     if until is not None:
         where.append(_L.start_time <= until)
-    counting = select(func.count()).select_from(task_execution_log).where(*where)
-    total = (await connection.execute(counting)).scalar_one()
     query = (
-        select(*_SHOWN)
-        .where(*where)
-        .order_by(_L.start_time.desc(), _L.id.desc())
-        .offset(offset)
-        .limit(limit)
+        select(*_SHOWN).where(*where).order_by(_L.start_time.desc(), _L.id.desc()).limit(limit + 1)
     )
-    return [_execution(row) for row in await connection.execute(query)], total
+    if before is None:
+        query = query.offset(offset)
+    else:
+        earlier = or_(_L.start_time < before, _L.id < before_id)
+        query = query.where(_L.start_time <= before, earlier)
+    found = [_execution(row) for row in await connection.execute(query)]
+    follows = len(found) > limit
+    if before is None and not follows and (found or not offset):
+        # It ends here, which tells as much.
+        total = offset + len(found)
+    else:
+        some = select(_L.id).where(*where).limit(COUNTED + 1).subquery()
+        counting = select(func.count()).select_from(some)
+        total = (await connection.execute(counting)).scalar_one()
+    more = total > COUNTED if before is None else follows
+    return LogPage(found[:limit], min(total, COUNTED), more)
+
+
+async def start_of(connection: AsyncConnection, task_id: str, execution_id: str) -> datetime | None:
+    """When an execution of a task began; None where there is none."""
+    query = select(_L.start_time).where(_L.id == execution_id, _L.task_id == task_id)
+    return _moment((await connection.execute(query)).scalar())
 
 
 async def delete_before(connection: AsyncConnection, moment: datetime, *, limit: int) -> int:

@@ -181,6 +181,7 @@ task_execution_log = Table(
     Index("idx_status", "status").ddl_if(dialect="mysql"),
     Index("idx_log_status", "status").ddl_if(dialect="sqlite"),
     Index("idx_task_start", "task_id", "start_time"),
+    Index("idx_task_status_start", "task_id", "status", "start_time"),
     Index("idx_owner", "owner", "task_id"),
     UniqueConstraint("task_id", "scheduled_time", "attempt", name="uq_fire"),
     comment="任务执行日志表",

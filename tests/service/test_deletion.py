@@ -63,7 +63,7 @@ async def rows_of(database_url: str) -> tuple[int, int]:
 
 
 async def total(service: Service) -> int:
-    _, found = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
+    _, found, _ = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
     return found
 
 

@@ -36,7 +36,7 @@ async def test_a_due_fire_is_recorded_before_its_task_changes(
     rows: list[Execution] = []
 
     async def ran() -> bool:
-        found, _ = await service.logs("t", status=None, since=None, until=None, page=1, size=9)
+        found, *_ = await service.logs("t", status=None, since=None, until=None, page=1, size=9)
         rows[:] = found
         return [row.status for row in rows] == ["completed"]
 

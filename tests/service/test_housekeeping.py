@@ -101,7 +101,7 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
     await service._database.write(work)
 
     async def deleted() -> bool:
-        _, left = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
+        _, left, _ = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
         return left == 2
 
     await until(deleted)

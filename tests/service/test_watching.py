@@ -123,7 +123,9 @@ async def test_an_execution_is_told_with_its_task_when_it_begins_and_when_it_end
         assert (end.id, end.status, end.result) == (asked.id, "completed", '"done"')
         assert end.output is None
         assert task_in(events[1]).status == "pending"
-        found, _ = await service.logs("hourly", status=None, since=None, until=None, page=1, size=1)
+        found, *_ = await service.logs(
+            "hourly", status=None, since=None, until=None, page=1, size=1
+        )
         assert found == [end]
 
 

@@ -55,7 +55,7 @@ async def stored(database: Database, task_id: str = "notice") -> store.StoredTas
 
 async def logged(database: Database, task_id: str = "notice") -> list[Execution]:
     async with database.read() as connection:
-        found, _ = await log.page(
+        found, *_ = await log.page(
             connection, task_id, status=None, since=None, until=None, offset=0, limit=100
         )
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from taskservice.storage import deletion, owners
 from taskservice.storage import executions as log
@@ -434,7 +434,7 @@ async def pages(database: Database, **more: Any) -> tuple[list[str], int]:
         "status": None, "since": None, "until": None, "offset": 0, "limit": 10, **more,
     }  # fmt: skip
     async with database.read() as connection:
-        found, total = await log.page(connection, "notice", **wanted)
+        found, total, _ = await log.page(connection, "notice", **wanted)
     return [execution.id for execution in found], total
 
 
@@ -465,6 +465,98 @@ async def test_an_execution_is_found_under_its_own_task_only(database: Database)
         assert await log.one(connection, "notice", "a")
         assert await log.one(connection, "other", "a") is None
         assert await log.one(connection, "notice", "A") is None
+
+
+async def test_a_log_goes_on_after_an_execution(database: Database) -> None:
+    await save(database, make_state(), make_state("other"))
+    moments = [1, 2, 2, 2, 3]
+    rows = [
+        make_execution(
+            f"e{number}", start_time=later(seconds), owner=None,
+            status="failed" if number % 2 else "completed",
+        )
+        for number, seconds in enumerate(moments)
+    ]  # fmt: skip
+    await record(database, *rows, make_execution("x", "other", start_time=later(2)))
+
+    async def after(execution_id: str, **more: Any) -> tuple[list[str], int, bool]:
+        wanted: dict[str, Any] = {
+            "status": None, "since": None, "until": None, "offset": 0, "limit": 2, **more,
+        }  # fmt: skip
+        async with database.read() as connection:
+            start = await log.start_of(connection, "notice", execution_id)
+            assert start
+            found, total, follows = await log.page(
+                connection, "notice", before=start, before_id=execution_id, **wanted
+            )
+        return [one.id for one in found], total, follows
+
+    assert await after("e4") == (["e3", "e2"], 5, True)
+    assert await after("e2") == (["e1", "e0"], 5, False)
+    assert await after("e0") == ([], 5, False)
+    assert await after("e4", status="failed") == (["e3", "e1"], 2, False)
+    async with database.read() as connection:
+        assert await log.start_of(connection, "notice", "x") is None
+        assert await log.start_of(connection, "notice", "none") is None
+
+
+async def test_no_page_goes_through_the_whole_log(database: Database) -> None:
+    await save(database, make_state(), *(make_state(f"t{number}") for number in range(10)))
+    count = log.COUNTED + 50
+    rows = [
+        make_execution(
+            f"e{number:06}", start_time=later(number), owner=None,
+            status="failed" if number == 7 else "completed",
+        )
+        for number in range(count)
+    ]  # fmt: skip
+    await record(database, *rows)
+    others = [make_execution(f"o{n}", f"t{n % 10}", owner=None) for n in range(2000)]
+    await record(database, *others)
+    wanted: list[dict[str, Any]] = [
+        {"offset": 0},
+        {"offset": 0, "status": "failed"},
+        {"offset": 0, "since": later(5), "until": later(count - 5)},
+        {"offset": 0, "before": later(9000), "before_id": "e009000"},
+        {"offset": 0, "status": "failed", "before": later(9000), "before_id": "e009000"},
+    ]
+    usual: dict[str, Any] = {"status": None, "since": None, "until": None, "limit": 20}
+    sent: list[tuple[str, Any]] = []
+    found = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            sent.append((statement, values))
+
+    async with database.read() as connection:
+        if not database.is_sqlite:
+            (await connection.execute(text("ANALYZE TABLE task_execution_log"))).all()
+        raw = connection.sync_connection
+        event.listen(raw, "before_cursor_execute", note)
+        for one in wanted:
+            found.append(await log.page(connection, "notice", **{**usual, **one}))
+        event.remove(raw, "before_cursor_execute", note)
+        word = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+        for statement, values in sent:
+            rows_of_plan = await connection.exec_driver_sql(f"{word} {statement}", values)
+            for row in rows_of_plan.mappings().all():
+                told = str(dict(row))
+                if database.is_sqlite:
+                    # What is sorted at most is what began at the very same moment.
+                    sorts = "B-TREE FOR ORDER BY" in told
+                    assert not sorts, (statement, told)
+                    assert "SCAN task_execution_log" not in told, (statement, told)
+                elif row["table"] == "task_execution_log":
+                    assert row["type"] in ("ref", "range"), (statement, told)
+                    # A few may be sorted, where the planner knows that there are no more.
+                    sorts = "filesort" in str(row["Extra"]) and int(row["rows"]) > 100
+                    assert not sorts, (statement, told)
+    assert [(one.total, one.more) for one in found] == [
+        (log.COUNTED, True), (1, False), (log.COUNTED, True), (log.COUNTED, True), (1, False),
+    ]  # fmt: skip
+    assert [one.items[0].id for one in found if one.items] == [
+        f"e{count - 1:06}", "e000007", f"e{count - 5:06}", "e008999", "e000007",
+    ]  # fmt: skip
 
 
 async def test_old_executions_are_deleted_in_batches(database: Database) -> None:

@@ -1,7 +1,10 @@
 """The routes of a task's executions."""
 
+from math import ceil
+from typing import Annotated
+
 from litestar import get, post
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from taskservice.domain.run import ExecutionStatus
 from taskservice.web import bodies, body_schemas, schemas
@@ -17,6 +20,13 @@ from taskservice.web.api.parts import (
 )
 from taskservice.web.auth import OPERATOR
 from taskservice.web.openapi import problems, with_body
+
+Before = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=36, description="In the place of `page`: what comes after this execution"
+    ),
+]
 
 
 @post(
@@ -51,14 +61,24 @@ async def list_executions(
     since: Moment = None,
     until: Moment = None,
     page: PageNumber = 1,
+    before: Before = None,
     size: PageSize = 50,
 ) -> schemas.ExecutionPage:
-    """A page of the log, newest first; `since` and `until` are of the start."""
-    found, total = await service.logs(
-        task_id, status=status, since=since, until=until, page=page, size=size
+    """A page of the log, newest first; `since` and `until` are of the start.
+
+    It is counted to 10,000 executions, and has pages as far; `before` goes on after any.
+    """
+    found = await service.logs(
+        task_id, status=status, since=since, until=until, page=page, before=before, size=size
     )
-    items = [schemas.Execution.of(row) for row in found]
-    return schemas.ExecutionPage(items=items, **schemas.paging(total, page, size))
+    return schemas.ExecutionPage(
+        items=[schemas.Execution.of(row) for row in found.items],
+        total=found.total,
+        more=found.more,
+        page=page if before is None else None,
+        size=size,
+        pages=ceil(found.total / size),
+    )
 
 
 @get(

@@ -1,6 +1,7 @@
 """The page of one task: what it is, where that comes from, when it fires, and what came of it."""
 
 from datetime import UTC, datetime
+from functools import partial
 from math import ceil
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from taskservice.domain.errors import Conflict, Invalid, NotFound
 from taskservice.domain.overlay import DELETED
 from taskservice.domain.run import ExecutionStatus
 from taskservice.service import Provenance, Service
+from taskservice.storage.executions import COUNTED
 from taskservice.storage.shown import Shown
 from taskservice.web.api.parts import Door
 from taskservice.web.console import arguments
@@ -109,24 +111,30 @@ async def _executions(request: AnyRequest, service: Service, task_id: str) -> di
     outcome = given.get("outcome", "")
     number = given.get("page", "")
     wanted = int(number) if number.isdecimal() and 0 < len(number) < 8 else 1
-    found, total = await service.logs(
-        task_id,
-        status=outcome if outcome in OUTCOMES else None,
-        since=None,
-        until=None,
-        page=max(1, wanted),
-        size=SIZE,
-    )
+    wanted = min(max(1, wanted), COUNTED // SIZE)
+    before = given.get("before") or None
+    status = outcome if outcome in OUTCOMES else None
+    ask = partial(service.logs, task_id, status=status, since=None, until=None, size=SIZE)
+    try:
+        log = await ask(page=wanted, before=before)
+    except Invalid:
+        # That one was deleted meanwhile.
+        before, log = None, await ask(page=wanted)
+    pages = max(1, ceil(log.total / SIZE))
+    follows = log.more and (before is not None or wanted == pages)
     past = (await service.latest([task_id], CHARTED))[task_id]
     spans = sorted((one.end_time - one.start_time).total_seconds() for one in past if one.end_time)
     zone, language = service.settings.timezone, language_of(request)
     return {
-        "executions": found,
+        "executions": log.items,
         "outcome": outcome if outcome in OUTCOMES else "",
         "outcomes": OUTCOMES,
-        "total": total,
-        "current": max(1, wanted),
-        "pages": max(1, ceil(total / SIZE)),
+        "total": log.total,
+        "uncounted": log.total == COUNTED and (before is not None or log.more),
+        "current": wanted,
+        # After an execution there are no numbers.
+        "pages": 1 if before else pages,
+        "older": log.items[-1].id if follows and log.items else None,
         "spans": spans,
         "chart": strip(
             past, language=language, zone=zone, now=datetime.now(UTC),

@@ -7,7 +7,6 @@ import msgspec
 
 from taskservice.domain.run import ExecutionStatus
 from taskservice.storage.executions import Execution as Row
-from taskservice.web.schemas.paging import Page
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +36,16 @@ class ExecutionDetail(Execution, frozen=True, kw_only=True):
     output: str | None
 
 
-class ExecutionPage(Page, frozen=True, kw_only=True):
-    """A page of a task's log, newest first."""
+class ExecutionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a task's log, newest first.
+
+    `total` is counted to 10,000 at most; `more` says whether there are more. After `before`, where
+    there is no `page`, it says whether anything follows.
+    """
 
     items: list[Execution]
+    total: int
+    more: bool
+    page: int | None
+    size: int
+    pages: int
