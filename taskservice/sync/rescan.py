@@ -145,4 +145,6 @@ def _differs(root: str, path: str, found: os.stat_result | str, taken: Taken | N
 def _hash(root: str, path: str) -> bytes:
     # Whether it stays the same meanwhile does not matter: of two texts it has the hash of neither.
     with located(root, path) as (handle, _), reading(handle) as descriptor:
-        return hashlib.sha256(os.read(descriptor, MAX_BYTES + 1)).digest()
+        # A place for all that might be read would cost more than the reading.
+        size = min(os.fstat(handle).st_size, MAX_BYTES)
+        return hashlib.sha256(os.read(descriptor, size + 1)).digest()
