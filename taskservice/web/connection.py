@@ -8,7 +8,6 @@ RFC 9112 has it, is answered with problem details, and the connection is closed.
 import asyncio
 import re
 from dataclasses import dataclass
-from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any
 
@@ -55,12 +54,14 @@ class ConnectionLimits:
     spare_seconds: float = 1
 
 
-class _Reading(Enum):
-    """What is expected of a client: a request, the rest of a head, or the rest of a body."""
+# What is expected of a client: a request, the rest of a head, or the rest of a body. Plain
+# numbers, as they are looked at several times in each request.
+_REQUEST, _HEAD, _BODY = range(3)
 
-    REQUEST = auto()
-    HEAD = auto()
-    BODY = auto()
+_FEW_BYTES = 4096
+"""In so many bytes there can't be more headers than are allowed: they need not be counted."""
+
+_CHECKED_HEADERS = frozenset((b"host", b"transfer-encoding", b"expect"))
 
 
 class Connections:
@@ -151,7 +152,7 @@ class Connection(HttpToolsProtocol):
         self._all = connections
         self._limits = connections.limits
         self._raw: asyncio.Transport
-        self._reading = _Reading.REQUEST
+        self._reading = _REQUEST
         self._since = self.loop.time()
         """When the client began what is expected of it, or sent the last of a body."""
         self._body_since = self._since
@@ -162,7 +163,10 @@ class Connection(HttpToolsProtocol):
         self._head = 0
         self._headers = 0
         self._unparsed = 0
-        self._parsed = False
+        self._parsed = self._counting = False
+        self._host = b""
+        """The last host that was sound: on one connection it is mostly the same."""
+        self._now = self._since
         self._body = 0
         self._carried = 0
         self._chunks = 0
@@ -190,9 +194,12 @@ class Connection(HttpToolsProtocol):
         if self._ending or self.closing:
             self._drop(len(data))
             return
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         before = self._reading
+        self._now = self.loop.time()
         self._parsed = False
+        self._counting = before != _REQUEST or len(data) > _FEW_BYTES
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -203,21 +210,27 @@ class Connection(HttpToolsProtocol):
             detail = f"the request is not HTTP as RFC 9112 has it: {error}"
             self._refuse(self._refusal or _Refused(400, detail))
         else:
-            self._weigh(before, len(data))
+            if self._reading != _REQUEST or not self._parsed:  # nor is a whole request weighed
+                self._weigh(before, len(data))
 
-    def _weigh(self, before: _Reading, size: int) -> None:
+    def _weigh(self, before: int, size: int) -> None:
         """Bound what the parser keeps to itself: headers without an end, and chunks' extensions."""
-        if self._reading is _Reading.BODY:
+        if self._reading == _BODY:
             if self.cycle.response_complete:
                 self._drop(size)
-            elif before is _Reading.BODY:
+            elif before == _BODY:
                 self._carried += size
                 if self._carried > 2 * self._body + self._limits.headers:
                     self._refuse(_Refused(400, _CRUMBS))
-        elif before is not _Reading.BODY:
-            self._unparsed = 0 if self._parsed else self._unparsed + size
+        elif before != _BODY:
+            if not self._parsed:
+                self._unparsed += size
             if self._unparsed > self._limits.line + self._limits.headers:
                 self._refuse(self._too_large())
+            elif not self._counting and self._reading == _HEAD:
+                # There is more to come: from here on it is counted.
+                self._headers = len(self.headers)
+                self._head = sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _drop(self, size: int) -> None:
         """Pass over what nobody wants, so that the client comes to read its answer."""
@@ -229,12 +242,14 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) >= self._limits.pipelined:
             raise _Refused(503, "too many requests wait on this connection")
         super().on_message_begin()
-        self._reading = _Reading.HEAD
-        self._since = self.loop.time()
+        self._reading = _HEAD
+        self._since = self._now
         self._head = self._headers = self._dropped = 0
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
+        if not self._counting:
+            return
         # The method before it and ` HTTP/1.1`, with the line's end, after it.
         line = len(self.parser.get_method()) + len(self.url) + 12
         if line > self._limits.line:
@@ -242,24 +257,28 @@ class Connection(HttpToolsProtocol):
             raise self._refused(414, f"the request's first line has more than {most} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers += 1
-        self._head += len(name) + len(value) + 4
-        if self._head > self._limits.headers or self._headers > self._limits.header_count:
-            self._refusal = self._too_large()
-            raise self._refusal
-        if self._reading is _Reading.HEAD:  # trailers are passed over
-            super().on_header(name, value)
+        if self._counting:
+            self._headers += 1
+            self._head += len(name) + len(value) + 4
+            if self._head > self._limits.headers or self._headers > self._limits.header_count:
+                self._refusal = self._too_large()
+                raise self._refusal
+        if self._reading == _HEAD:  # trailers are passed over
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._check_head()
-        self._reading = _Reading.BODY
-        self._since = self._body_since = self.loop.time()
-        self._body = self._carried = self._chunks = 0
+        self._reading = _BODY
+        self._since = self._body_since = self._now
+        self._body = self._carried = self._chunks = self._unparsed = 0
         self._parsed = True
         try:
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
-            self._reading = _Reading.HEAD
+            self._reading = _HEAD
             raise self._refused(400, "the request's target is no address") from None
         self._unanswered += 1
 
@@ -272,15 +291,19 @@ class Connection(HttpToolsProtocol):
             raise self._refused(status, "the versions of HTTP are 1.1 and 1.0 here")
         hosts = 0
         for name, value in self.headers:
+            if name not in _CHECKED_HEADERS:
+                continue
             if name == b"host":
                 hosts += 1
-                if not _HOST.fullmatch(value):
+                if value != self._host and not _HOST.fullmatch(value):
                     raise self._refused(400, "the header Host is no host")
+                self._host = value
             elif name == b"transfer-encoding":
                 if version == "1.0":
                     raise self._refused(400, "HTTP/1.0 has no Transfer-Encoding")
                 if value.lower() != b"chunked":
                     raise self._refused(501, "the only Transfer-Encoding here is chunked")
+                self._counting = True  # trailers may come
             elif name == b"expect" and value.lower() != b"100-continue":
                 raise self._refused(417, "all that can be expected here is 100-continue")
         if hosts > 1 or (hosts == 0 and version == "1.1"):
@@ -313,18 +336,18 @@ class Connection(HttpToolsProtocol):
             raise self._refused(400, _CRUMBS)
 
     def on_body(self, body: bytes) -> None:
-        self._since = self.loop.time()
+        self._since = self._now
         self._body += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._reading = _Reading.REQUEST
-        self._since = self.loop.time()
+        self._reading = _REQUEST
+        self._since = self._now
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         self._unanswered -= 1
-        if self._reading is _Reading.REQUEST:
+        if self._reading == _REQUEST:
             self._since = self.loop.time()
         super().on_response_complete()
         if self._ending and not self._unanswered:
@@ -336,7 +359,7 @@ class Connection(HttpToolsProtocol):
 
     def idle_for(self, now: float) -> float:
         """Seconds since it is the client's turn to send a request, or its head; else 0."""
-        if self._unanswered or self.closing or self._reading is _Reading.BODY:
+        if self._unanswered or self.closing or self._reading == _BODY:
             return 0
         return now - self._since
 
@@ -347,14 +370,14 @@ class Connection(HttpToolsProtocol):
         elif self.closing:
             if not self._unwritten and now - self._since > self._limits.linger_seconds:
                 self.abort()
-        elif self.flow.read_paused or (self._reading is _Reading.REQUEST and self._unanswered):
+        elif self.flow.read_paused or (self._reading == _REQUEST and self._unanswered):
             self._since = now  # it is not the client that is waited for
-        elif self._reading is _Reading.BODY:
+        elif self._reading == _BODY:
             paused = now - self._since > self._limits.body_pause
             if paused or now - self._body_since > self._limits.body_seconds:
                 self._refuse(_Refused(408, "the request's body did not come in time"))
         elif now - self._since > self._limits.head_seconds:
-            if self._reading is _Reading.HEAD:
+            if self._reading == _HEAD:
                 self._refuse(_Refused(408, "the request's headers did not come in time"))
             else:
                 self.close()
@@ -387,7 +410,7 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         if self._raw.is_closing():
             return
-        if self._reading is _Reading.REQUEST and not self._ending:
+        if self._reading == _REQUEST and not self._ending:
             self._raw.close()
             return
         self._raw.write_eof()
@@ -420,7 +443,7 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, refusal: _Refused) -> None:
         """Answer a request that is not taken, unless others are before it, and close."""
         self._ending = True
-        if self._reading is _Reading.BODY and not self.cycle.response_complete:
+        if self._reading == _BODY and not self.cycle.response_complete:
             # It is with the app already, or waits to be.
             if self.pipeline:
                 self.pipeline.popleft()
@@ -431,7 +454,7 @@ class Connection(HttpToolsProtocol):
             if started:
                 self.abort()
                 return
-        elif self._reading is _Reading.BODY:
+        elif self._reading == _BODY:
             self.close()
             return
         if not self._unanswered:
