@@ -21,6 +21,7 @@ from taskservice import __version__
 from taskservice.cli.forks import copies_let_go
 from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
+from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.import_path import put_in_front
 from taskservice.service import Service
 from taskservice.settings import LEAST, Settings
@@ -143,6 +144,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     service = Service(settings)
     app = create_app(settings, service)
     # After all that the service imports: libraries look whether others are installed, too.
+    take_fresh_code()
     put_in_front(str(folder.resolve()) for folder in settings.import_path)
     with copies_let_go(listener, settings.database_url, service.lifelines):
         await _live(service, app, listener, stop)

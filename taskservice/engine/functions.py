@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 FAILURE_KEPT = 2.0
 """Seconds for which a module that could not be imported is not tried again."""
 
+MOST_KNOWN = 1_000
+"""How many modules are remembered, those that can't be imported among them."""
+
 HARMFUL_KEPT = 300.0
 """The same for one that hung, or ended the process, unless its file changes before."""
 
@@ -133,7 +136,8 @@ class Functions:
     """The functions that the patterns allow; safe to use from several threads.
 
     What is not allowed is not imported. `importers` are the children that import modules; `clock`
-    gives seconds; `load_limit` is how many an import into this process may take.
+    gives seconds; `load_limit` is how many an import into this process may take. `most_known` is
+    how many modules are remembered; of more, those that can't be imported are forgotten.
     """
 
     def __init__(
@@ -143,11 +147,13 @@ class Functions:
         importers: Importers | None = None,
         clock: Callable[[], float] = time.monotonic,
         load_limit: float = IMPORT_SECONDS,
+        most_known: int = MOST_KNOWN,
     ) -> None:
         self._allowed = Allowed(patterns)
         self._importers = importers or Importers()
         self._clock = clock
         self._load_limit = load_limit
+        self._most_known = most_known
         self._lock = threading.Lock()
         self._known: dict[_Key, _Known] = {}
         self._asked: dict[_Key, _Asked] = {}
@@ -395,6 +401,8 @@ class Functions:
             until = now
         with self._lock:
             asked, known = self._asked.pop(key), self._known.get(key)
+            if len(self._known) >= self._most_known:
+                self._forget_failures()
             if told.whole or known is None or told.fault is not None:
                 self._known[key] = _Known(
                     answer=told,
@@ -408,6 +416,14 @@ class Functions:
         asked.done.set_result(None)
         if asked.put_off:
             self._answered()
+
+    def _forget_failures(self) -> None:
+        """Make room for others; those that do harm are not to be tried again for that."""
+        self._known = {
+            key: known
+            for key, known in self._known.items()
+            if known.answer.fault is None or known.answer.harmful
+        }
 
     def _may_have_changed(self, key: _Key) -> bool:
         with self._lock:

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from taskservice.engine.descriptions import Question, answer
+from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.import_path import keep_own
 from taskservice.engine.sources import Source
 
@@ -31,6 +32,7 @@ def serve(questions: int, answers: int, lifeline: int) -> None:
     """
     _die_with_service(lifeline)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_fresh_code()
     own, seen = os.getpid(), dict[str, Source]()
     for descriptor in (questions, answers, lifeline):
         os.set_inheritable(descriptor, False)

@@ -33,8 +33,13 @@ IDLE_SECONDS = 10.0
 MOST = 8
 """How many children there are at most: so many modules may hang before others wait."""
 
+MOST_WAITING = 1_000
+"""How many modules may wait for a child."""
+
 LONGEST_ANSWER = 16 * 1024 * 1024
 """Bytes: what thousands of functions take."""
+
+TOO_MANY = "too many modules wait to be imported; try again"
 
 _CHUNK = 64 * 1024
 _GONE_SECONDS = 5.0
@@ -58,16 +63,22 @@ class Importers:
     """Children that are made when they are needed, and end when they were idle for some seconds.
 
     `limit` is how long an import may take, `idle` for how long a child is kept without a
-    question, both in seconds; `most` is how many there are at a time. Safe to use from several
-    threads.
+    question, both in seconds; `most` is how many there are at a time, `most_waiting` how many
+    questions may wait for one. Safe to use from several threads.
     """
 
     def __init__(
-        self, *, limit: float = IMPORT_SECONDS, idle: float = IDLE_SECONDS, most: int = MOST
+        self,
+        *,
+        limit: float = IMPORT_SECONDS,
+        idle: float = IDLE_SECONDS,
+        most: int = MOST,
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self.limit = limit
         self._idle_seconds = idle
         self._most = most
+        self._most_waiting = most_waiting
         self._state = threading.Condition()
         self._waiting: deque[_Asked] = deque()
         self._children: set[_Child] = set()
@@ -82,8 +93,8 @@ class Importers:
         with self._state:
             self._generation += anew
             asked = _Asked(question=question, sys_path=tuple(sys.path), generation=self._generation)
-            if self._closed:
-                _refuse(asked)
+            if self._closed or len(self._waiting) >= self._most_waiting:
+                _refuse(asked, "the service is stopping" if self._closed else TOO_MANY)
                 return asked.answer
             self._waiting.append(asked)
             if self._idle >= len(self._waiting):
@@ -107,7 +118,7 @@ class Importers:
             self._waiting.clear()
             self._state.notify_all()
         for asked in waiting:
-            _refuse(asked)
+            _refuse(asked, "the service is stopping")
         for child in children:
             child.kill()
 
@@ -271,8 +282,8 @@ def _write(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _refuse(asked: _Asked) -> None:
-    asked.answer.set_result(refusal("the service is stopping"))
+def _refuse(asked: _Asked, reason: str) -> None:
+    asked.answer.set_result(refusal(reason))
 
 
 def _is_ours(name: str) -> bool:

@@ -75,6 +75,8 @@ def invalid(reason: str) -> Invalid:
 def import_module(name: str) -> ModuleType:
     """Import a module here; raises `Invalid` with the place in the user's own code."""
     try:
+        if name not in sys.modules:
+            importlib.invalidate_caches()  # it may have been written a moment ago
         return importlib.import_module(name)
     except KeyboardInterrupt:
         raise

@@ -24,6 +24,7 @@ from taskservice import Execution, execution_context
 from taskservice.domain.placeholders import OWN_PREFIX
 from taskservice.engine.coroutines import awaited, is_awaitable
 from taskservice.engine.executor import Outcome, raised, returned
+from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.functions import Functions
 from taskservice.engine.masking import Mask
 from taskservice.engine.output import LOG_FORMAT, Unbuffered
@@ -84,6 +85,7 @@ class Order:
         # The fork server may have been started where a function had changed to.
         with contextlib.suppress(OSError):
             os.chdir(self.folder)
+        take_fresh_code()
         worker = os.getpid()
         with Connection(answer, readable=False) as connection:
             outcome = self.perform(lambda: connection.send_bytes(BEGAN))

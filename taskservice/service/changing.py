@@ -79,14 +79,26 @@ class Changing(Reading):
         self._stuck: dict[str, datetime] = {}
 
     def check(
-        self, task_id: str, fields: Mapping[str, object], *, patience: float = 0
+        self,
+        task_id: str,
+        fields: Mapping[str, object],
+        *,
+        patience: float = 0,
+        before: Mapping[str, object] | None = None,
     ) -> list[Fault]:
-        """What is wrong with a task's fields; blocks for `patience`, see `Functions.faults`."""
+        """What is wrong with a task's fields; blocks for `patience`, see `Functions.faults`.
+
+        A call that is what it was `before` is not looked at: whatever became of its function,
+        the task can be paused.
+        """
+        call_faults = partial(self._functions.faults, patience=patience)
+        if before is not None and _call_of(before) == _call_of(fields):
+            call_faults = partial(_no_faults)
         return task_faults(
             fields,
             zone=self._zone,
             now=now_utc(),
-            call_faults=partial(self._functions.faults, patience=patience),
+            call_faults=call_faults,
             env_allow=self._env_allow,
         )
 
@@ -376,13 +388,14 @@ class Changing(Reading):
                 merged = overlay.merge(declaration, overrides)
                 # A variable that it has named before, and that is not allowed by now, keeps nobody
                 # from pausing it: no run of it is begun with that.
-                named = overlay.merge(known.declaration, known.overrides).get("func_args")
-                faults = self.check(task_id, merged)
+                before = overlay.merge(known.declaration, known.overrides)
+                named = before.get("func_args")
+                faults = self.check(task_id, merged, before=before)
                 if faults and isinstance(named, Mapping):
                     old = placeholder_faults(named, self._env_allow)
                     faults = [fault for fault in faults if fault not in old]
                 if faults:
-                    raise _Unchecked(merged) if is_pending(faults) else Invalid(faults)
+                    raise _Unchecked(merged["func_path"]) if is_pending(faults) else Invalid(faults)
             later = self._resolve(task_id, known, declaration, overrides, now)
             # Not by comparison: to Python 1 and true are the same.
             return Decided(resolution=later, declare=declaration is not known.declaration)
@@ -399,9 +412,7 @@ class Changing(Reading):
             except FireDue as due:
                 await self._engine.claim(due.task_ids)
             except _Unchecked as unchecked:
-                # Not in a transaction.
-                if faults := await self._faults(task_id, unchecked.fields):
-                    raise Invalid(faults) from None
+                await self._functions.ready(unchecked.func_path)  # not in a transaction
             else:
                 self._follow_change()
                 return changed
@@ -473,9 +484,19 @@ class Changing(Reading):
 class _Unchecked(Exception):
     """A task can't be checked at once: its function's module has to be imported first."""
 
-    def __init__(self, fields: Mapping[str, object]) -> None:
+    def __init__(self, func_path: str) -> None:
         super().__init__("not checked yet")
-        self.fields = fields
+        self.func_path = func_path
+
+
+def _call_of(fields: Mapping[str, object]) -> tuple[object, object]:
+    """The function that a task calls, and the names of the arguments that it gives."""
+    func_args = fields.get("func_args") or {}
+    return fields.get("func_path"), set(func_args) if isinstance(func_args, Mapping) else None
+
+
+def _no_faults(_func_path: str, _func_args: Mapping[str, object]) -> list[Fault]:
+    return []
 
 
 def _live(

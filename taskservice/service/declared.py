@@ -1,12 +1,13 @@
 """What is asked of the declarations: where values come from, what is to come, what to commit."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import tzinfo
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from taskservice.domain.errors import Fault
 from taskservice.domain.preview import Preview
 from taskservice.engine.engine import Engine
 from taskservice.service.changing import Changing
@@ -24,7 +25,7 @@ from taskservice.sync.excerpt import lines_of
 T = TypeVar("T")
 
 PLAN_PATIENCE = 5.0
-"""Seconds for which a plan waits for the import of a module."""
+"""Seconds for which a plan waits for the imports of modules, all together."""
 
 
 class Declared(Changing):
@@ -73,11 +74,15 @@ class Declared(Changing):
         It is given back as `shape` makes it, which is called off the loop. Raises
         `TooManyRequests` while another plan is made.
         """
+        end = time.monotonic() + PLAN_PATIENCE
+
+        def check(task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+            return self.check(task_id, fields, patience=max(end - time.monotonic(), 0))
+
         async with self._planning.turn():
             return await plan_folder(
                 self._database, files, shape,
-                call=self._planning.call, check=partial(self.check, patience=PLAN_PATIENCE),
-                zone=self._zone,
+                call=self._planning.call, check=check, zone=self._zone,
             )  # fmt: skip
 
     def _end_offloads(self) -> None:

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -42,6 +41,9 @@ LOOK_SECONDS = 2.0
 
 SYNC_PATIENCE = 0.3
 """Seconds for which a sync waits for the import of a module: what takes longer follows later."""
+
+START_PATIENCE = 2.0
+"""The same for the first sync, which may have many tasks of one module."""
 
 WEBHOOK_SECONDS = 8.0
 """How long a webhook is made to wait for a sync: GitHub gives up after ten seconds."""
@@ -82,7 +84,7 @@ class Service(Declared):
         self._syncer = Syncer(
             database,
             self._root,
-            check=partial(self.check, patience=SYNC_PATIENCE),
+            check=self._check_patiently,
             check_at_once=self.check,
             zone=settings.timezone,
             changed=self._follow_sync,
@@ -104,6 +106,7 @@ class Service(Declared):
         self._metrics = Metrics(engine.counts)
         self._watcher = Watcher(database, self.sync_report)
         self._timelines = Timelines(database, engine, settings.timezone, self._looking)
+        self._patience = SYNC_PATIENCE
         self._syncing: list[asyncio.Task[None]] = []
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -176,10 +179,16 @@ class Service(Declared):
             await self._repository.start()
         else:
             await forget_pull(self._database)
+        self._patience = START_PATIENCE
         await self._syncer.start()
+        self._patience = SYNC_PATIENCE
         self._syncing = [asyncio.create_task(self._syncer.run())]
         if self._repository:
             self._syncing.append(asyncio.create_task(self._repository.run()))
+
+    def _check_patiently(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+        """The same as `check`, with the patience of a sync."""
+        return self.check(task_id, fields, patience=self._patience)
 
     async def _follow(self) -> None:
         self._engine.follow()

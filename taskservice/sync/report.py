@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from taskservice.domain import overlay
-from taskservice.domain.errors import Fault, Unavailable
+from taskservice.domain.errors import Fault, Pending, Unavailable
 from taskservice.domain.fault_limits import of_all
 from taskservice.domain.plan import Held
 from taskservice.storage.database import Connection, Database
@@ -59,7 +59,7 @@ class Report:
         for fault in of_all(self.faults):
             error = fault.as_json()
             key = _key(error)
-            if key not in before:
+            if key not in before and not isinstance(fault, Pending):
                 new += 1
                 if new <= LOGGED:
                     log.warning("task_file_refused", fault=str(fault))

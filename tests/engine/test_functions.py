@@ -764,3 +764,16 @@ async def test_loaded_code_is_compared_with_its_files(folder: ModulesFolder) -> 
     functions.look()
     assert functions.has_changed("first.f") and not functions.has_changed("second.f")
     functions.close()
+
+
+def test_few_modules_that_fail_are_remembered(folder: ModulesFolder) -> None:
+    functions = Functions(["*"], most_known=3)
+    folder.write("sound.py", "def f(): ...")
+    folder.write("ending.py", "import os; os._exit(3)")
+    assert functions.faults("sound.f", {}) == []
+    assert functions.faults("ending.f", {}) != []
+    for number in range(10):
+        assert functions.faults(f"no_such_{number}.f", {}) != []
+    known = [name for name in ("sound", "ending", "no_such_0") if functions.knows(f"{name}.f")]
+    assert known == ["sound", "ending"]
+    functions.close()

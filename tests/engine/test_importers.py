@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -175,6 +176,31 @@ def test_no_more_children_than_allowed(
         second.result(0.5)
     note.touch()
     assert first.result(LIMIT).fault is None and second.result(LIMIT).fault is None
+
+
+def test_no_more_questions_wait_than_allowed(
+    folder: ModulesFolder, make: Callable[..., Importers]
+) -> None:
+    importers, note = make(most=1, most_waiting=1), folder.path / "note"
+    folder.write("hanging.py", HANGING.format(note=str(note)))
+    importers.ask(Question(module="hanging", patterns=ALLOWED))
+    noted(note)
+    importers.ask(Question(module="waiting", patterns=ALLOWED))
+    told = ask(importers, "refused")
+    assert told.fault == "too many modules wait to be imported; try again" and not told.harmful
+
+
+def test_of_two_edits_in_one_second_the_last_counts(
+    folder: ModulesFolder, make: Callable[..., Importers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    importers, file = make(), folder.path / "mod.py"
+    moment = time.time() + 60  # as if the clocks were apart: it stays a fresh one for the test
+    for number in range(5):
+        file.write_text(f"def f(number={number}): ...")
+        os.utime(file, (moment, moment))
+        [parameter] = ask(importers, "mod", anew=True).functions["f"].parameters or ()
+        assert parameter.default == str(number)
 
 
 def test_what_a_module_prints_and_what_it_is_not_told(

@@ -1,5 +1,6 @@
 """Functions whose code changes while the service runs."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ import pytest
 
 from taskservice.service import Service
 from taskservice.storage.executions import Execution
+from taskservice.storage.shown import Filter
 from tests.service.conftest import until
 
 TASK = {"name": "t", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1}}
@@ -96,6 +98,71 @@ async def test_a_run_right_after_an_edit_is_noted(running: Service, modules: Pat
         return "has changed on disk" in ((await run(running, "local")).output or "")
 
     await until(is_noted)
+
+
+async def test_a_worker_takes_the_last_of_two_edits_in_one_second(
+    running: Service, modules: Path
+) -> None:
+    file = modules / "jobs.py"
+    moment = file.stat().st_mtime + 60  # a fresh one for as long as the test lasts
+    for result in ("one", "two", "six"):
+        file.write_text(f"def run(): return '{result}'\n")
+        os.utime(file, (moment, moment))
+        assert (await run(running, "process")).result == f'"{result}"'
+
+
+async def test_a_transaction_waits_for_no_import(
+    make_service: Callable[..., Service], modules: Path, folder: Path
+) -> None:
+    """A declaration changes under an override that names a function nobody has imported yet."""
+    gate = modules / "gate"
+    write(modules, "def run(): ...\n")
+    (modules / "jobs_slow.py").write_text(
+        f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+        "def run(): ...\n"
+    )
+    fields: dict[str, Any] = {**TASK, "func_path": "jobs.run"}
+
+    def declare(**more: str) -> None:
+        text = "".join(f"{name}: {value}\n" for name, value in {**fields, **more}.items())
+        (folder / "a.yaml").write_text(text)
+
+    declare()
+    settings = {"functions": ("jobs.*", "jobs_slow.*")}
+    first = make_service(**settings)
+    await first.start()
+
+    async def is_live() -> bool:
+        return "a" in {one.id for one in (await first.find(Filter(), sort="id", page=1, size=9))[0]}
+
+    await until(is_live)
+    gate.touch()
+    await first.change("a", {"func_path": "jobs_slow.run"}, by="me")
+    await first.stop()
+    gate.unlink()
+    service = make_service(**settings)
+    await service.start()
+    declare(description="changed")
+
+    async def is_pending() -> bool:
+        errors = (await service.sync_report())["errors"]
+        return ["is still being imported" in one["reason"] for one in errors] == [True]
+
+    await until(is_pending)
+    # Nothing is locked meanwhile.
+    async with asyncio.timeout(10):
+        await service.create({**fields, "id": "other"}, by="me")
+        # It can be paused, and changed, whatever its function does.
+        await service.set_paused("a", True, by="me")
+        await service.change("a", {"name": "renamed"}, by="me")
+    assert await is_pending()
+    gate.touch()
+
+    async def is_taken() -> bool:
+        return (await service.get("a")).state.task.description == "changed"
+
+    await until(is_taken)
+    assert (await service.get("a")).state.task.func_path == "jobs_slow.run"
 
 
 async def test_what_was_refused_is_taken_when_its_code_is_mended(

@@ -298,7 +298,7 @@ async def test_yaml_is_a_file_of_the_task(client: httpx.AsyncClient) -> None:
 async def test_functions_are_listed(client: httpx.AsyncClient) -> None:
     functions = {f["func_path"]: f for f in (await client.get("/functions")).json()}
     known = functions["taskservice.examples.simple_task"]
-    assert known.keys() == {"func_path", "name", "signature", "description"}
+    assert known.keys() == {"func_path", "name", "signature", "description", "changed_on_disk"}
     assert "message" in known["signature"]
 
 
