@@ -1,6 +1,8 @@
 """The commands that change tasks: pause, resume, revert, restore, delete."""
 
+import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import rich_click as click
@@ -8,7 +10,7 @@ import rich_click as click
 from taskservice.cli.arguments import override_options, task_argument, tasks_argument
 from taskservice.cli.client import Client, ClientError, speaks_to_server, task_path
 from taskservice.cli.describe import task_line
-from taskservice.cli.output import output_option, print_json, say, say_lines
+from taskservice.cli.output import local_time, output_option, print_json, say, say_lines
 
 FAULT = 1
 _OF_ONE_TASK = (404, 409)
@@ -101,22 +103,45 @@ def restore(client: Client, task_id: str, output: str) -> None:
 
 @click.command()
 @task_argument
+@click.option("-y", "--yes", is_flag=True, help="Don't ask; nobody is asked without a terminal.")
 @override_options
 @output_option
 @speaks_to_server
-def delete(client: Client, task_id: str, output: str, **why: str | None) -> None:
+def delete(client: Client, task_id: str, yes: bool, output: str, **why: str | None) -> int:
     """Delete a task with its log.
 
     A task that a file declares stays deleted, whatever is committed, until `restore`, or
-    until its file is gone.
+    until its file is gone; its log is kept for a while. On a terminal it asks first.
 
     \b
     Example:
       taskservice delete daily-report --reason "replaced by weekly-report"
     """
+    if not yes and sys.stdin.isatty():
+        say(_what_goes(client, task_id), err=True)
+        if not click.confirm("Delete it?", err=True):
+            say("not deleted", err=True)
+            return FAULT
     client.delete(task_path(task_id), **why)
     if output == "table":
         say(f"{task_id}: deleted")
+    return 0
+
+
+def _what_goes(client: Client, task_id: str) -> str:
+    """What a deletion takes away, and what of it can be taken back."""
+    task = client.get(task_path(task_id))
+    log = client.get(task_path(task_id, "logs"), size=1)
+    count = f"more than {log['total']:,}" if log["more"] else f"{log['total']:,}"
+    its_log = f"its log, {count} execution{'' if log['total'] == 1 else 's'}"
+    if task["source"] != "file" or task["retired_at"]:
+        return f"{task_id} goes with {its_log}, and can't be restored."
+    grace = timedelta(seconds=client.get("/sync")["prune_grace"])
+    until = local_time((datetime.now(UTC) + grace).isoformat())
+    return (
+        f"{task_id} goes, though {task['declared_in']['path']} declares it. "
+        f"`taskservice restore` brings it back: until {until} with {its_log}, later without."
+    )
 
 
 def _tell(task: dict[str, Any], output: str) -> None:

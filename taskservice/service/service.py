@@ -337,6 +337,7 @@ class Service(Declared):
             "scheduler": await self._leading.scheduler(),
             "declared": sum(drift.values()),
             "drift": drift,
+            "prune_grace": self.settings.prune_grace,
             "retired": [
                 {
                     "task_id": listed.state.id,

@@ -42,8 +42,11 @@ def read_terminal(parent: int) -> bytes:
     return shown
 
 
-def terminal(command: list[str], environ: Mapping[str, str]) -> tuple[int, str]:
-    """Exit status of a command, and what it prints on a terminal that is 80 columns wide."""
+def terminal(command: list[str], environ: Mapping[str, str], typed: str = "") -> tuple[int, str]:
+    """Exit status of a command, and what it prints on a terminal that is 80 columns wide.
+
+    `typed` is what somebody types there.
+    """
     inherited = {name: value for name, value in environ.items() if name != "COLUMNS"}
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -51,6 +54,7 @@ def terminal(command: list[str], environ: Mapping[str, str]) -> tuple[int, str]:
         command, env={**inherited, "TERM": "xterm"}, stdin=child, stdout=child, stderr=child
     ) as process:
         os.close(child)
+        os.write(parent, typed.encode())
         shown = read_terminal(parent)
         os.close(parent)
     return process.returncode, shown.decode()
@@ -90,10 +94,10 @@ class Cli:
                 process.kill()
         return Result(process.returncode, out, err)
 
-    def on_terminal(self, *arguments: str, **variables: str) -> tuple[int, str]:
+    def on_terminal(self, *arguments: str, typed: str = "", **variables: str) -> tuple[int, str]:
         """Run a command to its end on a terminal; its status, and all that it shows."""
         command = [sys.executable, "-m", "taskservice", *arguments]
-        return terminal(command, self.environ(**variables))
+        return terminal(command, self.environ(**variables), typed)
 
     def ok(self, *arguments: str, **variables: str) -> str:
         """The output of a command that must succeed and complain of nothing."""

@@ -68,6 +68,7 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     drift: DriftCounts
     errors: list[SyncError]
     retired: list[Retired]
+    prune_grace: float
     held: Held | None
     repository: Repository | None
 
