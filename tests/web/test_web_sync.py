@@ -56,6 +56,7 @@ async def test_an_override_is_set_shown_and_reverted(declared: httpx.AsyncClient
     assert override == {
         "field": "func_args.data_id", "declared": "d", "value": "x", "declared_when_set": "d",
         "set_by": "anonymous", "reason": "trial", "absent": False, "origin": "api",
+        "uncommitted": False,
     }  # fmt: skip
     answer = await declared.delete("/task-manage/report/overrides?field=description")
     assert answer.json()["overridden"] == ["func_args.data_id"]
