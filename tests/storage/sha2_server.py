@@ -28,7 +28,7 @@ TLS = 0x800
 # end in an OK packet, as MySQL 8 can; and nothing that MariaDB alone can.
 CAPABILITIES = 0x1 | 0x2 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x3_0000 | 0x8_0000 | 0x120_0000
 # What is agreed on with the client is no matter of the server behind.
-OF_THE_SIGN_IN = TLS | 0x8_0000 | 0x10_0000 | 0x20_0000
+OF_THE_SIGN_IN = TLS | 0x10_0000 | 0x20_0000
 REQUEST_KEY, FAST_DONE, SEND_PASSWORD = b"\x02", b"\x01\x03", b"\x01\x04"
 OK = b"\x00\x00\x00\x02\x00\x00\x00"
 LIMIT = 10.0
@@ -158,7 +158,7 @@ class Sha2Server:
             server = Line(wire)
             server.receive()
             answer = struct.pack("<IIB23x", flags, 2**24 - 1, charset) + b"root\0\0"
-            server.send(answer + database + b"\0")
+            server.send(answer + database + b"\0mysql_native_password\0")
             while (said := server.receive())[0] == 0xFE:
                 server.send(b"")  # the password, in another plugin's words
             if said[0] == 0xFF:
