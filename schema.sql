@@ -66,6 +66,7 @@ CREATE TABLE `task_manage` (
   KEY `idx_status` (`status`),
   KEY `idx_next_run_time` (`next_run_time`),
   KEY `idx_retired_at` (`retired_at`),
+  KEY `idx_retired_id` (`retired_at`, `id`),
   KEY `idx_changed_at` (`changed_at`),
   KEY `idx_deleted_at` (`deleted_at`),
   KEY `idx_purge_before` (`purge_before`)
@@ -183,4 +184,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0007');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0008');

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from taskservice.domain.errors import StartError
 from taskservice.storage.database import Database, driver_arguments
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision of the newest migration."""
 
 LOCK = "taskservice.schema"

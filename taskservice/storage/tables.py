@@ -131,6 +131,8 @@ task_manage = Table(
     Index("idx_status", "status"),
     Index("idx_next_run_time", "next_run_time"),
     Index("idx_retired_at", "retired_at"),
+    # A list by id goes through this one, which SQLite would otherwise sort each time.
+    Index("idx_retired_id", "retired_at", "id"),
     Index("idx_changed_at", "changed_at"),
     Index("idx_deleted_at", "deleted_at"),
     Index("idx_purge_before", "purge_before"),

@@ -4,7 +4,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import event, text
 
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.task import Retries
@@ -208,3 +209,27 @@ async def test_a_search_takes_no_letter_for_another(database: Database) -> None:
     }  # fmt: skip
     for wanted, found in searches.items():
         assert await listed(database, q=wanted) == found, wanted
+
+
+async def test_a_list_by_id_sorts_nothing(database: Database) -> None:
+    await save(database, *(make_state(f"t{number:04}") for number in range(MANY)))
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "piece" in statement:
+            sent.append((statement, values))
+
+    def explain(connection: SyncConnection) -> list[str]:
+        event.listen(connection, "before_cursor_execute", note)
+        found = find(connection, Filter(), sort="id", offset=MANY - 2, limit=2)
+        event.remove(connection, "before_cursor_execute", note)
+        assert [one.id for one in found] == [f"t{MANY - 2:04}", f"t{MANY - 1:04}"]
+        [(statement, values)] = sent
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        return [row.detail for row in plan]
+
+    if database.is_sqlite:
+        async with database.read() as connection:
+            plan = await connection.run_sync(explain)
+        # What is sorted is the piece, once it is cut.
+        assert any("COVERING INDEX idx_retired_id" in step for step in plan), plan
