@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 
 from taskservice.domain import state
 from taskservice.domain.overlay import Declaration
-from taskservice.domain.state import Resolution, TaskState, trigger_of
+from taskservice.domain.state import FireDue, Resolution, TaskState, trigger_of
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import Executor
 from taskservice.engine.functions import Functions
@@ -148,9 +148,21 @@ class Bench:
         await self.database.write(work)
 
     async def change(self, task_id: str, function: str, **fields: Any) -> None:
-        """Store another definition of a task, and tell no engine of it."""
-        previous = await self.state(task_id)
-        await self.put(resolution(task_id, function, previous=previous, **fields))
+        """Store another definition of a task, and tell no engine of it.
+
+        A fire that is due at this moment must be claimed before, by an engine that runs.
+        """
+
+        async def changed() -> bool:
+            previous = await self.state(task_id)
+            try:
+                later = resolution(task_id, function, previous=previous, **fields)
+            except FireDue:
+                return False
+            await self.put(later)
+            return True
+
+        await until(changed)
 
     async def set_task(self, task_id: str, **columns: object) -> None:
         """Change columns of a task behind everybody's back."""

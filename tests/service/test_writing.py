@@ -57,8 +57,8 @@ async def test_changes_that_come_together_are_one_transaction(service: Service) 
     ("kind", "statements_sent"),
     [
         # Each: lock and load the tasks, load what is declared, write the tasks; and
-        ("create", 4),  # what is declared
-        ("change", 4),  # the same
+        ("create", 5),  # what is declared, and the rows of deleted tasks whose ids they take
+        ("change", 4),  # what is declared
         ("override", 4),  # the overrides
     ],
 )
