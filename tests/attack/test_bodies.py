@@ -1,6 +1,7 @@
 """Any JSON in any place of a body: taken or refused, and never a mistake of the service."""
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -39,7 +40,10 @@ async def app_of(tmp_path: Path) -> AsyncIterator[Litestar]:
     """The app with a task of a file, `filed`."""
     folder = tmp_path / "tasks.d"
     folder.mkdir()
-    (folder / "filed.yaml").write_text(FILE)
+    file = folder / "filed.yaml"
+    file.write_text(FILE)
+    # It has rested, so that the start takes it.
+    os.utime(file, (1_000_000_000, 1_000_000_000))
     url = f"sqlite+aiosqlite:///{tmp_path}/taskservice.db"
     settings = Settings(database_url=url, tasks_dir=folder)
     service = Service(settings)

@@ -80,15 +80,14 @@ def test_the_lists_name_what_there_is() -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_who_may_ask(service: WarmService, route: Route) -> None:
-    for bearer in (None, "x", f"{TOKENS['admin']}x", TOKENS["admin"][:-1]):
-        answer = _ask(service, route, token=bearer)
-        if str(route) in OPEN:
-            assert answer.status_code not in (401, 403) or str(route) == "POST /sign-in"
-        elif answer.status_code == 303:
-            assert answer.headers["location"].startswith("/sign-in")
-            assert route.console
-        else:
-            assert answer.status_code in (401, 429), f"{route}: {answer.status_code}"
+    answer = _ask(service, route, token=None)
+    if str(route) in OPEN:
+        assert answer.status_code not in (401, 403) or str(route) == "POST /sign-in"
+    elif answer.status_code == 303:
+        assert answer.headers["location"].startswith("/sign-in")
+        assert route.console
+    else:
+        assert answer.status_code == 401, f"{route}: {answer.status_code}"
     if route.changes:
         for role, allowed in (("viewer", VIEWER_CHANGES), ("operator", OPERATOR_CHANGES)):
             answer = _ask(service, route, token=TOKENS[role], body=b"{}")
@@ -96,28 +95,37 @@ def test_who_may_ask(service: WarmService, route: Route) -> None:
     _lives(service)
 
 
+def test_no_other_token_is_taken(service: WarmService) -> None:
+    """One guard stands before all routes; who tries many tokens is slowed, so few are tried."""
+    [route] = [one for one in ROUTES if str(one) == "GET /task-manage"]
+    for bearer in ("x", f"{TOKENS['admin']}x", TOKENS["admin"][:-1], TOKENS["admin"].upper()):
+        assert _ask(service, route, token=bearer).status_code == 401
+
+
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_hostile_requests(service: WarmService, route: Route) -> None:
     before = _prepared(service)
     admin = TOKENS["admin"]
+    # To the sign-in each is a wrong token, which it holds for a second.
+    every = 9 if str(route) == "POST /sign-in" else 1
+    texts = values.TEXTS[::every]
     for name in route.path_parameters:
-        for text in values.TEXTS:
+        for text in texts:
             _check(route, _ask(service, route, token=admin, path={name: text}))
-    for text in values.TEXTS:
+    for text in texts:
         for query in _queries(route, text):
             _check(route, _ask(service, route, token=admin, query=query))
-    for headers in values.HEADERS:
+    for headers in values.HEADERS[::every]:
         _check(route, _ask(service, route, token=admin, headers=headers))
     if route.changes:
         kind = FORM if route.console else "application/json"
-        for body in values.BODIES:
+        for body in values.BODIES[::every]:
             headers = {"Content-Type": kind}
             _check(route, _ask(service, route, token=admin, body=body, headers=headers))
-        if route.console:
-            for text in values.TEXTS:
-                form = urlencode(dict.fromkeys(form_fields(), text)).encode()
-                headers = {"Content-Type": FORM}
-                _check(route, _ask(service, route, token=admin, body=form, headers=headers))
+        for text in texts if route.console else ():
+            form = urlencode(dict.fromkeys(form_fields(), text)).encode()
+            headers = {"Content-Type": FORM}
+            _check(route, _ask(service, route, token=admin, body=form, headers=headers))
     _lives(service)
     assert _task(service, OTHERS) == before, "a request altered a task that is not its own"
 
