@@ -50,7 +50,6 @@ def run_service(settings: Settings, unknown: Mapping[str, str]) -> None:
     and stop nothing, for Kubernetes makes some by itself.
     """
     set_up_logging()
-    warn_of_short_tokens(settings)
     for name, nearest in list(unknown.items())[:MOST_UNKNOWN]:
         log.warning("unknown_variable", variable=name[:200], did_you_mean=nearest or None)
     if len(unknown) > MOST_UNKNOWN:
@@ -156,6 +155,7 @@ async def _live(
     """Serve from the service's start to its end."""
     if not await _done_first(asyncio.create_task(service.start()), stop):
         return
+    warn_of_short_tokens(service.settings)
     _spare_collector()
     connections: Any = Connections(ConnectionLimits(connections=_connections()))
     config = uvicorn.Config(

@@ -38,6 +38,6 @@ def test_every_error_for_a_person_has_the_same_base() -> None:
     }
     assert {kind.__name__ for kind in found if kind.__base__ is TaskserviceError} == {
         *("Invalid", "Malformed", "NotFound", "Conflict", "PreconditionFailed"),
-        *("Unauthenticated", "Forbidden", "Unavailable", "StartError"),
+        *("Unauthenticated", "Forbidden", "TooManyRequests", "Unavailable", "StartError"),
     }
     assert all(issubclass(kind, TaskserviceError) for kind in found)

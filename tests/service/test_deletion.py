@@ -195,7 +195,8 @@ async def test_what_a_deleted_task_runs_is_ended_and_its_instance_free(
             "{message: m}", "{command: sleep 60}"
         )
     )
-    service = make_service(functions=("taskservice.*",))
+    # Its thread sleeps on, and nobody is to wait for it.
+    service = make_service(functions=("taskservice.*",), shutdown_grace=0.1)
     await service.start()
     await service.sync_now(prune=False, by="me")
     running = await service.trigger("t", None, by="ann")

@@ -143,11 +143,18 @@ def test_a_form_gives_only_the_fields_that_it_has() -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"a=b&" * 6000])
-async def test_a_form_that_can_not_be_read_is_malformed(serve: Serve, body: bytes) -> None:
+async def test_a_form_that_can_not_be_read_is_malformed(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    answer = await client.post("/bulk/pause", content=body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_sign_in_is_short(serve: Serve) -> None:
     async with serve(api_tokens=TOKENS) as client:
-        answer = await client.post("/sign-in", content=body)
-        assert answer.status_code == 400
-        assert answer.headers["content-type"] == "application/problem+json"
+        assert (await client.post("/sign-in", content=b"\xff")).status_code == 400
+        assert (await client.post("/sign-in", content=b"a=b&" * 6000)).status_code == 413
 
 
 async def test_numbers_of_a_form_may_be_anything(client: httpx.AsyncClient) -> None:
