@@ -440,8 +440,7 @@ async def test_many_runs_leave_nothing_behind(executor: ProcessExecutor) -> None
             each.handle.stop()
     kinds = [(await each.outcome()).kind for each in running]
     assert kinds == ["returned", "died", "stopped"] * 16
-    assert descriptors() == before
-    assert zombies() == []
+    await until(lambda: descriptors() == before and zombies() == [])
 
 
 def zombies() -> list[int]:
