@@ -41,3 +41,12 @@ def test_every_error_for_a_person_has_the_same_base() -> None:
         *("Unauthenticated", "Forbidden", "TooManyRequests", "Unavailable", "StartError"),
     }
     assert all(issubclass(kind, TaskserviceError) for kind in found)
+
+
+def test_who_asks_too_often_is_told_when_to_ask_again() -> None:
+    assert errors.TooManyRequests("busy", retry_after=5).retry_after == 5
+
+
+def test_a_fault_may_be_only_for_now() -> None:
+    assert errors.is_pending([errors.Fault(reason="x"), errors.Pending(reason="y")])
+    assert not errors.is_pending([errors.Fault(reason="x")])

@@ -292,6 +292,17 @@ def test_what_is_wrong_throughout_is_told_in_part() -> None:
     assert len(found) == OF_TASK + 1
 
 
+def test_arguments_and_tags_are_counted() -> None:
+    many = {f"key-{number}": number for number in range(5_001)}
+    assert told(minimal(func_args=many, tags=["t"] * 1_001)) == [
+        ("func_args", "has 5001 keys; at most 5000 are allowed"),
+        ("tags", "has 1001 words; at most 1000 are allowed"),
+    ]
+    del many["key-0"]
+    sound = parse_task(minimal(func_args=many, tags=["t"] * 1_000), zone=UTC, now=NOW)
+    assert len(sound.tags) == 1_000
+
+
 def test_nesting_counts_as_in_a_file_of_one_task() -> None:
     # The file and func_args are the first two, so 18 more are left.
     assert parsed(minimal(func_args={"a": nested(18)})).func_args == {"a": nested(18)}
