@@ -21,7 +21,7 @@ from taskservice.cli import PANELS
 from taskservice.domain.task import Task, parse_task
 from taskservice.engine.functions import Functions
 from taskservice.settings import PREFIX, Settings
-from taskservice.sync.reader import AuthoredTask, read_file
+from taskservice.sync.text.reader import AuthoredTask, read_file
 
 TOP = Path(__file__).parent.parent
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]

@@ -11,8 +11,8 @@ from typing import Any, Self
 from taskservice.cli.promoting import Promotions, Share, Step
 from taskservice.domain.errors import Conflict
 from taskservice.domain.overlay import DELETED
-from taskservice.sync.git import GitError, GitRefused, run_git
-from taskservice.sync.work_tree import Commits, WorkTree, find_work_tree
+from taskservice.sync.gitrepo.git import GitError, GitRefused, run_git
+from taskservice.sync.gitrepo.work_tree import Commits, WorkTree, find_work_tree
 
 GIT_SECONDS = 60.0
 _LONGEST_VALUE = 200

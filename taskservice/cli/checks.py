@@ -11,7 +11,7 @@ from taskservice.domain.errors import Fault
 from taskservice.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from taskservice.sync.declaring import Check
+    from taskservice.sync.folder.declaring import Check
 
 
 def checks_offline(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from taskservice.cli.output import say, say_exactly
 from taskservice.domain.errors import Fault
 
 if TYPE_CHECKING:
-    from taskservice.sync.crontab import Imported
+    from taskservice.cli.crontab_file import Imported
 
 
 @click.command("import-crontab")
@@ -43,8 +43,8 @@ def import_crontab(file: str, directory: Path, user_column: bool, write: bool) -
       crontab -l | taskservice import-crontab -
       taskservice import-crontab /etc/crontab --user-column --write
     """
-    from taskservice.sync.crontab import read_crontab
-    from taskservice.sync.dump import dump_task
+    from taskservice.cli.crontab_file import read_crontab
+    from taskservice.sync.text.dump import dump_task
 
     with click.open_file(file, "rb") as opened:
         crontab = read_crontab(file, opened.read(), user_column=user_column)
@@ -70,7 +70,7 @@ def _path(task: "Imported", directory: Path) -> Path:
 
 def _write(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Fault]:
     """Write the files of the tasks that the folder has not yet, and say so; the others' faults."""
-    from taskservice.sync.dump import dump_task
+    from taskservice.sync.text.dump import dump_task
 
     taken = _taken(tasks, directory)
     faults = []
@@ -93,8 +93,8 @@ def _write(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Faul
 
 def _taken(tasks: Sequence["Imported"], directory: Path) -> dict[str, str]:
     """By id why the folder can't take a task: it has its id, or its file, already."""
-    from taskservice.sync.declaring import declared_by
-    from taskservice.sync.offline import read_folder
+    from taskservice.sync.folder.declaring import declared_by
+    from taskservice.sync.folder.offline import read_folder
 
     if not directory.exists():
         return {}

@@ -16,7 +16,7 @@ from taskservice.cli.output import (
     relative_time,
     styled,
 )
-from taskservice.sync.scalars import plain_kind
+from taskservice.sync.text.scalars import plain_kind
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -14,7 +14,7 @@ from taskservice.cli.describe import execution_table, state, took, when
 from taskservice.cli.following import POLL_SECONDS, Following, Voice, follow_one
 from taskservice.cli.output import cell, output_option, print_json, say, say_fact, say_lines
 from taskservice.cli.paging import all_pages
-from taskservice.sync.scalars import resolve_plain
+from taskservice.sync.text.scalars import resolve_plain
 
 FAULT = 1
 INTERRUPTED = 130

@@ -18,8 +18,8 @@ from taskservice.domain.errors import Conflict, Fault, Invalid
 
 if TYPE_CHECKING:
     from taskservice.domain.plan import Declared
-    from taskservice.sync.declaring import Check
-    from taskservice.sync.offline import TaskFiles
+    from taskservice.sync.folder.declaring import Check
+    from taskservice.sync.folder.offline import TaskFiles
 
 CHANGES = 2
 FAULTS = 1
@@ -110,7 +110,7 @@ def _show(plan: Any, *, form: str, output: str) -> int:
 def _texts(folder: Path) -> dict[str, str]:
     """The texts of a folder's task files, by path; raises `Invalid` where one can't be read."""
     # Here and not above, as all that is slow to import: help needs none of it.
-    from taskservice.sync.offline import read_folder
+    from taskservice.sync.folder.offline import read_folder
 
     read = read_folder(folder)
     faults = list(read.faults)
@@ -130,7 +130,7 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
     """The plan from what `against` declares to what the folder does, as the API would tell it."""
     import msgspec
 
-    from taskservice.sync.offline import read_folder
+    from taskservice.sync.folder.offline import read_folder
     from taskservice.sync.planning import compare
     from taskservice.web.schemas.plan import Plan
 
@@ -156,8 +156,8 @@ def _compared(folder: Path, against: str, check: "Check", timezone: str | None) 
 
 
 def _is_commit(folder: Path, revision: str) -> bool:
-    from taskservice.sync.git import GitError
-    from taskservice.sync.work_tree import find_work_tree
+    from taskservice.sync.gitrepo.git import GitError
+    from taskservice.sync.gitrepo.work_tree import find_work_tree
 
     try:
         tree = find_work_tree(folder)
@@ -168,8 +168,8 @@ def _is_commit(folder: Path, revision: str) -> bool:
 
 def _at_commit(folder: Path, revision: str) -> "TaskFiles | None":
     """The task files of a commit; None: there is none of this name. Raises `Conflict`."""
-    from taskservice.sync.git import GitError
-    from taskservice.sync.revisions import files_at
+    from taskservice.sync.gitrepo.git import GitError
+    from taskservice.sync.gitrepo.revisions import files_at
 
     try:
         return files_at(folder, revision)
@@ -178,7 +178,7 @@ def _at_commit(folder: Path, revision: str) -> "TaskFiles | None":
 
 
 def _declared(what: str, read: "TaskFiles", check: "Check") -> "Declared":
-    from taskservice.sync.declaring import declared_by
+    from taskservice.sync.folder.declaring import declared_by
 
     with progress(what, len(read.texts)) as done:
         declared = declared_by(read.texts, {}, check, step=lambda: done(1))

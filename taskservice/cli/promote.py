@@ -141,7 +141,7 @@ def _tell_left_out(task_id: str, field: str, until: str) -> None:
 
 
 def _diff(promotions: "Promotions", path: str) -> str:
-    from taskservice.sync.diff import unified_diff
+    from taskservice.sync.text.diff import unified_diff
 
     return unified_diff(path, _text(promotions.before, path), _text(promotions.after, path))
 
@@ -193,7 +193,7 @@ def _write(folder: Path, promotions: "Promotions") -> None:
 
 def _resolved(folder: Path, path: str) -> Path:
     """Where a task file truly lies, links resolved. Raises `Conflict` if not below the folder."""
-    from taskservice.sync.listing import is_task_path
+    from taskservice.sync.folder.listing import is_task_path
 
     top = os.path.realpath(folder)
     file = Path(os.path.realpath(folder / path))

@@ -19,7 +19,7 @@ from taskservice.domain.errors import Fault
 from taskservice.settings import PREFIX
 
 if TYPE_CHECKING:
-    from taskservice.sync.declaring import Check
+    from taskservice.sync.folder.declaring import Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,8 @@ def validate(
 
 def _found(typed: Path, check: "Check") -> Found:
     """What stands in a folder, or in a file alone."""
-    from taskservice.sync.declaring import declared_by, place
-    from taskservice.sync.offline import read_file_alone, read_folder
+    from taskservice.sync.folder.declaring import declared_by, place
+    from taskservice.sync.folder.offline import read_file_alone, read_folder
 
     is_folder = typed.is_dir()
     read = read_folder(typed) if is_folder else read_file_alone(typed)

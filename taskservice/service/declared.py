@@ -19,8 +19,8 @@ from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.overrides import overridden
-from taskservice.sync.commits import Commit, last_commits
-from taskservice.sync.excerpt import lines_of
+from taskservice.sync.folder.excerpt import lines_of
+from taskservice.sync.gitrepo.commits import Commit, last_commits
 
 T = TypeVar("T")
 

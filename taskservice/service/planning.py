@@ -12,8 +12,8 @@ from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.overrides import all_overrides
-from taskservice.sync.declaring import Check, declared_by
-from taskservice.sync.listing import is_task_file, passed_over
+from taskservice.sync.folder.declaring import Check, declared_by
+from taskservice.sync.folder.listing import is_task_file, passed_over
 from taskservice.sync.planning import plan_of, preview
 
 MOST_FILES = 50_000

@@ -10,12 +10,12 @@ from taskservice.domain import overlay
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import Override
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.confined import LEADS_OUT, LeadsOut, status
-from taskservice.sync.diff import unified_diff
-from taskservice.sync.listing import VANISHED
-from taskservice.sync.promotion import new_file, promoted
-from taskservice.sync.reader import read_file
-from taskservice.sync.taken import read_bytes, signature_of, unfit
+from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, status
+from taskservice.sync.folder.listing import VANISHED
+from taskservice.sync.folder.parsed_file import read_bytes, signature_of, unfit
+from taskservice.sync.text.diff import unified_diff
+from taskservice.sync.text.promotion import new_file, promoted
+from taskservice.sync.text.reader import read_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from taskservice.domain import overlay
 from taskservice.domain.overlay import Origin
 from taskservice.domain.task import UNSET
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.blame import Author, authored_in, authors_of
-from taskservice.sync.reader import AuthoredTask
+from taskservice.sync.gitrepo.blame import Author, authored_in, authors_of
+from taskservice.sync.text.reader import AuthoredTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from taskservice.storage.executions import Execution, LogPage
 from taskservice.storage.history import Past
 from taskservice.storage.shown import Filter, Shown
 from taskservice.storage.tasks import Listed, StoredTask
-from taskservice.sync.dump import dump_task
+from taskservice.sync.text.dump import dump_task
 
 
 class Reading:

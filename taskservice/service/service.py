@@ -32,8 +32,8 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.totals import totals
+from taskservice.sync.gitrepo.repository import Repository, forget_pull, last_pull
 from taskservice.sync.report import last_report
-from taskservice.sync.repository import Repository, forget_pull, last_pull
 from taskservice.sync.syncer import Syncer
 
 LOOK_SECONDS = 2.0

@@ -14,7 +14,7 @@ from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply, claim_and_write
 from taskservice.storage.database import Connection, Database
-from taskservice.sync.declaring import Check
+from taskservice.sync.folder.declaring import Check
 from taskservice.sync.resolving import resolve_all
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from taskservice.domain.plan import SETTLE, Declared, Plan, Stored, make_plan
 from taskservice.domain.preview import Entry, Preview, entry_of, retirement_of
 from taskservice.domain.state import Resolution, is_due, resolve, trigger_of
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.declaring import Check
+from taskservice.sync.folder.declaring import Check
 from taskservice.sync.resolving import resolve_all
 
 

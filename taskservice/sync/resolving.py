@@ -10,7 +10,7 @@ from taskservice.domain.overlay import Override
 from taskservice.domain.plan import Candidate
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.declaring import Check
+from taskservice.sync.folder.declaring import Check
 
 _NAMED = 10
 """How many overrides a fault names."""

@@ -12,13 +12,13 @@ from taskservice.domain.plan import Candidate, Declared, Plan, make_plan, next_s
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.sync.carrying_out import carry_out
-from taskservice.sync.declaring import Check
-from taskservice.sync.folder import Folder
-from taskservice.sync.head import Head, find_head, head_revision
+from taskservice.sync.folder.declaring import Check
+from taskservice.sync.folder.parsed_file import Glance
+from taskservice.sync.folder.reading import Folder
+from taskservice.sync.folder.rescan import Rescan
+from taskservice.sync.folder.watch import Hint, watch
+from taskservice.sync.gitrepo.head import Head, find_head, head_revision
 from taskservice.sync.report import Report
-from taskservice.sync.rescan import Rescan
-from taskservice.sync.taken import Glance
-from taskservice.sync.watch import Hint, watch
 
 RESCAN_SECONDS = 30.0
 """How often files are compared by content: events and times of change can be lost or wrong."""

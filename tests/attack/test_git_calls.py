@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.sync.commits import last_commits
-from taskservice.sync.git import GitError, GitRefused, GitTooMuch, run_git
-from taskservice.sync.head import find_head, head_revision
-from taskservice.sync.revisions import files_at
+from taskservice.sync.gitrepo.commits import last_commits
+from taskservice.sync.gitrepo.git import GitError, GitRefused, GitTooMuch, run_git
+from taskservice.sync.gitrepo.head import find_head, head_revision
+from taskservice.sync.gitrepo.revisions import files_at
 from tests.attack.hostile import git
 
 PACKAGE = Path(__file__).parents[2] / "taskservice"
-RUNNER = "sync/git.py"
+RUNNER = "sync/gitrepo/git.py"
 STARTERS = ("Popen", "run", "call", "check_call", "check_output", "getoutput", "system", "popen")
 
 

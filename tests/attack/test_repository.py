@@ -13,15 +13,15 @@ from structlog.testing import capture_logs
 
 from taskservice.cli.branch import Branch
 from taskservice.cli.promoting import Promotions
-from taskservice.sync.blame import authors_of
-from taskservice.sync.checkout import Checkout
-from taskservice.sync.commits import last_commits
-from taskservice.sync.folder import Folder
-from taskservice.sync.git import GitError
-from taskservice.sync.head import head_revision
-from taskservice.sync.remote import Remote
-from taskservice.sync.revisions import files_at
-from taskservice.sync.work_tree import find_work_tree
+from taskservice.sync.folder.reading import Folder
+from taskservice.sync.gitrepo.blame import authors_of
+from taskservice.sync.gitrepo.checkout import Checkout
+from taskservice.sync.gitrepo.commits import last_commits
+from taskservice.sync.gitrepo.git import GitError
+from taskservice.sync.gitrepo.head import head_revision
+from taskservice.sync.gitrepo.remote import Remote
+from taskservice.sync.gitrepo.revisions import files_at
+from taskservice.sync.gitrepo.work_tree import find_work_tree
 from tests.acceptance.process import ServiceProcess
 from tests.acceptance.warm import WarmService
 from tests.attack import hostile

@@ -13,7 +13,7 @@ from taskservice import examples_shell
 from taskservice.engine.functions import Functions
 from taskservice.examples_shell import CommandFailed, run_command
 from taskservice.settings import Settings
-from taskservice.sync.reader import read_file
+from taskservice.sync.text.reader import read_file
 from tests.commands import result
 from tests.test_cli import CHECKOUT, LIMIT, Running, running
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from taskservice.sync.reader import read_file
+from taskservice.sync.text.reader import read_file
 from tests.acceptance.process import ServiceProcess
 from tests.cli.conftest import Cli
 from tests.web.bodies import hourly

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.process import ServiceProcess
 from tests.cli.conftest import Cli
-from tests.sync.test_blame import commit, git
+from tests.sync.gitrepo.test_blame import commit, git
 
 REPORT = """\
 name: {name}

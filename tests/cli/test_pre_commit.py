@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from taskservice.sync.listing import list_files
+from taskservice.sync.folder.listing import list_files
 from tests.commands import result
 from tests.test_cli import CHECKOUT
 

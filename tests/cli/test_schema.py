@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.json_schema import field_schemas, task_file_schema
 from taskservice.domain.task import FIELDS, parse_task
-from taskservice.sync.declaring import declared_by
-from taskservice.sync.yaml_walk import Stop, Walk, text_of
+from taskservice.sync.folder.declaring import declared_by
+from taskservice.sync.text.yaml_walk import Stop, Walk, text_of
 from tests.domain.samples import MINIMAL, NOW, declared_fields, minimal
 from tests.domain.test_task import WRONG
 from tests.domain.test_trigger_faults import CASES
-from tests.sync.test_reader import MORNING
-from tests.sync.test_reader_refusals import NOT_READABLE, ONE
+from tests.sync.text.test_reader import MORNING
+from tests.sync.text.test_reader_refusals import NOT_READABLE, ONE
 from tests.test_cli import result
 
 TOP = Path(__file__).parents[2]

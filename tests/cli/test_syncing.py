@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.process import ServiceProcess, wait_for
 from tests.cli.conftest import NOTICE, Cli
-from tests.sync.test_blame import commit, git
+from tests.sync.gitrepo.test_blame import commit, git
 
 
 @pytest.fixture(autouse=True)

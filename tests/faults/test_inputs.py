@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.plan import Stored, make_plan
-from taskservice.sync.folder import Folder
-from tests.sync.test_reader_hostile import check
+from taskservice.sync.folder.reading import Folder
+from tests.sync.text.test_reader_hostile import check
 
 SAMPLES = sorted((Path(__file__).parents[2] / "tasks.d").glob("*.yaml"))
 EXAMPLES = 10_000 if os.environ.get("FAULTS_LENGTH") == "long" else 500

@@ -13,7 +13,7 @@ from taskservice.domain.errors import NotFound, StartError, Unavailable
 from taskservice.service import Service
 from taskservice.service import service as service_module
 from taskservice.settings import Settings
-from taskservice.sync import repository as repository_module
+from taskservice.sync.gitrepo import repository as repository_module
 from tests.databases import MariaDB
 from tests.origin import Origin, task
 from tests.service.conftest import until

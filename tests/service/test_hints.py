@@ -10,10 +10,10 @@ import pytest
 
 from taskservice.domain.errors import NotFound
 from taskservice.service import Service
-from taskservice.sync import folder as folder_module
 from taskservice.sync import syncer as syncer_module
-from taskservice.sync.listing import Listing, list_files
-from taskservice.sync.watch import Hint
+from taskservice.sync.folder import reading as folder_module
+from taskservice.sync.folder.listing import Listing, list_files
+from taskservice.sync.folder.watch import Hint
 from tests.service.conftest import until
 
 TASK = (

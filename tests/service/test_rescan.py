@@ -14,10 +14,10 @@ import pytest
 from taskservice.domain.errors import Unavailable
 from taskservice.service import Service
 from taskservice.storage import tasks as store
-from taskservice.sync import folder as folder_module
-from taskservice.sync import rescan as rescan_module
 from taskservice.sync import syncer as syncer_module
-from taskservice.sync import taken as taken_module
+from taskservice.sync.folder import parsed_file as taken_module
+from taskservice.sync.folder import reading as folder_module
+from taskservice.sync.folder import rescan as rescan_module
 from tests.service.conftest import until
 
 TASK = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from taskservice.service import Service
-from taskservice.sync import seal
-from taskservice.sync import taken as taken_module
-from taskservice.sync.reader import FileContent, read_file
+from taskservice.sync.folder import fingerprint as seal
+from taskservice.sync.folder import parsed_file as taken_module
+from taskservice.sync.text.reader import FileContent, read_file
 
 FIELDS = (
     "task_type: t, trigger_type: interval, trigger_args: {hours: 1}, "

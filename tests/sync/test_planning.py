@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskservice.domain.preview import Preview
-from taskservice.sync.declaring import declared_by
+from taskservice.sync.folder.declaring import declared_by
 from taskservice.sync.planning import compare
-from tests.sync.test_declaring import ONE, check
+from tests.sync.folder.test_declaring import ONE, check
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.sync.test_blame import commit, git
+from tests.sync.gitrepo.test_blame import commit, git
 from tests.web.bodies import hourly
 
 OPTIONAL = (

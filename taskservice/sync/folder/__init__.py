@@ -1,0 +1,1 @@
+"""The tasks folder: what is in it, what its files declare, and when something changes there."""

@@ -1,0 +1,102 @@
+"""What the files of a folder declare together: each task once, or why not."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from taskservice.domain.errors import Fault
+from taskservice.domain.fault_limits import of_file
+from taskservice.domain.plan import Candidate, Declared, Stored, is_live
+from taskservice.sync.folder.parsed_file import Taken, authored, owners_of, taken_from, uncontested
+from taskservice.sync.text.reader import AuthoredTask
+
+GATHERED = 1000
+"""How many faults of a file are gathered before those that won't be told are only counted."""
+
+KEPT = 10_000
+"""How many faults of all files are kept; of the files after those only the first of each."""
+
+Check = Callable[[str, Mapping[str, object]], list[Fault]]
+"""What is wrong with a task of this id and these fields."""
+
+FaultsOf = Callable[[AuthoredTask, str, Stored | None], list[Fault]]
+"""What is wrong with a task as it stands in a file, of this digest, and stored like that."""
+
+
+def declare(
+    taken: Mapping[str, Taken], stored: Mapping[str, Stored], faults_of: FaultsOf
+) -> tuple[dict[str, str], Declared]:
+    """All that these files, by path, declare; and the file of each id that is in one file only."""
+    unreadable = {path for path, one in taken.items() if one.content and not one.content.readable}
+    owners = owners_of(taken, stored, unreadable)
+    tasks: dict[str, Candidate] = {}
+    faults: list[Fault] = []
+    faulty = {PurePosixPath(path).stem for path in unreadable}
+    for path, one in taken.items():
+        if one.content is None:  # stored as it stands: sound, and its own
+            tasks.update(zip(one.ids, one.candidates, strict=True))
+            continue
+        wrong = list(one.content.faults)
+        faulty |= one.content.faulty
+        for task, candidate in authored(one):
+            owner, row = owners[task.task_id], stored.get(task.task_id)
+            if owner != path:
+                reason = f"task {task.task_id!r} is declared in {owner} already"
+                found = [Fault(reason=reason)]
+            else:
+                found = faults_of(task, candidate.digest, row)
+            if found:
+                faulty.add(task.task_id)
+                wrong += _placed(found, path, task)
+                if len(wrong) > GATHERED:
+                    wrong = of_file(wrong)
+            else:
+                tasks[task.task_id] = candidate
+        faults += of_file(wrong) if len(faults) < KEPT else of_file(wrong, 1)
+        if one.ids and not any(
+            task_id in tasks and tasks[task_id].declaration.path == path for task_id in one.ids
+        ):
+            # Nothing in it is sound (`tasks:` may be misspelt): what it declared last stays.
+            unreadable.add(path)
+    return uncontested(owners, taken), Declared(
+        tasks=tasks,
+        faults=tuple(faults),
+        faulty=frozenset(faulty - tasks.keys()),
+        unreadable=frozenset(unreadable),
+    )
+
+
+def declared_by(
+    texts: Mapping[str, bytes],
+    stored: Mapping[str, Stored],
+    check: Check,
+    *,
+    step: Callable[[], object] = lambda: None,
+) -> Declared:
+    """What a folder of these files, by their paths in it, would declare.
+
+    `stored` is what the tables know: an id in two files stays with the one that had it. `check`
+    is asked about every task that is not stored as it stands; it may be slow. `step` is called
+    whenever a file was read, which takes most of the time.
+    """
+
+    def faults_of(task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
+        return [] if is_live(row, name) else check(task.task_id, task.fields)
+
+    taken = {}
+    for path, data in sorted(texts.items()):
+        taken[path] = taken_from(path, data)
+        step()
+    _, declared = declare(taken, stored, faults_of)
+    return replace(declared, faults=tuple(sorted(declared.faults, key=place)))
+
+
+def place(fault: Fault) -> tuple[str, int, int]:
+    """Where a fault is, to sort by."""
+    return fault.place
+
+
+def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:
+    for fault in faults:
+        line, column = task.place(fault.field)
+        yield replace(fault, task_id=task.task_id, path=path, line=line, column=column)

@@ -1,0 +1,244 @@
+"""What single files were found to say, and to which of them each task belongs."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from taskservice.domain.errors import Fault
+from taskservice.domain.overlay import Declaration, digest
+from taskservice.domain.plan import Candidate, Stored, differs
+from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, located, reading, status
+from taskservice.sync.folder.fingerprint import Rows, seal_of
+from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
+from taskservice.sync.text.yaml_walk import MAX_BYTES
+
+Signature = tuple[int, ...]
+
+_TRIES = 3
+"""How often a file that changes while it is read is read again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a file was found to say; `candidates` are its tasks, in their order.
+
+    `ids` are all that it declares, the unsound ones too. `content` is None, and the fields of the
+    candidates are gone, where all is sound and stored: to have them, the file is read again.
+    `blobs` are what git may call the file, and `head` is the commit that has been asked for them.
+    """
+
+    content: FileContent | None
+    ids: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    head: str | None = None
+    signature: Signature = ()
+    hash: bytes = b""
+    blobs: tuple[str, ...] = ()
+
+
+class _Shed(Mapping[str, Any]):
+    """Stands for fields that are not kept: whoever wants them has made a mistake."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("these fields are not kept")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("these fields are not kept")
+
+    def __len__(self) -> int:
+        raise RuntimeError("these fields are not kept")
+
+
+SHED = _Shed()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What some files declare now that they have changed; the rest of the folder is as it was.
+
+    `unsettled` are those that are still changing, to be looked at again in `again` seconds.
+    """
+
+    files: Mapping[str, Taken]
+    unsettled: frozenset[str] = frozenset()
+    again: float = 0.0
+
+    @property
+    def tasks(self) -> dict[str, Candidate]:
+        """Their tasks, by id."""
+        return {
+            task_id: one
+            for taken in self.files.values()
+            for task_id, one in zip(taken.ids, taken.candidates, strict=True)
+        }
+
+
+def taken_from(path: str, data: bytes) -> Taken:
+    """What these bytes of a file say."""
+    content = read_file(path, data)
+    tasks, content_hash = content.tasks, hashlib.sha256(data).digest()
+    digests = [digest(task.fields) for task in tasks]
+    seal = None
+    if _is_sound(content):
+        said = zip(tasks, digests, strict=True)
+        seal = seal_of(content_hash, ((task.task_id, name, task.line) for task, name in said))
+    return Taken(
+        content=content,
+        ids=(*(task.task_id for task in tasks), *content.faulty),
+        candidates=tuple(
+            Candidate(
+                declaration=Declaration(
+                    source="file", fields=task.fields, path=path, line=task.line, seal=seal
+                ),
+                digest=name,
+            )
+            for task, name in zip(tasks, digests, strict=True)
+        ),
+        hash=content_hash,
+    )
+
+
+def taken_as_stored(path: str, content_hash: bytes, rows: Rows) -> Taken:
+    """The same of a file that says what is stored of it."""
+    return Taken(
+        content=None,
+        ids=tuple(task_id for task_id, _ in rows),
+        candidates=tuple(
+            Candidate(
+                declaration=Declaration(source="file", fields=SHED, path=path, line=row.line),
+                digest=row.digest,
+            )
+            for _, row in rows
+        ),
+        hash=content_hash,
+    )
+
+
+def authored(taken: Taken) -> Iterator[tuple[AuthoredTask, Candidate]]:
+    """The tasks of a file that was just read, as they stand in it and as planning needs them."""
+    tasks = taken.content.tasks if taken.content else ()
+    return zip(tasks, taken.candidates, strict=True)
+
+
+def is_stored(taken: Taken, stored: Mapping[str, Stored]) -> bool:
+    """Whether the tables have all that a file says."""
+    pairs = zip(taken.ids, taken.candidates, strict=False)
+    return not any(differs(one, stored.get(task_id)) for task_id, one in pairs)
+
+
+def is_sound(taken: Taken) -> bool:
+    """Whether the file's form has no fault."""
+    return taken.content is None or _is_sound(taken.content)
+
+
+def _is_sound(content: FileContent) -> bool:
+    return content.readable and not content.faults and not content.faulty
+
+
+def shed(taken: Taken) -> Taken:
+    """The same without what takes much memory: what it needs to be known again."""
+    candidates = tuple(
+        replace(one, declaration=replace(one.declaration, fields=SHED, seal=None))
+        for one in taken.candidates
+    )
+    return replace(taken, content=None, candidates=candidates)
+
+
+def owners_of(
+    taken: Mapping[str, Taken], stored: Mapping[str, Stored], unreadable: set[str]
+) -> dict[str, str]:
+    """The file that each id belongs to: the one that had it, else the first that declares it.
+
+    A file that had it and can't be understood now may still declare it.
+    """
+    owners = {
+        task_id: row.path for task_id, row in stored.items() if row.path and row.path in unreadable
+    }
+    for path, one in taken.items():
+        for task_id in one.ids:
+            if owners.setdefault(task_id, path) != path:
+                row = stored.get(task_id)
+                if row is not None and row.path == path:
+                    owners[task_id] = path
+    return owners
+
+
+def refused(path: str, reason: str | None) -> Taken:
+    """A file of which nothing can be said, with the reason if that is a fault."""
+    faults = () if reason is None else (of_the_whole(path, reason),)
+    return Taken(content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset()))
+
+
+def of_the_whole(path: str, reason: str) -> Fault:
+    """The fault of a file that is not read at all: it stands at the file's beginning."""
+    return Fault(reason=reason, path=path, line=1, column=1)
+
+
+def uncontested(owners: Mapping[str, str], taken: Mapping[str, Taken]) -> dict[str, str]:
+    """The file of each id; none, "", of one that other files declare as well."""
+    found = dict(owners)
+    for path, one in taken.items():
+        for task_id in one.ids:
+            if owners[task_id] != path:
+                found[task_id] = ""
+    return found
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """Why such a file is not even opened; None: it may be."""
+    if stat.S_ISDIR(found.st_mode):
+        return "is a folder, where a task file was expected"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file (a pipe, a socket or a device), and is not read"
+    return too_large(found.st_size) if found.st_size > MAX_BYTES else None
+
+
+def too_large(size: int) -> str:
+    """Why a file of so many bytes is not read."""
+    return f"the file has {size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file can't be read."""
+    return f"can't be read: {error.strerror}"
+
+
+def signature_of(found: os.stat_result) -> Signature:
+    """What is another one once a file has changed, as far as its status tells."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def read_bytes(root: str, path: str, signature: Signature) -> bytes | None:
+    """The bytes of a file below `root`; None if it isn't, or doesn't stay, what its signature says.
+
+    Raises `LeadsOut` and `OSError`.
+    """
+    with located(root, path) as (handle, _):
+        if signature_of(os.fstat(handle)) != signature:
+            return None
+        with reading(handle) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            data = file.read(MAX_BYTES + 1)
+        return data if signature_of(os.fstat(handle)) == signature else None
+
+
+def content_of(root: str, path: str) -> bytes | str:
+    """The bytes of a file below `root` as it is now, or the reason why there are none. Blocks.
+
+    `root` is absolute and without links.
+    """
+    for _ in range(_TRIES):
+        try:
+            found = status(root, path)
+            if wrong := unfit(found):
+                return wrong
+            data = read_bytes(root, path, signature_of(found))
+        except LeadsOut:
+            return LEADS_OUT
+        except OSError as error:
+            return unreadable(error)
+        if data is not None:
+            return data
+    return "changes while it is read; try again"

@@ -1,0 +1,98 @@
+"""Where the fields of a task stand in its file, and who wrote those lines when."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from taskservice.domain.overlay import digest
+from taskservice.sync.folder.parsed_file import content_of
+from taskservice.sync.gitrepo.commits import moment_of
+from taskservice.sync.gitrepo.git import GitError, GitRefused
+from taskservice.sync.gitrepo.work_tree import Commits, find_work_tree
+from taskservice.sync.text.reader import AuthoredTask, read_file
+
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who committed a line as it is, and when; `commit` is its full name."""
+
+    commit: str
+    name: str
+    date: datetime
+
+
+def authored_in(root: Path, path: str, task_id: str, fields: object) -> AuthoredTask | None:
+    """The task as the file at `path` below `root` has it; None unless it says just `fields`.
+
+    Blocks.
+    """
+    data = content_of(os.path.realpath(root), path)
+    tasks = () if isinstance(data, str) else read_file(path, data).tasks
+    found = next((task for task in tasks if task.task_id == task_id), None)
+    return found if found and digest(found.fields) == digest(fields) else None
+
+
+def authors_of(root: Path, path: str, lines: Iterable[int]) -> dict[int, Author | None]:
+    """Who wrote these lines (from 1) of a file; None: the line is not committed as it is.
+
+    Lines that git can say nothing of are left out: all of them where the file stands in another
+    work tree than `root`, or in none. The rules of `git blame` hold: git-blame(1). Blocks for up
+    to 15 seconds.
+    """
+    wanted = sorted(set(lines))
+    file = Path(os.path.realpath(root / path))
+    if not wanted:
+        return {}
+    try:
+        tree = find_work_tree(root)
+        if tree is None or not file.is_relative_to(tree.top) or _is_elsewhere(file, tree.top):
+            return {}
+        with tree.commits() as commits:
+            if commits is None:  # there is none yet
+                return dict.fromkeys(wanted)
+            return _blamed(commits, file.relative_to(tree.top).as_posix(), wanted)
+    except GitError:
+        return {}
+
+
+def _is_elsewhere(file: Path, top: Path) -> bool:
+    """Whether a file below the top of a work tree stands in another one, as a submodule's do."""
+    between = file.relative_to(top).parents
+    return any(os.path.lexists(top / below / ".git") for below in between if below.name)
+
+
+def _blamed(commits: Commits, path: str, lines: list[int]) -> dict[int, Author | None]:
+    ranges = [part for line in lines for part in ("-L", f"{line},{line}")]
+    try:
+        told = commits.git("blame", "--porcelain", "--no-textconv", *ranges, "--", path)
+    except GitRefused:
+        # It has no such file, or no such line any more.
+        known = commits.git("ls-tree", "--full-tree", commits.commit, "--", path)
+        return {} if known else dict.fromkeys(lines)
+    return dict(_read_blame(told.decode(errors="replace")))
+
+
+def _read_blame(text: str) -> Iterable[tuple[int, Author | None]]:
+    commit, line = "", 0
+    known: dict[str, dict[str, str]] = {}  # what is told of a commit is told once
+    for one in text.split("\n")[:-1]:
+        if one.startswith("\t"):  # the line itself: all that is known of it has been told
+            facts = known[commit]
+            yield line, _author(commit, facts) if commit.strip("0") else None
+            commit = ""
+        elif not commit:
+            commit, _, number = one.split(" ")[:3]
+            line = int(number)
+            known.setdefault(commit, {})
+        else:
+            name, _, value = one.partition(" ")
+            known[commit][name] = value
+
+
+def _author(commit: str, facts: dict[str, str]) -> Author:
+    name, seconds = facts.get("author", ""), facts.get("author-time", "")
+    return Author(commit=commit, name=name[:_LONGEST_NAME], date=moment_of(seconds))

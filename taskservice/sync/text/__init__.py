@@ -1,0 +1,1 @@
+"""The text of one task file: read, written and edited. Nothing here opens a file."""

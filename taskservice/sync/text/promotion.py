@@ -1,0 +1,226 @@
+"""Overrides as the smallest change of the file that declares their task."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from taskservice.domain.errors import Conflict
+from taskservice.domain.overlay import (
+    DELETED,
+    Declaration,
+    Override,
+    declared_values,
+    flatten,
+    merge,
+    same,
+)
+from taskservice.domain.task import UNSET
+from taskservice.sync.folder.listing import passed_over
+from taskservice.sync.text.dump import dump_task
+from taskservice.sync.text.edit import edit, remove
+from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
+from taskservice.sync.text.spans import CannotEdit, newline_of, quote_of
+from taskservice.sync.text.yaml_walk import Path, Position, Walk, text_of
+
+_LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML parsers count lines
+_BOM = b"\xef\xbb\xbf"
+
+
+def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]) -> bytes | None:
+    """The file's bytes after which it says of a task what the overrides say; None: no file.
+
+    `data` declares the task soundly. All else that it says stays, and so do the lines that need
+    not change. Raises `Conflict` where the text can't be brought to that.
+    """
+    overrides = tuple(overrides)
+    before = read_file(path, data)
+    text = text_of(data)
+    walk = Walk()
+    root = walk.document(text)
+    several = root["tasks"] if "tasks" in root else None
+    if any(override.field == DELETED for override in overrides):
+        if not isinstance(several, dict) or several.keys() == {task_id}:
+            return None
+        return _first_sound(
+            path, data, before, lambda: remove(text, ("tasks", task_id)),
+            keeps=lambda after: _is_without(task_id, before, after),
+        )  # fmt: skip
+    place: Path = ("tasks", task_id) if isinstance(several, dict) else ()
+    own: Any = several[task_id] if isinstance(several, dict) else root
+    wanted = _wanted(own, _task_in(before, task_id).fields, overrides)
+    return _first_sound(
+        path, data, before,
+        lambda: _edit_alone(text, place, wanted, walk.places),
+        lambda: edit(text, place, wanted),
+        keeps=lambda after: _has_come(task_id, before, after, overrides),
+    )  # fmt: skip
+
+
+def _edit_alone(
+    text: str, place: Path, wanted: dict[str, Any], places: Mapping[Path, Position]
+) -> str:
+    """Edit a task of a file of several by its own lines: others may be a megabyte."""
+    if not place:
+        raise CannotEdit("a file of one task")
+    here = places[place]
+    below = min((at for key, at in places.items() if len(key) <= 2 and at > here), default=None)
+    breaks = [found.end() for found in _LINE_END.finditer(text)]
+    begin = breaks[here[0] - 2] if here[0] > 1 else 0
+    end = breaks[below[0] - 2] if below else len(text)
+    head = f"tasks:{newline_of(text)}"
+    after = edit(head + text[begin:end], place, wanted, quote_of(text))
+    return text[:begin] + after.removeprefix(head) + text[end:]
+
+
+def new_file(
+    task_id: str,
+    fields: Mapping[str, Any],
+    overrides: Iterable[Override],
+    is_taken: Callable[[str], bool],
+) -> tuple[str, bytes]:
+    """The path and the bytes of a new file for a task that only the API declared.
+
+    `is_taken` says whether there is a file of a name already. Raises `Conflict`.
+    """
+    merged = merge(Declaration(source="api", fields=fields), overrides)
+    path, text = f"{task_id}.yaml", dump_task(task_id, merged)
+    if passed_over(path) or is_taken(path) or is_taken(f"{task_id}.yml"):
+        # The file's name can't give the id, so it stands in the text.
+        names = (f"task-{task_id}{number}.yaml" for number in ("", *range(-2, -100, -1)))
+        found = next((name for name in names if not is_taken(name)), None)
+        if found is None:
+            raise Conflict(f"no name is free in the tasks folder for a file of task {task_id!r}")
+        path, text = found, dump_task(task_id, merged, named=False)
+    data = text.encode()
+    content = read_file(path, data)
+    [task] = content.tasks or [None]
+    if task is None or task.task_id != task_id or not _says(task.fields, flatten(merged)):
+        raise Conflict(f"task {task_id!r} can't be written as a file")
+    return path, data
+
+
+def _first_sound(
+    path: str,
+    data: bytes,
+    before: FileContent,
+    *attempts: Callable[[], str],
+    keeps: Callable[[FileContent], bool],
+) -> bytes:
+    """What the first attempt comes to that says what it should, and is read again to see that."""
+    for attempt in attempts:
+        try:
+            after = attempt().encode()
+        except CannotEdit:
+            continue
+        if data.startswith(_BOM):
+            after = _BOM + after
+        content = read_file(path, after)
+        if content.readable and _faults(content) == _faults(before) and keeps(content):
+            return after
+    raise Conflict(
+        f"{path} is written in a way that can't be edited by itself: edit it by hand, "
+        "then the overrides that it agrees with end"
+    )
+
+
+def _faults(content: FileContent) -> list[tuple[str | None, str | None]]:
+    return sorted(((one.task_id, one.field) for one in content.faults), key=repr)
+
+
+def _fields(content: FileContent) -> dict[str, str]:
+    return {task.task_id: json.dumps(task.fields, sort_keys=True) for task in content.tasks}
+
+
+def _task_in(content: FileContent, task_id: str) -> AuthoredTask:
+    return next(task for task in content.tasks if task.task_id == task_id)
+
+
+def _is_without(task_id: str, before: FileContent, after: FileContent) -> bool:
+    left = {name: fields for name, fields in _fields(before).items() if name != task_id}
+    return _fields(after) == left and after.faulty == before.faulty
+
+
+def _has_come(
+    task_id: str, before: FileContent, after: FileContent, overrides: Iterable[Override]
+) -> bool:
+    """Whether the overridden fields are as they should, and nothing else has changed."""
+    if after.faulty != before.faulty:
+        return False
+    was, now = _fields(before), _fields(after)
+    if was.keys() != now.keys() or any(was[name] != now[name] for name in was if name != task_id):
+        return False
+    expected = flatten(_task_in(before, task_id).fields)
+    for override in overrides:
+        expected[override.field] = override.value
+    return _says(_task_in(after, task_id).fields, expected)
+
+
+def _says(fields: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
+    """Whether a task's fields mean, each by itself, what is expected of them."""
+    declares = declared_values(Declaration(source="file", fields=fields))
+    return all(same(name, declares(name), value) for name, value in expected.items()) and set(
+        flatten(fields)
+    ) <= set(expected)
+
+
+def _wanted(
+    own: Mapping[str, Any], effective: Mapping[str, Any], overrides: Iterable[Override]
+) -> dict[str, Any]:
+    """What the task's own mapping in the file should be.
+
+    `effective` has the file's defaults too: of a mapping that stands in these, the task gets the
+    whole.
+    """
+    wanted = dict(own)
+    declares = declared_values(Declaration(source="file", fields=effective))
+    func_args, changed = dict(effective.get("func_args") or {}), False
+    for override in overrides:
+        field, value = override.field, override.value
+        if same(field, value, declares(field)):
+            continue
+        if field == "trigger":
+            wanted |= _wanted_trigger(effective, value)
+        elif field.startswith("func_args."):
+            changed = True
+            name = field.removeprefix("func_args.")
+            if value is UNSET:
+                del func_args[name]
+            else:
+                func_args[name] = value
+        else:
+            wanted[field] = _least(field, effective.get(field), value)
+    return {**wanted, "func_args": func_args} if changed else wanted
+
+
+def _wanted_trigger(effective: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    kind, before = value["trigger_type"], effective.get("trigger_args") or {}
+
+    def means_it(args: Mapping[str, Any]) -> bool:
+        return same("trigger", {"trigger_type": kind, "trigger_args": args}, value)
+
+    wanted = {} if effective.get("trigger_type") == kind else {"trigger_type": kind}
+    args = _nearest(before, value["trigger_args"], means_it)
+    return wanted if args == before else {**wanted, "trigger_args": args}
+
+
+def _least(field: str, before: Any, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return _nearest(before or {}, value, lambda one: same(field, one, value))
+
+
+def _nearest(
+    before: Mapping[str, Any],
+    value: Mapping[str, Any],
+    means_it: Callable[[Mapping[str, Any]], bool],
+) -> dict[str, Any]:
+    """What means the same as `value`, and differs from `before` in as few keys as can be."""
+    nearest = dict(value)
+    for key in [*before, *value]:
+        trial = {name: item for name, item in nearest.items() if name != key}
+        if key in before:
+            trial[key] = before[key]
+        if means_it(trial):
+            nearest = trial
+    return nearest
