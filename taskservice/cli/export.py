@@ -13,8 +13,8 @@ from taskservice.cli.completion import complete_tasks
 from taskservice.cli.output import progress, say, say_exactly
 from taskservice.cli.paging import all_pages
 from taskservice.domain.errors import TaskserviceError
-from taskservice.sync.folder.listing import passed_over
 from taskservice.sync.text.scalars import plain_kind
+from taskservice.sync.text.task_files import passed_over
 
 _SEVERAL = "tasks:\n"
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)

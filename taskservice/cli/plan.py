@@ -19,7 +19,7 @@ from taskservice.domain.errors import Conflict, Fault, Invalid
 if TYPE_CHECKING:
     from taskservice.domain.plan import Declared
     from taskservice.sync.folder.declaring import Check
-    from taskservice.sync.folder.offline import TaskFiles
+    from taskservice.sync.text.task_files import TaskFiles
 
 CHANGES = 2
 FAULTS = 1

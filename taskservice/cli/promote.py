@@ -193,7 +193,7 @@ def _write(folder: Path, promotions: "Promotions") -> None:
 
 def _resolved(folder: Path, path: str) -> Path:
     """Where a task file truly lies, links resolved. Raises `Conflict` if not below the folder."""
-    from taskservice.sync.folder.listing import is_task_path
+    from taskservice.sync.text.task_files import is_task_path
 
     top = os.path.realpath(folder)
     file = Path(os.path.realpath(folder / path))

@@ -9,9 +9,9 @@ from taskservice.cli.client import Client, ClientError, task_path
 from taskservice.domain.errors import Conflict
 from taskservice.domain.overlay import DELETED, Override, same
 from taskservice.domain.task import UNSET
-from taskservice.sync.folder.listing import is_task_path
 from taskservice.sync.text.promotion import promoted
 from taskservice.sync.text.reader import read_file
+from taskservice.sync.text.task_files import is_task_path
 
 _OF_ONE_TASK = (404, 409)
 """Refusals that concern one task, while the next may be taken."""

@@ -13,8 +13,8 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.overrides import all_overrides
 from taskservice.sync.folder.declaring import Check, declared_by
-from taskservice.sync.folder.listing import is_task_file, passed_over
 from taskservice.sync.planning import plan_of, preview
+from taskservice.sync.text.task_files import is_task_file, passed_over
 
 MOST_FILES = 50_000
 """Files of a plan."""

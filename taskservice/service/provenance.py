@@ -11,7 +11,8 @@ from taskservice.domain import overlay
 from taskservice.domain.overlay import Origin
 from taskservice.domain.task import UNSET
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.gitrepo.blame import Author, authored_in, authors_of
+from taskservice.sync.folder.offline import authored_in
+from taskservice.sync.gitrepo.blame import Author, authors_of
 from taskservice.sync.text.reader import AuthoredTask
 
 

@@ -32,6 +32,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.totals import totals
+from taskservice.sync.folder.listing import warn_of_files
 from taskservice.sync.gitrepo.repository import Repository, forget_pull, last_pull
 from taskservice.sync.report import last_report
 from taskservice.sync.syncer import Syncer
@@ -138,6 +139,7 @@ class Service(Declared):
         if self._repository:
             try:
                 await asyncio.to_thread(self._repository.prepare)
+                await asyncio.to_thread(warn_of_files, self.settings.tasks_dir)
             except OSError as error:
                 raise StartError(f"no folder can be made for the repository: {error}") from None
         elif not self.settings.tasks_dir.is_dir():

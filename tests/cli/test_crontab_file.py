@@ -15,9 +15,9 @@ from taskservice.domain.task import parse_task
 from taskservice.domain.task_id import id_fault
 from taskservice.domain.trigger import parse_trigger
 from taskservice.engine.placeholders import fill
-from taskservice.sync.folder.listing import passed_over
 from taskservice.sync.text.dump import dump_task
 from taskservice.sync.text.reader import read_file
+from taskservice.sync.text.task_files import passed_over
 
 NOW = datetime(2026, 3, 20, tzinfo=UTC)
 

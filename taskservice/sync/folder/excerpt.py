@@ -4,8 +4,8 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from taskservice.sync.folder.listing import is_task_file
 from taskservice.sync.folder.parsed_file import content_of
+from taskservice.sync.text.task_files import is_task_file
 
 LONGEST = 400
 """Characters of a line that are told."""

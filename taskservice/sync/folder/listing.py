@@ -1,14 +1,17 @@
-"""Which files below the tasks folder are task files, by section 4 of the contract."""
+"""The task files below the tasks folder."""
 
 import errno
 import heapq
 import os
-import re
 import stat
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, located, reading
+from taskservice.sync.text.task_files import is_task_file, passed_over
 
 VANISHED = (FileNotFoundError, NotADirectoryError)
 """What is raised for a file or folder that was listed, and then was gone."""
@@ -19,8 +22,7 @@ MOST_ENTRIES = 100_000
 DEEPEST = 50
 """Folders in each other that are looked into."""
 
-_SUFFIXES = (".yaml", ".yml")
-_PASSED_OVER = re.compile(r"[._].*|.*~|#.*#|.*\.(swp|tmp|bak)", re.DOTALL)
+log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,27 +40,6 @@ class Listing:
     folders: set[str] = field(default_factory=set)
     vanished: bool = False
     linked: bool = False
-
-
-def passed_over(name: str) -> bool:
-    """Whether a file or folder of this name is none of ours: hidden, or an editor's leftover."""
-    return _PASSED_OVER.fullmatch(name) is not None
-
-
-def is_task_file(name: str) -> bool:
-    """Whether a file of this name, or path, would be a task file by its ending."""
-    return name.endswith(_SUFFIXES)
-
-
-def is_task_path(path: str) -> bool:
-    """Whether a file at this path from the tasks folder would be listed, as far as it tells."""
-    parts = path.split("/")
-    return (
-        path.isprintable()
-        and is_task_file(path)
-        and "" not in parts
-        and not any(map(passed_over, parts))
-    )
 
 
 def list_files(root: str, *, most: int = MOST_ENTRIES, deepest: int = DEEPEST) -> Listing:
@@ -115,6 +96,17 @@ def list_files(root: str, *, most: int = MOST_ENTRIES, deepest: int = DEEPEST) -
             if left < 0:
                 break
     return listing
+
+
+def warn_of_files(folder: Path) -> None:
+    """Warn of the task files in a folder whose files are not read. Blocks."""
+    if files := sorted(list_files(str(folder)).files):
+        log.warning(
+            "files_not_read",
+            folder=str(folder),
+            files=files[:10],
+            reason="a repository is followed: only its files are read",
+        )
 
 
 def _refuse(listing: Listing, folder: str, reason: str) -> None:

@@ -1,20 +1,13 @@
 """Task files read once, with no service and nothing remembered: to check what is to come."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.overlay import digest
 from taskservice.sync.folder.listing import list_files
-from taskservice.sync.folder.parsed_file import content_of, of_the_whole
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFiles:
-    """What task files hold, by path, and the faults of files and folders that can't be read."""
-
-    texts: dict[str, bytes]
-    faults: tuple[Fault, ...]
+from taskservice.sync.folder.parsed_file import content_of
+from taskservice.sync.text.reader import AuthoredTask, read_file
+from taskservice.sync.text.task_files import TaskFiles, unread
 
 
 def read_folder(root: Path) -> TaskFiles:
@@ -27,7 +20,7 @@ def read_folder(root: Path) -> TaskFiles:
     for path, found in sorted(listing.files.items()):
         data = found if isinstance(found, str) else content_of(real, path)
         if isinstance(data, str):
-            faults.append(of_the_whole(path, data))
+            faults.append(unread(path, data))
         else:
             texts[path] = data
     return TaskFiles(texts=texts, faults=tuple(faults))
@@ -37,5 +30,16 @@ def read_file_alone(file: Path) -> TaskFiles:
     """One task file, by its name; it is read whatever that is, but no link out of its folder."""
     data = content_of(os.path.realpath(file.parent), file.name)
     if isinstance(data, str):
-        return TaskFiles(texts={}, faults=(of_the_whole(file.name, data),))
+        return TaskFiles(texts={}, faults=(unread(file.name, data),))
     return TaskFiles(texts={file.name: data}, faults=())
+
+
+def authored_in(root: Path, path: str, task_id: str, fields: object) -> AuthoredTask | None:
+    """The task as the file at `path` below `root` has it; None unless it says just `fields`.
+
+    Blocks.
+    """
+    data = content_of(os.path.realpath(root), path)
+    tasks = () if isinstance(data, str) else read_file(path, data).tasks
+    found = next((task for task in tasks if task.task_id == task_id), None)
+    return found if found and digest(found.fields) == digest(fields) else None

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Stored, differs
 from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, located, reading, status
 from taskservice.sync.folder.fingerprint import Rows, seal_of
+from taskservice.sync.gitrepo.head import Head
 from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
+from taskservice.sync.text.task_files import too_large, unread
 from taskservice.sync.text.yaml_walk import MAX_BYTES
 
 Signature = tuple[int, ...]
@@ -147,6 +148,18 @@ def shed(taken: Taken) -> Taken:
     return replace(taken, content=None, candidates=candidates)
 
 
+def at_head(taken: Taken, path: str, head: Head | None) -> Taken:
+    """The same, each task declared at this commit if that has it so, and else at none."""
+    commit = head.commit if head else None
+    if taken.head == commit:
+        return taken
+    candidates = []
+    for task_id, one in zip(taken.ids, taken.candidates, strict=False):
+        revision = head.revision_of(path, taken.blobs, task_id, one.digest) if head else None
+        candidates.append(replace(one, declaration=replace(one.declaration, revision=revision)))
+    return replace(taken, candidates=tuple(candidates), head=commit)
+
+
 def owners_of(
     taken: Mapping[str, Taken], stored: Mapping[str, Stored], unreadable: set[str]
 ) -> dict[str, str]:
@@ -168,13 +181,8 @@ def owners_of(
 
 def refused(path: str, reason: str | None) -> Taken:
     """A file of which nothing can be said, with the reason if that is a fault."""
-    faults = () if reason is None else (of_the_whole(path, reason),)
+    faults = () if reason is None else (unread(path, reason),)
     return Taken(content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset()))
-
-
-def of_the_whole(path: str, reason: str) -> Fault:
-    """The fault of a file that is not read at all: it stands at the file's beginning."""
-    return Fault(reason=reason, path=path, line=1, column=1)
 
 
 def uncontested(owners: Mapping[str, str], taken: Mapping[str, Taken]) -> dict[str, str]:
@@ -194,11 +202,6 @@ def unfit(found: os.stat_result) -> str | None:
     if not stat.S_ISREG(found.st_mode):
         return "is no regular file (a pipe, a socket or a device), and is not read"
     return too_large(found.st_size) if found.st_size > MAX_BYTES else None
-
-
-def too_large(size: int) -> str:
-    """Why a file of so many bytes is not read."""
-    return f"the file has {size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"
 
 
 def unreadable(error: OSError) -> str:

@@ -17,11 +17,12 @@ from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_liv
 from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut
 from taskservice.sync.folder.declaring import Check, declare, place
 from taskservice.sync.folder.fingerprint import Rows, by_path, is_sealed
-from taskservice.sync.folder.listing import VANISHED, is_task_file, list_files, passed_over
+from taskservice.sync.folder.listing import VANISHED, list_files
 from taskservice.sync.folder.parsed_file import (
     Glance,
     Signature,
     Taken,
+    at_head,
     authored,
     is_sound,
     is_stored,
@@ -34,8 +35,9 @@ from taskservice.sync.folder.parsed_file import (
     unfit,
     unreadable,
 )
-from taskservice.sync.gitrepo.head import Head, at_head, blob_names
+from taskservice.sync.gitrepo.head import Head, blob_names
 from taskservice.sync.text.reader import AuthoredTask
+from taskservice.sync.text.task_files import is_task_file, passed_over
 
 SETTLED_SECONDS = 0.05
 """How long a file must have been left alone before it is taken."""

@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 import watchfiles
 
-from taskservice.sync.folder.listing import list_files, passed_over
+from taskservice.sync.folder.listing import list_files
+from taskservice.sync.text.task_files import passed_over
 
 STEP_MS = 10
 """A burst is over when nothing came for this long."""

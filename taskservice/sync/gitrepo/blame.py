@@ -1,4 +1,4 @@
-"""Where the fields of a task stand in its file, and who wrote those lines when."""
+"""Who wrote the lines of a file, and when."""
 
 import os
 from collections.abc import Iterable
@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from taskservice.domain.overlay import digest
-from taskservice.sync.folder.parsed_file import content_of
 from taskservice.sync.gitrepo.commits import moment_of
 from taskservice.sync.gitrepo.git import GitError, GitRefused
 from taskservice.sync.gitrepo.work_tree import Commits, find_work_tree
-from taskservice.sync.text.reader import AuthoredTask, read_file
 
 _LONGEST_NAME = 200
 
@@ -23,17 +20,6 @@ class Author:
     commit: str
     name: str
     date: datetime
-
-
-def authored_in(root: Path, path: str, task_id: str, fields: object) -> AuthoredTask | None:
-    """The task as the file at `path` below `root` has it; None unless it says just `fields`.
-
-    Blocks.
-    """
-    data = content_of(os.path.realpath(root), path)
-    tasks = () if isinstance(data, str) else read_file(path, data).tasks
-    found = next((task for task in tasks if task.task_id == task_id), None)
-    return found if found and digest(found.fields) == digest(fields) else None
 
 
 def authors_of(root: Path, path: str, lines: Iterable[int]) -> dict[int, Author | None]:

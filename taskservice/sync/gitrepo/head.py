@@ -4,13 +4,12 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from taskservice.domain.overlay import digest
-from taskservice.sync.folder.parsed_file import Taken
 from taskservice.sync.gitrepo.git import SECONDS, GitError
 from taskservice.sync.gitrepo.revisions import read_blobs, task_files
 from taskservice.sync.gitrepo.work_tree import WorkTree, find_work_tree
@@ -67,18 +66,6 @@ class Head:
             return self.blobs.get(path)
         real = os.path.relpath(os.path.realpath(f"{self.root}/{path}"), self.root)
         return self.blobs.get(real)
-
-
-def at_head(taken: Taken, path: str, head: Head | None) -> Taken:
-    """The same, each task declared at this commit if that has it so, and else at none."""
-    commit = head.commit if head else None
-    if taken.head == commit:
-        return taken
-    candidates = []
-    for task_id, one in zip(taken.ids, taken.candidates, strict=False):
-        revision = head.revision_of(path, taken.blobs, task_id, one.digest) if head else None
-        candidates.append(replace(one, declaration=replace(one.declaration, revision=revision)))
-    return replace(taken, candidates=tuple(candidates), head=commit)
 
 
 def find_head(root: Path, known: Head | None = None) -> Head | None:

@@ -11,7 +11,6 @@ import structlog
 from taskservice.domain.errors import Unavailable
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.memory import recall, remember
-from taskservice.sync.folder.listing import list_files
 from taskservice.sync.gitrepo.checkout import Checkout, Pulled
 
 FOLDER = ".repository"
@@ -68,18 +67,8 @@ class Repository:
         return self._checkout.root
 
     def prepare(self) -> None:
-        """Make the tasks folder, and warn of files in it, which are not read. Blocks.
-
-        Raises OSError.
-        """
+        """Make the tasks folder, in which the repository is kept. Blocks; raises OSError."""
         self._tasks_dir.mkdir(parents=True, exist_ok=True)
-        if files := sorted(list_files(str(self._tasks_dir)).files):
-            log.warning(
-                "files_not_read",
-                folder=str(self._tasks_dir),
-                files=files[:10],
-                reason="a repository is followed: only its files are read",
-            )
 
     async def start(self) -> None:
         """Take up what is known, by whoever pulled last, and tell what is live here.

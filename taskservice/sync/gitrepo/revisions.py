@@ -4,11 +4,9 @@ import os
 from pathlib import Path
 
 from taskservice.domain.errors import Fault
-from taskservice.sync.folder.listing import is_task_file, passed_over
-from taskservice.sync.folder.offline import TaskFiles
-from taskservice.sync.folder.parsed_file import of_the_whole, too_large
 from taskservice.sync.gitrepo.git import GitError
 from taskservice.sync.gitrepo.work_tree import Commits, find_work_tree
+from taskservice.sync.text.task_files import TaskFiles, is_task_file, passed_over, too_large, unread
 from taskservice.sync.text.yaml_walk import MAX_BYTES
 
 SECONDS = 60.0
@@ -62,11 +60,11 @@ def task_files(commits: Commits, prefix: str) -> tuple[dict[str, str], list[Faul
         ):
             continue
         if not sound:
-            faults.append(of_the_whole(path, "the file's name, or its folder's, is not UTF-8"))
+            faults.append(unread(path, "the file's name, or its folder's, is not UTF-8"))
         elif not size.isdecimal():  # a clone without all of its objects
-            faults.append(of_the_whole(path, "git does not have what the file holds"))
+            faults.append(unread(path, "git does not have what the file holds"))
         elif int(size) > MAX_BYTES:
-            faults.append(of_the_whole(path, too_large(int(size))))
+            faults.append(unread(path, too_large(int(size))))
         else:
             blobs[path] = blob
             total += int(size)

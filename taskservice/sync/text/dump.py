@@ -7,8 +7,8 @@ from typing import Any, Literal
 import yaml
 
 from taskservice.domain.overlay import DEFAULTS
-from taskservice.sync.folder.listing import passed_over
 from taskservice.sync.text.scalars import plain_kind
+from taskservice.sync.text.task_files import passed_over
 
 ORDER = (
     "name", "task_type", "trigger_type", "trigger_args", "func_path", "func_args",

@@ -16,11 +16,11 @@ from taskservice.domain.overlay import (
     same,
 )
 from taskservice.domain.task import UNSET
-from taskservice.sync.folder.listing import passed_over
 from taskservice.sync.text.dump import dump_task
 from taskservice.sync.text.edit import edit, remove
 from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
 from taskservice.sync.text.spans import CannotEdit, newline_of, quote_of
+from taskservice.sync.text.task_files import passed_over
 from taskservice.sync.text.yaml_walk import Path, Position, Walk, text_of
 
 _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML parsers count lines

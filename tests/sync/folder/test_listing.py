@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskservice.sync.folder.confined import LEADS_OUT
-from taskservice.sync.folder.listing import list_files, passed_over
+from taskservice.sync.folder.listing import list_files
+from taskservice.sync.text.task_files import passed_over
 
 
 def _touch(root: Path, *paths: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.folder.declaring import declared_by, place
-from taskservice.sync.folder.offline import read_file_alone, read_folder
+from taskservice.sync.folder.offline import authored_in, read_file_alone, read_folder
 from taskservice.sync.folder.parsed_file import read_bytes
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.text.yaml_walk import MAX_BYTES
@@ -105,3 +105,18 @@ def test_each_file_that_was_read_is_told() -> None:
         {"a.yaml": b"[", "b.yaml": b"name: B"}, {}, nothing, step=lambda: steps.append(None)
     )
     assert len(steps) == 2
+
+
+def test_the_task_as_its_file_has_it(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: One\ntask_type: t\n")
+    found = authored_in(tmp_path, "a.yaml", "a", {"task_type": "t", "name": "One"})
+    assert found is not None
+    assert found.place("task_type") == (2, 1)
+    assert authored_in(tmp_path, "a.yaml", "a", {"name": "Two", "task_type": "t"}) is None
+    assert authored_in(tmp_path, "a.yaml", "b", {"name": "One", "task_type": "t"}) is None
+    assert authored_in(tmp_path, "gone.yaml", "a", {}) is None
+
+
+def test_a_file_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    assert authored_in(tmp_path, "a.yaml", "a", {}) is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.sync.gitrepo.blame import Author, authored_in, authors_of
+from taskservice.sync.gitrepo.blame import Author, authors_of
 
 FIRST = "name: One\ntask_type: t\n"
 
@@ -108,18 +108,3 @@ def test_what_a_commit_says_that_can_not_be(repository: Path) -> None:
     assert (author.commit, len(author.name)) == (odd, 200)
     assert author.date == datetime.fromtimestamp(0, UTC)
     assert first != odd
-
-
-def test_the_task_as_its_file_has_it(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text(FIRST)
-    found = authored_in(tmp_path, "a.yaml", "a", {"task_type": "t", "name": "One"})
-    assert found is not None
-    assert found.place("task_type") == (2, 1)
-    assert authored_in(tmp_path, "a.yaml", "a", {"name": "Two", "task_type": "t"}) is None
-    assert authored_in(tmp_path, "a.yaml", "b", {"name": "One", "task_type": "t"}) is None
-    assert authored_in(tmp_path, "gone.yaml", "a", {}) is None
-
-
-def test_a_file_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.yaml")
-    assert authored_in(tmp_path, "a.yaml", "a", {}) is None
