@@ -55,7 +55,8 @@ class Override:
 class Declaration:
     """What a file, or the API's own creation of a task, says: the fields as they were written.
 
-    `seal` names the whole file, its bytes and all that it declares; None where not all is sound.
+    `fingerprint` names the whole file, its bytes and all that it declares; None where not all is
+    sound.
     """
 
     source: Literal["file", "api"]
@@ -63,7 +64,7 @@ class Declaration:
     path: str | None = None
     line: int | None = None
     revision: str | None = None
-    seal: str | None = None
+    fingerprint: str | None = None
 
 
 def digest(value: object) -> str:

@@ -19,7 +19,8 @@ class Stored:
     """What the database knows of a declared task, as far as planning needs it.
 
     `digest` names the fields as they were last declared; `deleted` says that the API took the
-    task away; `source` is `api` for a task that no file has declared yet; `seal` is its file's.
+    task away; `source` is `api` for a task that no file has declared yet; `fingerprint` is its
+    file's.
     """
 
     source: str
@@ -28,7 +29,7 @@ class Stored:
     line: int | None
     retired_at: datetime | None = None
     deleted: bool = False
-    seal: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

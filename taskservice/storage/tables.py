@@ -224,7 +224,7 @@ task_declaration = Table(
     Column("revision", String(64)),
     Column("set_at", UtcDateTime, nullable=False),
     Column("set_by", String(100)),
-    Column("seal", String(32)),
+    Column("seal", String(32), key="fingerprint"),
     comment="What a file, or the API at its creation, says of a task",
     **OPTIONS,
 )

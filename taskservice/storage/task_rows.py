@@ -181,7 +181,7 @@ _DECLARATION: Mapping[str, Read] = {
     "path": _or(_TEXT),
     "line": _or(_of(int)),
     "revision": _or(_TEXT),
-    "seal": _or(_TEXT),
+    "fingerprint": _or(_TEXT),
     "set_at": _MOMENT,
     "set_by": _or(_TEXT),
 }

@@ -51,7 +51,9 @@ _DECLARED = select(task_declaration).where(_D.task_id.in_(_IDS))
 # Not joined to the declaration: it would come once more with each of its overrides.
 _OVERRIDES = select(*OVERRIDE).where(_O.task_id.in_(_IDS)).order_by(_O.task_id, _O.field)
 _STORED: Any = (
-    select(_D.task_id, _D.source, _D.digest, _D.path, _D.line, _D.seal, _T.retired_at, _O.field)
+    select(
+        _D.task_id, _D.source, _D.digest, _D.path, _D.line, _D.fingerprint, _T.retired_at, _O.field
+    )
     .select_from(task_declaration)
     .outerjoin(task_manage, and_(_T.id == _D.task_id, LIVE))
     .outerjoin(task_override, and_(_O.task_id == _D.task_id, _O.field == DELETED))
@@ -217,7 +219,7 @@ async def save_declarations(
             "path": declaration.path,
             "line": declaration.line,
             "revision": declaration.revision,
-            "seal": declaration.seal,
+            "fingerprint": declaration.fingerprint,
             "set_at": now,
             "set_by": by,
         }
@@ -303,7 +305,7 @@ def _states(lock: bool) -> Any:
 def _stored(row: Row[Any]) -> Stored:
     return Stored(
         source=row.source, digest=row.digest, path=row.path, line=row.line,
-        retired_at=row.retired_at, deleted=row.field is not None, seal=row.seal,
+        retired_at=row.retired_at, deleted=row.field is not None, fingerprint=row.fingerprint,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.sync.carrying_out import carry_out
 from taskservice.sync.folder.declaring import Check
-from taskservice.sync.folder.parsed_file import Glance
+from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.rescan import Rescan
 from taskservice.sync.folder.watch import Hint, watch
@@ -133,7 +133,7 @@ class Syncer:
             settled = await self.sync()
 
     async def sync(self, *, by_content: bool = False, prune: bool = False) -> bool:
-        """Scan, plan and apply; whether every file was taken as it is now, and checked.
+        """Scan, plan and apply; whether every file was read as it is now, and checked.
 
         With `prune`, what is missing now may be retired in any number.
         """
@@ -162,7 +162,7 @@ class Syncer:
             if not plan.empty:
                 faults = await self._carry_out(plan, scan.declared.tasks)
                 if not faults:
-                    self._folder.keep(scan.declared.tasks)
+                    self._folder.note_stored(scan.declared.tasks)
             if revision != self._noted and not scan.unsettled:
                 # The same declarations at another commit: they may stand there as well.
                 await self._save_revisions(scan.declared.tasks)
@@ -195,32 +195,32 @@ class Syncer:
             self._owing = True
             names = sorted(self._hinted)
             self._hinted.clear()
-            head, glance = await asyncio.to_thread(self._look, names)
+            head, changed = await asyncio.to_thread(self._look, names)
             revision = head.commit if head else None
-            if glance is None or revision != self._noted:
+            if changed is None or revision != self._noted:
                 return False
-            now, tasks = datetime.now(UTC), glance.tasks
+            now, tasks = datetime.now(UTC), changed.tasks
             if tasks:
                 async with self._database.read() as connection:
                     stored = await store.declared(connection, list(tasks))
-                if not await asyncio.to_thread(self._folder.take, glance, stored):
+                if not await asyncio.to_thread(self._folder.accept, changed, stored):
                     return False
                 plan = make_plan(Declared(tasks=tasks), stored, missing={}, now=now)
                 if not plan.empty and await self._carry_out(plan, tasks):
                     return False
-                self._folder.keep(tasks)
+                self._folder.note_stored(tasks)
                 await self._report.save(revision, now)
             self._wake_at = None
-            self._unsettled = min(2 * self._unsettled, 1.0) if glance.unsettled else _SOON
-            if glance.unsettled:
-                self._hinted |= glance.unsettled
-                self._wake_at = now + timedelta(seconds=glance.again or self._unsettled)
+            self._unsettled = min(2 * self._unsettled, 1.0) if changed.unsettled else _SOON
+            if changed.unsettled:
+                self._hinted |= changed.unsettled
+                self._wake_at = now + timedelta(seconds=changed.again or self._unsettled)
             self._owing = False
             return True
 
-    def _look(self, names: Sequence[str]) -> tuple[Head | None, Glance | None]:
+    def _look(self, names: Sequence[str]) -> tuple[Head | None, ChangedFiles | None]:
         head = find_head(self._root, self._head)
-        return head, self._folder.glance(names, head=head)
+        return head, self._folder.read_changed(names, head=head)
 
     async def _save_revisions(self, tasks: Mapping[str, Candidate]) -> None:
         """Note the commit of each declaration; none of those that are not committed."""

@@ -11,7 +11,7 @@ import pytest
 from taskservice.domain.errors import NotFound
 from taskservice.service import Service
 from taskservice.sync import syncer as syncer_module
-from taskservice.sync.folder import reading as folder_module
+from taskservice.sync.folder import reading
 from taskservice.sync.folder.listing import Listing, list_files
 from taskservice.sync.folder.watch import Hint
 from tests.service.conftest import until
@@ -38,7 +38,7 @@ def listings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         if not stop.is_set():
             yield None
 
-    monkeypatch.setattr(folder_module, "list_files", noted)
+    monkeypatch.setattr(reading, "list_files", noted)
     monkeypatch.setattr(syncer_module, "watch", nothing)
     yield listed
 

@@ -15,8 +15,7 @@ from taskservice.domain.errors import Unavailable
 from taskservice.service import Service
 from taskservice.storage import tasks as store
 from taskservice.sync import syncer as syncer_module
-from taskservice.sync.folder import parsed_file as taken_module
-from taskservice.sync.folder import reading as folder_module
+from taskservice.sync.folder import parsed_file, reading
 from taskservice.sync.folder import rescan as rescan_module
 from tests.service.conftest import until
 
@@ -101,7 +100,7 @@ async def test_where_all_is_in_sync_only_that_is_noted(running: Service, syncs: 
 async def test_a_change_that_the_status_hides_is_synced_alone(
     running: Service, folder: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (folder_module, taken_module):
+    for module in (reading, parsed_file):
         monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
     await running.sync_now(prune=False, by="me")
     syncs.clear()

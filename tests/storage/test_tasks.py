@@ -143,7 +143,7 @@ DECLARED = Declaration(
     path="报表/reports.yaml",
     line=3,
     revision="abc",
-    seal="5ea1" * 8,
+    fingerprint="5ea1" * 8,
 )
 OVERRIDES = (
     Override(
@@ -218,7 +218,7 @@ async def test_what_planning_needs_of_declared_tasks(database: Database) -> None
         found = await store.declared(connection)
     assert {stored.digest for stored in found.values()} == {digest(DECLARED.fields)}
     assert {(stored.path, stored.line) for stored in found.values()} == {("报表/reports.yaml", 3)}
-    assert {stored.seal for stored in found.values()} == {DECLARED.seal}
+    assert {stored.fingerprint for stored in found.values()} == {DECLARED.fingerprint}
     assert {task_id: (s.retired_at, s.deleted) for task_id, s in found.items()} == {
         "live": (None, False), "old": (NOW, False), "gone": (None, True),
     }  # fmt: skip

@@ -7,7 +7,13 @@ from pathlib import PurePosixPath
 from taskservice.domain.errors import Fault
 from taskservice.domain.fault_limits import of_file
 from taskservice.domain.plan import Candidate, Declared, Stored, is_live
-from taskservice.sync.folder.parsed_file import Taken, authored, owners_of, taken_from, uncontested
+from taskservice.sync.folder.parsed_file import (
+    ParsedFile,
+    authored,
+    owners_of,
+    parse_file,
+    uncontested,
+)
 from taskservice.sync.text.reader import AuthoredTask
 
 GATHERED = 1000
@@ -24,15 +30,15 @@ FaultsOf = Callable[[AuthoredTask, str, Stored | None], list[Fault]]
 
 
 def declare(
-    taken: Mapping[str, Taken], stored: Mapping[str, Stored], faults_of: FaultsOf
+    files: Mapping[str, ParsedFile], stored: Mapping[str, Stored], faults_of: FaultsOf
 ) -> tuple[dict[str, str], Declared]:
     """All that these files, by path, declare; and the file of each id that is in one file only."""
-    unreadable = {path for path, one in taken.items() if one.content and not one.content.readable}
-    owners = owners_of(taken, stored, unreadable)
+    unreadable = {path for path, one in files.items() if one.content and not one.content.readable}
+    owners = owners_of(files, stored, unreadable)
     tasks: dict[str, Candidate] = {}
     faults: list[Fault] = []
     faulty = {PurePosixPath(path).stem for path in unreadable}
-    for path, one in taken.items():
+    for path, one in files.items():
         if one.content is None:  # stored as it stands: sound, and its own
             tasks.update(zip(one.ids, one.candidates, strict=True))
             continue
@@ -58,7 +64,7 @@ def declare(
         ):
             # Nothing in it is sound (`tasks:` may be misspelt): what it declared last stays.
             unreadable.add(path)
-    return uncontested(owners, taken), Declared(
+    return uncontested(owners, files), Declared(
         tasks=tasks,
         faults=tuple(faults),
         faulty=frozenset(faulty - tasks.keys()),
@@ -83,11 +89,11 @@ def declared_by(
     def faults_of(task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
         return [] if is_live(row, name) else check(task.task_id, task.fields)
 
-    taken = {}
+    files = {}
     for path, data in sorted(texts.items()):
-        taken[path] = taken_from(path, data)
+        files[path] = parse_file(path, data)
         step()
-    _, declared = declare(taken, stored, faults_of)
+    _, declared = declare(files, stored, faults_of)
     return replace(declared, faults=tuple(sorted(declared.faults, key=place)))
 
 

@@ -1,4 +1,4 @@
-"""The seal by which a file is known again after a restart, without being parsed.
+"""The fingerprint by which a file is known again after a restart, without being parsed.
 
 It names the file's bytes together with every task in them, so it says that there is nothing else.
 """
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping
 
 from taskservice.domain.plan import Stored
 
-READING = 1
+READER_VERSION = 1
 """To be raised whenever the same bytes may be read as something else than before."""
 
 Rows = list[tuple[str, Stored]]
 
 
-def seal_of(content_hash: bytes, tasks: Iterable[tuple[str, str, int | None]]) -> str:
-    """The seal of a file with bytes of this hash that says these: id, digest and line of each."""
-    said = repr((READING, content_hash, sorted(tasks)))
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+def fingerprint_of(content_hash: bytes, tasks: Iterable[tuple[str, str, int | None]]) -> str:
+    """That of a file with bytes of this hash that declares these: id, digest and line of each."""
+    text = repr((READER_VERSION, content_hash, sorted(tasks)))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def by_path(stored: Mapping[str, Stored]) -> dict[str, Rows]:
@@ -31,9 +31,11 @@ def by_path(stored: Mapping[str, Stored]) -> dict[str, Rows]:
     return found
 
 
-def is_sealed(content_hash: bytes, rows: Rows) -> bool:
+def declares_just(content_hash: bytes, rows: Rows) -> bool:
     """Whether these are, all of them, the tasks that a file with bytes of this hash declares."""
-    seal = seal_of(content_hash, ((task_id, row.digest, row.line) for task_id, row in rows))
+    fingerprint = fingerprint_of(
+        content_hash, ((task_id, row.digest, row.line) for task_id, row in rows)
+    )
     # Those that were stored before the file's latest change, and were not part of it, have older
     # ones.
-    return any(row.seal == seal for _, row in rows)
+    return any(row.fingerprint == fingerprint for _, row in rows)

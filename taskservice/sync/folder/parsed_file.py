@@ -1,4 +1,4 @@
-"""What single files were found to say, and to which of them each task belongs."""
+"""What single files declare, and to which of them each task belongs."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from typing import Any
 from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Stored, differs
 from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, located, reading, status
-from taskservice.sync.folder.fingerprint import Rows, seal_of
+from taskservice.sync.folder.fingerprint import Rows, fingerprint_of
 from taskservice.sync.gitrepo.head import Head
 from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
 from taskservice.sync.text.task_files import too_large, unread
@@ -23,8 +23,8 @@ _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What a file was found to say; `candidates` are its tasks, in their order.
+class ParsedFile:
+    """What a file declares; `candidates` are its tasks, in their order.
 
     `ids` are all that it declares, the unsound ones too. `content` is None, and the fields of the
     candidates are gone, where all is sound and stored: to have them, the file is read again.
@@ -40,7 +40,7 @@ class Taken:
     blobs: tuple[str, ...] = ()
 
 
-class _Shed(Mapping[str, Any]):
+class _NotKept(Mapping[str, Any]):
     """Stands for fields that are not kept: whoever wants them has made a mistake."""
 
     def __getitem__(self, key: str) -> Any:
@@ -53,17 +53,17 @@ class _Shed(Mapping[str, Any]):
         raise RuntimeError("these fields are not kept")
 
 
-SHED = _Shed()
+NOT_KEPT = _NotKept()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class ChangedFiles:
     """What some files declare now that they have changed; the rest of the folder is as it was.
 
     `unsettled` are those that are still changing, to be looked at again in `again` seconds.
     """
 
-    files: Mapping[str, Taken]
+    files: Mapping[str, ParsedFile]
     unsettled: frozenset[str] = frozenset()
     again: float = 0.0
 
@@ -72,27 +72,33 @@ class Glance:
         """Their tasks, by id."""
         return {
             task_id: one
-            for taken in self.files.values()
-            for task_id, one in zip(taken.ids, taken.candidates, strict=True)
+            for file in self.files.values()
+            for task_id, one in zip(file.ids, file.candidates, strict=True)
         }
 
 
-def taken_from(path: str, data: bytes) -> Taken:
-    """What these bytes of a file say."""
+def parse_file(path: str, data: bytes) -> ParsedFile:
+    """What these bytes of a file declare."""
     content = read_file(path, data)
     tasks, content_hash = content.tasks, hashlib.sha256(data).digest()
     digests = [digest(task.fields) for task in tasks]
-    seal = None
+    fingerprint = None
     if _is_sound(content):
-        said = zip(tasks, digests, strict=True)
-        seal = seal_of(content_hash, ((task.task_id, name, task.line) for task, name in said))
-    return Taken(
+        facts = zip(tasks, digests, strict=True)
+        fingerprint = fingerprint_of(
+            content_hash, ((task.task_id, name, task.line) for task, name in facts)
+        )
+    return ParsedFile(
         content=content,
         ids=(*(task.task_id for task in tasks), *content.faulty),
         candidates=tuple(
             Candidate(
                 declaration=Declaration(
-                    source="file", fields=task.fields, path=path, line=task.line, seal=seal
+                    source="file",
+                    fields=task.fields,
+                    path=path,
+                    line=task.line,
+                    fingerprint=fingerprint,
                 ),
                 digest=name,
             )
@@ -102,14 +108,14 @@ def taken_from(path: str, data: bytes) -> Taken:
     )
 
 
-def taken_as_stored(path: str, content_hash: bytes, rows: Rows) -> Taken:
+def file_as_stored(path: str, content_hash: bytes, rows: Rows) -> ParsedFile:
     """The same of a file that says what is stored of it."""
-    return Taken(
+    return ParsedFile(
         content=None,
         ids=tuple(task_id for task_id, _ in rows),
         candidates=tuple(
             Candidate(
-                declaration=Declaration(source="file", fields=SHED, path=path, line=row.line),
+                declaration=Declaration(source="file", fields=NOT_KEPT, path=path, line=row.line),
                 digest=row.digest,
             )
             for _, row in rows
@@ -118,50 +124,50 @@ def taken_as_stored(path: str, content_hash: bytes, rows: Rows) -> Taken:
     )
 
 
-def authored(taken: Taken) -> Iterator[tuple[AuthoredTask, Candidate]]:
+def authored(file: ParsedFile) -> Iterator[tuple[AuthoredTask, Candidate]]:
     """The tasks of a file that was just read, as they stand in it and as planning needs them."""
-    tasks = taken.content.tasks if taken.content else ()
-    return zip(tasks, taken.candidates, strict=True)
+    tasks = file.content.tasks if file.content else ()
+    return zip(tasks, file.candidates, strict=True)
 
 
-def is_stored(taken: Taken, stored: Mapping[str, Stored]) -> bool:
+def is_stored(file: ParsedFile, stored: Mapping[str, Stored]) -> bool:
     """Whether the tables have all that a file says."""
-    pairs = zip(taken.ids, taken.candidates, strict=False)
+    pairs = zip(file.ids, file.candidates, strict=False)
     return not any(differs(one, stored.get(task_id)) for task_id, one in pairs)
 
 
-def is_sound(taken: Taken) -> bool:
+def is_sound(file: ParsedFile) -> bool:
     """Whether the file's form has no fault."""
-    return taken.content is None or _is_sound(taken.content)
+    return file.content is None or _is_sound(file.content)
 
 
 def _is_sound(content: FileContent) -> bool:
     return content.readable and not content.faults and not content.faulty
 
 
-def shed(taken: Taken) -> Taken:
+def without_fields(file: ParsedFile) -> ParsedFile:
     """The same without what takes much memory: what it needs to be known again."""
     candidates = tuple(
-        replace(one, declaration=replace(one.declaration, fields=SHED, seal=None))
-        for one in taken.candidates
+        replace(one, declaration=replace(one.declaration, fields=NOT_KEPT, fingerprint=None))
+        for one in file.candidates
     )
-    return replace(taken, content=None, candidates=candidates)
+    return replace(file, content=None, candidates=candidates)
 
 
-def at_head(taken: Taken, path: str, head: Head | None) -> Taken:
+def at_head(file: ParsedFile, path: str, head: Head | None) -> ParsedFile:
     """The same, each task declared at this commit if that has it so, and else at none."""
     commit = head.commit if head else None
-    if taken.head == commit:
-        return taken
+    if file.head == commit:
+        return file
     candidates = []
-    for task_id, one in zip(taken.ids, taken.candidates, strict=False):
-        revision = head.revision_of(path, taken.blobs, task_id, one.digest) if head else None
+    for task_id, one in zip(file.ids, file.candidates, strict=False):
+        revision = head.revision_of(path, file.blobs, task_id, one.digest) if head else None
         candidates.append(replace(one, declaration=replace(one.declaration, revision=revision)))
-    return replace(taken, candidates=tuple(candidates), head=commit)
+    return replace(file, candidates=tuple(candidates), head=commit)
 
 
 def owners_of(
-    taken: Mapping[str, Taken], stored: Mapping[str, Stored], unreadable: set[str]
+    files: Mapping[str, ParsedFile], stored: Mapping[str, Stored], unreadable: set[str]
 ) -> dict[str, str]:
     """The file that each id belongs to: the one that had it, else the first that declares it.
 
@@ -170,7 +176,7 @@ def owners_of(
     owners = {
         task_id: row.path for task_id, row in stored.items() if row.path and row.path in unreadable
     }
-    for path, one in taken.items():
+    for path, one in files.items():
         for task_id in one.ids:
             if owners.setdefault(task_id, path) != path:
                 row = stored.get(task_id)
@@ -179,16 +185,18 @@ def owners_of(
     return owners
 
 
-def refused(path: str, reason: str | None) -> Taken:
+def refused(path: str, reason: str | None) -> ParsedFile:
     """A file of which nothing can be said, with the reason if that is a fault."""
     faults = () if reason is None else (unread(path, reason),)
-    return Taken(content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset()))
+    return ParsedFile(
+        content=FileContent(tasks=(), faults=faults, readable=False, faulty=frozenset())
+    )
 
 
-def uncontested(owners: Mapping[str, str], taken: Mapping[str, Taken]) -> dict[str, str]:
+def uncontested(owners: Mapping[str, str], files: Mapping[str, ParsedFile]) -> dict[str, str]:
     """The file of each id; none, "", of one that other files declare as well."""
     found = dict(owners)
-    for path, one in taken.items():
+    for path, one in files.items():
         for task_id in one.ids:
             if owners[task_id] != path:
                 found[task_id] = ""

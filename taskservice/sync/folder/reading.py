@@ -16,31 +16,31 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
 from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut
 from taskservice.sync.folder.declaring import Check, declare, place
-from taskservice.sync.folder.fingerprint import Rows, by_path, is_sealed
+from taskservice.sync.folder.fingerprint import Rows, by_path, declares_just
 from taskservice.sync.folder.listing import VANISHED, list_files
 from taskservice.sync.folder.parsed_file import (
-    Glance,
+    ChangedFiles,
+    ParsedFile,
     Signature,
-    Taken,
     at_head,
     authored,
+    file_as_stored,
     is_sound,
     is_stored,
+    parse_file,
     read_bytes,
     refused,
-    shed,
     signature_of,
-    taken_as_stored,
-    taken_from,
     unfit,
     unreadable,
+    without_fields,
 )
 from taskservice.sync.gitrepo.head import Head, blob_names
 from taskservice.sync.text.reader import AuthoredTask
 from taskservice.sync.text.task_files import is_task_file, passed_over
 
 SETTLED_SECONDS = 0.05
-"""How long a file must have been left alone before it is taken."""
+"""How long a file must have been left alone before it is read."""
 
 UNFINISHED_SECONDS = 0.5
 """The same for a text without a newline at its end: a half-written file seldom has one."""
@@ -50,7 +50,7 @@ UNFINISHED_SECONDS = 0.5
 class Scan:
     """What the folder declares now.
 
-    `unsettled` says that something was still changing and was not taken as it is now: scan
+    `unsettled` says that something was still changing and was not read as it is now: scan
     again soon.
     """
 
@@ -68,7 +68,7 @@ class Folder:
     def __init__(self, root: Path, check: Check) -> None:
         self._root = root
         self._check = check
-        self._taken: dict[str, Taken] = {}
+        self._files: dict[str, ParsedFile] = {}
         self._waiting: dict[str, tuple[Signature, float]] = {}
         self._sound: dict[str, str] = {}
         # Only in the first scan: what is stored of files that were not read since the start.
@@ -79,9 +79,9 @@ class Folder:
         self._linked = True
 
     @property
-    def taken(self) -> Mapping[str, Taken]:
+    def files(self) -> Mapping[str, ParsedFile]:
         """What each file was found to say, by its path."""
-        return self._taken
+        return self._files
 
     @property
     def at_fault(self) -> frozenset[str | None]:
@@ -97,8 +97,8 @@ class Folder:
         """The tasks of the files that are not at fault: so they should be stored."""
         return {
             task_id: one
-            for path, taken in list(self._taken.items()) if path not in self._at_fault
-            for task_id, one in zip(taken.ids, taken.candidates, strict=False)
+            for path, file in list(self._files.items()) if path not in self._at_fault
+            for task_id, one in zip(file.ids, file.candidates, strict=False)
         }  # fmt: skip
 
     def is_surplus(self, row: Stored) -> bool:
@@ -109,8 +109,8 @@ class Folder:
     def distrust(self, paths: Iterable[str]) -> None:
         """Read these files again when they are looked at next, whatever their status says."""
         for path in paths:
-            if known := self._taken.get(path):
-                self._taken[path] = replace(known, signature=())
+            if known := self._files.get(path):
+                self._files[path] = replace(known, signature=())
 
     def scan(
         self,
@@ -129,29 +129,29 @@ class Folder:
         # A root that is a link may be swapped meanwhile: list and read the same tree.
         root = os.path.realpath(self._root)
         listing = list_files(root)
-        self._unread = {} if self._taken else by_path(stored)
-        taken: dict[str, Taken] = {}
+        self._unread = {} if self._files else by_path(stored)
+        files: dict[str, ParsedFile] = {}
         unsettled: set[str] = set()
         for path, found in sorted(listing.files.items()):
-            now = self._take(path, found, root, clock(), by_content=by_content)
+            now = self._read(path, found, root, clock(), by_content=by_content)
             if now is not None and _lacks(now, stored):
-                now = self._take(path, found, root, clock(), anew=True)
+                now = self._read(path, found, root, clock(), anew=True)
             if now is None:
                 unsettled.add(path)
-                now = self._taken.get(path)
+                now = self._files.get(path)
             if now is None or _lacks(now, stored):
                 # A new file that isn't finished is no fault, but it may declare anything.
                 now = refused(path, None)
             if now.content is not None and is_sound(now) and is_stored(now, stored):
-                now = shed(now)
-            taken[path] = now
-        taken = _at_head(taken, head)
+                now = without_fields(now)
+            files[path] = now
+        files = _at_head(files, head)
         self._unread = {}
         readable = not listing.faults
         self._linked = listing.linked or not readable
         self._waiting = {path: self._waiting[path] for path in unsettled}
-        self._taken = taken if readable else self._taken | taken
-        declared = self._declared(taken, stored)
+        self._files = files if readable else self._files | files
+        declared = self._declared(files, stored)
         faults = sorted((*listing.faults, *declared.faults), key=place)
         self._at_fault = frozenset(fault.path for fault in faults)
         return Scan(
@@ -159,23 +159,23 @@ class Folder:
             unsettled=bool(unsettled) or listing.vanished,
         )
 
-    def glance(
+    def read_changed(
         self,
         names: Iterable[str],
         *,
         head: Head | None = None,
         clock: Callable[[], float] = time.time,
-    ) -> Glance | None:
+    ) -> ChangedFiles | None:
         """What changed of the files at `names`, paths from the folder; None: it takes a scan.
 
         It does unless each of them is a file that declared its own tasks soundly at the last scan,
         and declares these, and maybe more, soundly now.
         """
         root = os.path.realpath(self._root)
-        files: dict[str, Taken] = {}
+        files: dict[str, ParsedFile] = {}
         unsettled: dict[str, float] = {}
         for name in names:
-            known = self._taken.get(name)
+            known = self._files.get(name)
             if known is None:
                 if self._may_matter(root, name):
                     return None
@@ -192,54 +192,53 @@ class Folder:
             ):
                 return None
             now = clock()
-            taken = self._take(name, found, root, now)
-            if taken is None:
+            file = self._read(name, found, root, now)
+            if file is None:
                 since = min(found.st_mtime, self._waiting[name][1])
                 unsettled[name] = max(SETTLED_SECONDS - (now - since), 0.0)
-            elif taken is known or taken.content is None:
-                self._taken[name] = taken  # what it says is what it said
-            elif not self._is_plain(known, name) or not self._is_plain(taken, name):
+            elif file is known or file.content is None:
+                self._files[name] = file  # what it says is what it said
+            elif not self._is_plain(known, name) or not self._is_plain(file, name):
                 return None
-            elif not set(known.ids) <= set(taken.ids):
+            elif not set(known.ids) <= set(file.ids):
                 return None
             else:
-                files[name] = taken
+                files[name] = file
         if len({task_id for one in files.values() for task_id in one.ids}) != sum(
             len(one.ids) for one in files.values()
         ):
             return None
-        return Glance(
+        return ChangedFiles(
             files=_at_head(files, head),
             unsettled=frozenset(unsettled),
             again=min(unsettled.values(), default=0.0),
         )
 
-    def take(self, glance: Glance, stored: Mapping[str, Stored]) -> bool:
-        """Remember what a glance saw; False, and nothing is, if a fault was found: scan.
+    def accept(self, changed: ChangedFiles, stored: Mapping[str, Stored]) -> bool:
+        """Remember the files that changed; False, and nothing is, if a fault was found: scan.
 
         `stored` is what the tables know of its tasks. Blocks.
         """
-        for taken in glance.files.values():
-            for task, one in authored(taken):
+        for file in changed.files.values():
+            for task, one in authored(file):
                 if self._faults(task, one.digest, stored.get(task.task_id)):
                     return False
-        for path, taken in glance.files.items():
-            self._taken[path] = taken
+        for path, file in changed.files.items():
+            self._files[path] = file
             self._waiting.pop(path, None)
-            self._owners.update(dict.fromkeys(taken.ids, path))
+            self._owners.update(dict.fromkeys(file.ids, path))
         return True
 
-    def keep(self, tasks: Mapping[str, Candidate]) -> None:
+    def note_stored(self, tasks: Mapping[str, Candidate]) -> None:
         """Keep less of the files that declare no more than these tasks: they are stored now."""
         for path in {one.declaration.path or "" for one in tasks.values()}:
-            taken = self._taken.get(path)
-            if taken is None or taken.content is None or not is_sound(taken):
+            file = self._files.get(path)
+            if file is None or file.content is None or not is_sound(file):
                 continue
             if all(
-                task_id in tasks and tasks[task_id].declaration.path == path
-                for task_id in taken.ids
+                task_id in tasks and tasks[task_id].declaration.path == path for task_id in file.ids
             ):
-                self._taken[path] = shed(taken)
+                self._files[path] = without_fields(file)
 
     def _may_matter(self, root: str, name: str) -> bool:
         """Whether a change of what no task file is called may change what is declared."""
@@ -247,7 +246,7 @@ class Folder:
             return True
         if any(passed_over(part) for part in name.split("/")):
             return False
-        if is_task_file(name) or any(path.startswith(f"{name}/") for path in self._taken):
+        if is_task_file(name) or any(path.startswith(f"{name}/") for path in self._files):
             return True
         try:
             return not stat.S_ISREG(os.lstat(f"{root}/{name}").st_mode)
@@ -256,12 +255,12 @@ class Folder:
         except OSError:
             return True
 
-    def _is_plain(self, taken: Taken, path: str) -> bool:
+    def _is_plain(self, file: ParsedFile, path: str) -> bool:
         """Whether a file is wholly sound, and no other one has to do with its tasks."""
-        own = all(self._owners.get(task_id, path) == path for task_id in taken.ids)
-        return own and is_sound(taken)
+        own = all(self._owners.get(task_id, path) == path for task_id in file.ids)
+        return own and is_sound(file)
 
-    def _take(
+    def _read(
         self,
         path: str,
         found: os.stat_result | str,
@@ -270,13 +269,13 @@ class Folder:
         *,
         by_content: bool = False,
         anew: bool = False,
-    ) -> Taken | None:
+    ) -> ParsedFile | None:
         """What the file says now, with all its fields if `anew`; None: it is still changing."""
         if isinstance(found, str):
             return refused(path, found)
         if wrong := unfit(found):
             return refused(path, wrong)
-        signature, known = signature_of(found), self._taken.get(path)
+        signature, known = signature_of(found), self._files.get(path)
         unchanged = known is not None and known.signature == signature
         if unchanged and not by_content and not anew:
             return known
@@ -303,14 +302,14 @@ class Folder:
         if known and known.hash == content_hash and not anew:
             return replace(known, signature=signature)
         rows = self._unread.get(path)
-        if rows and not anew and is_sealed(content_hash, rows):
-            found_to_say = taken_as_stored(path, content_hash, rows)
+        if rows and not anew and declares_just(content_hash, rows):
+            file = file_as_stored(path, content_hash, rows)
         else:
-            found_to_say = taken_from(path, data)
-        return replace(found_to_say, signature=signature, blobs=blob_names(data))
+            file = parse_file(path, data)
+        return replace(file, signature=signature, blobs=blob_names(data))
 
-    def _declared(self, taken: Mapping[str, Taken], stored: Mapping[str, Stored]) -> Declared:
-        self._owners, declared = declare(taken, stored, self._faults)
+    def _declared(self, files: Mapping[str, ParsedFile], stored: Mapping[str, Stored]) -> Declared:
+        self._owners, declared = declare(files, stored, self._faults)
         tasks = declared.tasks
         self._sound = {
             task_id: name for task_id, name in self._sound.items()
@@ -329,14 +328,14 @@ class Folder:
         return found
 
 
-def _at_head(taken: dict[str, Taken], head: Head | None) -> dict[str, Taken]:
+def _at_head(files: dict[str, ParsedFile], head: Head | None) -> dict[str, ParsedFile]:
     """These files, by path, with what of them the commit has."""
     if head:
-        new = ((path, one) for path, one in taken.items() if one.head != head.commit)
+        new = ((path, one) for path, one in files.items() if one.head != head.commit)
         head.look_up((path, one.blobs) for path, one in new if one.candidates)
-    return {path: at_head(one, path, head) for path, one in taken.items()}
+    return {path: at_head(one, path, head) for path, one in files.items()}
 
 
-def _lacks(taken: Taken, stored: Mapping[str, Stored]) -> bool:
+def _lacks(file: ParsedFile, stored: Mapping[str, Stored]) -> bool:
     """Whether fields are wanted that are not kept."""
-    return taken.content is None and not is_stored(taken, stored)
+    return file.content is None and not is_stored(file, stored)

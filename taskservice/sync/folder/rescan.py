@@ -17,7 +17,7 @@ from taskservice.storage.database import Database
 from taskservice.storage.rows import CHUNK, chunks
 from taskservice.sync.folder.confined import LeadsOut, located, reading
 from taskservice.sync.folder.listing import VANISHED, Listing, list_files
-from taskservice.sync.folder.parsed_file import Taken, is_sound, refused, unfit, unreadable
+from taskservice.sync.folder.parsed_file import ParsedFile, is_sound, refused, unfit, unreadable
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.watch import Hint
 from taskservice.sync.text.yaml_walk import MAX_BYTES
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Rescan:
-    """Compares folder and table with what was taken of them.
+    """Compares folder and table with what was read of them.
 
     `turn` is held by whoever syncs `folder`, which is at `root`; it ends early once `stop` is set,
     and then its answers mean nothing.
@@ -54,17 +54,17 @@ class Rescan:
         self._stop = stop
 
     async def files(self) -> Hint:
-        """The paths of the files that are not, byte for byte, what was taken of them."""
+        """The paths of the files that are not, byte for byte, what was read of them."""
         root, listing = await asyncio.to_thread(self._list)
         if listing.faults or listing.linked != self._folder.linked:
             return None
-        found = set(self._folder.taken.keys() - listing.files.keys())
+        found = set(self._folder.files.keys() - listing.files.keys())
         async for piece in self._paced(list(listing.files.items())):
             found |= await asyncio.to_thread(self._differing, root, piece)
         return frozenset(found)
 
     async def is_stored(self) -> bool:
-        """Whether the table says of every declaration what was taken; `Unavailable` is raised."""
+        """Whether the table says of every declaration what was read; `Unavailable` is raised."""
         expected = await asyncio.to_thread(self._folder.expected)
         doubtful = set(expected)
         last, rows = "", dict[str, Stored]()
@@ -117,29 +117,29 @@ class Rescan:
         return root, list_files(root)
 
     def _differing(self, root: str, files: Iterable[tuple[str, os.stat_result | str]]) -> set[str]:
-        taken, at_fault = self._folder.taken, self._folder.at_fault
+        known, at_fault = self._folder.files, self._folder.at_fault
         return {
             path
             for path, found in files
-            if _differs(root, path, found, taken.get(path))
+            if _differs(root, path, found, known.get(path))
             # The fault of a sound text may be mended elsewhere: in the function, in another file.
-            or (path in at_fault and is_sound(taken[path]))
+            or (path in at_fault and is_sound(known[path]))
         }
 
 
-def _differs(root: str, path: str, found: os.stat_result | str, taken: Taken | None) -> bool:
-    """Whether a file, found like this, is another than was taken."""
-    if taken is None:
+def _differs(root: str, path: str, found: os.stat_result | str, known: ParsedFile | None) -> bool:
+    """Whether a file, found like this, is another than was read."""
+    if known is None:
         return True
     reason = found if isinstance(found, str) else unfit(found)
     if reason is None:
         try:
-            return _hash(root, path) != taken.hash
+            return _hash(root, path) != known.hash
         except (*VANISHED, LeadsOut):
             return True
         except OSError as error:
             reason = unreadable(error)
-    return taken.content != refused(path, reason).content
+    return known.content != refused(path, reason).content
 
 
 def _hash(root: str, path: str) -> bytes:

@@ -15,7 +15,7 @@ from taskservice.sync.text.dump import Quote, block_lines, inline
 from taskservice.sync.text.entries import added_item, added_key, dash_of, removed, whole
 from taskservice.sync.text.spans import (
     CannotEdit,
-    Change,
+    Replacement,
     Source,
     in_flow,
     is_block,
@@ -58,7 +58,7 @@ def _same(one: object, other: object) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _mapping(source: Source, node: yaml.Node, have: Any, want: Any) -> list[Change]:
+def _mapping(source: Source, node: yaml.Node, have: Any, want: Any) -> list[Replacement]:
     """One step, of several changes at most, from what a mapping says to what it should."""
     if not isinstance(node, yaml.MappingNode):
         raise CannotEdit("not a mapping")
@@ -91,7 +91,7 @@ def _place_for_value(
     return source.line_end(end), f"{source.newline}{' ' * indent}: "
 
 
-def _list(source: Source, node: yaml.Node, have: list[Any], want: list[Any]) -> list[Change]:
+def _list(source: Source, node: yaml.Node, have: list[Any], want: list[Any]) -> list[Replacement]:
     """The same for a list."""
     head = tail = 0
     shorter = min(len(have), len(want))
@@ -123,7 +123,7 @@ class _Slot:
     indent: int
     in_flow: bool
 
-    def change(self, have: Any, want: Any) -> list[Change]:
+    def change(self, have: Any, want: Any) -> list[Replacement]:
         """The changes after which, or some steps later, the value is what it should be."""
         source, node = self.source, self.node
         try:
@@ -160,7 +160,7 @@ class _Slot:
                 margin = " " * deep
         return [f"{margin}{line[2:]}" if line else "" for line in lines]
 
-    def _put(self, head: str, body: list[str]) -> list[Change]:
+    def _put(self, head: str, body: list[str]) -> list[Replacement]:
         """Write what stands in the line of the colon, and below it; what stood there goes."""
         source, node = self.source, self.node
         # What is not written is said to stand where the next thing does.
@@ -172,11 +172,11 @@ class _Slot:
             span, head = (self.after, self.after), self.lead + head
         line_end = source.line_end(span[1])
         below = "".join(f"{source.newline}{line}" for line in body)
-        rest = Change(line_end, max(end, line_end), below)
+        rest = Replacement(line_end, max(end, line_end), below)
         if body and head.endswith("|") and rest.end == len(source.text):
             # Without a line break of its own it would have none at the end of the file.
-            rest = Change(rest.start, rest.end, below + source.newline)
-        return [Change(*span, head), rest]
+            rest = Replacement(rest.start, rest.end, below + source.newline)
+        return [Replacement(*span, head), rest]
 
     def _is_below(self) -> bool:
         """Whether it is a block that begins in another line than that of the colon."""

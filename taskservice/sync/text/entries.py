@@ -9,7 +9,7 @@ import yaml
 from taskservice.sync.text.dump import block_lines, inline
 from taskservice.sync.text.spans import (
     CannotEdit,
-    Change,
+    Replacement,
     Source,
     in_flow,
     is_block,
@@ -24,11 +24,11 @@ _BLOCK_HEAD = re.compile(r"(:|-) \|[-2]*$")
 Pair = tuple[yaml.Node, yaml.Node]
 
 
-def whole(source: Source, node: yaml.Node, want: Any) -> Change:
+def whole(source: Source, node: yaml.Node, want: Any) -> Replacement:
     """A collection written anew."""
     if not is_block(node):
         text = inline(want, in_flow=False, quote=source.quote)
-        return Change(start(node), source.end(node), text)
+        return Replacement(start(node), source.end(node), text)
     lines = block_lines(want, quote=source.quote)
     begin = source.begin(node)
     text = source.newline.join(_indented(lines, source.column(begin))).lstrip(" ")
@@ -37,7 +37,7 @@ def whole(source: Source, node: yaml.Node, want: Any) -> Change:
         end = source.line_end(end)  # a comment would become a part of the text
         if end == len(source.text):
             text += source.newline
-    return Change(begin, end, text)
+    return Replacement(begin, end, text)
 
 
 def _ends_in_block_text(lines: Sequence[str]) -> bool:
@@ -54,7 +54,7 @@ def _indented(lines: Sequence[str], indent: int) -> list[str]:
     return [f"{' ' * indent}{line}" if line else "" for line in lines]
 
 
-def added_key(source: Source, node: yaml.Node, name: str, value: Any) -> list[Change]:
+def added_key(source: Source, node: yaml.Node, name: str, value: Any) -> list[Replacement]:
     """A key that a mapping has not yet, below its others; `trigger_args` below `trigger_type`."""
     pairs: list[Pair] = node.value
     if in_flow(node):
@@ -74,7 +74,7 @@ def added_key(source: Source, node: yaml.Node, name: str, value: Any) -> list[Ch
     return _added_lines(source, lines, indent, source.entry_end(key, last), before, last)
 
 
-def added_item(source: Source, node: yaml.Node, place: int, value: Any) -> list[Change]:
+def added_item(source: Source, node: yaml.Node, place: int, value: Any) -> list[Replacement]:
     """An item that is to stand at this place of a list, which is not empty."""
     if in_flow(node):
         return _added_in_flow(source, node, place, inline(value, in_flow=True, quote=source.quote))
@@ -83,7 +83,7 @@ def added_item(source: Source, node: yaml.Node, place: int, value: Any) -> list[
         above = source.line_start(dash_of(source, node, node.value[0]))
         indented = _indented(lines, source.column(source.begin(node)))
         text = "".join(f"{line}{source.newline}" for line in indented)
-        return [Change(above, above, text)]
+        return [Replacement(above, above, text)]
     before = node.value[place - 1]
     dash = dash_of(source, node, before)
     end = dash + 1 if is_empty(before) else source.end(before)
@@ -93,7 +93,7 @@ def added_item(source: Source, node: yaml.Node, place: int, value: Any) -> list[
 
 def _added_lines(
     source: Source, lines: list[str], indent: int, end: int, before: int | None, last: yaml.Node
-) -> list[Change]:
+) -> list[Replacement]:
     """Lines below the line in which an entry ends.
 
     Where that would put a line break into a text that has none at its end, they go above the
@@ -103,11 +103,11 @@ def _added_lines(
     place = source.line_end(end)
     if place == len(source.text) and _is_clipped_text(source, last) and before is not None:
         text = "".join(f"{line}{source.newline}" for line in indented)
-        return [Change(source.line_start(before), source.line_start(before), text)]
+        return [Replacement(source.line_start(before), source.line_start(before), text)]
     text = "".join(f"{source.newline}{line}" for line in indented)
     if place == len(source.text) and _ends_in_block_text(lines):
         text += source.newline
-    return [Change(place, place, text)]
+    return [Replacement(place, place, text)]
 
 
 def _is_clipped_text(source: Source, node: yaml.Node) -> bool:
@@ -132,31 +132,31 @@ def _spans(source: Source, node: yaml.Node) -> list[tuple[int, int]]:
     return [(start(item), source.end(item)) for item in node.value]
 
 
-def _added_in_flow(source: Source, node: yaml.Node, place: int, text: str) -> list[Change]:
+def _added_in_flow(source: Source, node: yaml.Node, place: int, text: str) -> list[Replacement]:
     spans = _spans(source, node)
     if not spans:  # a task that has all of the file's defaults
-        return [Change(start(node) + 1, node.end_mark.index - 1, text)]
+        return [Replacement(start(node) + 1, node.end_mark.index - 1, text)]
     if place == 0:
-        return [Change(spans[0][0], spans[0][0], f"{text}, ")]
+        return [Replacement(spans[0][0], spans[0][0], f"{text}, ")]
     begin, end = spans[place - 1]
     lined_up = source.is_first(begin) and source.line_start(begin) > start(node)
     if not lined_up or place < len(spans):
-        return [Change(end, end, f", {text}")]
+        return [Replacement(end, end, f", {text}")]
     margin = source.newline + source.text[source.line_start(begin) : begin]
     comma = source.skip(end)
     if not source.text.startswith(",", comma):
         if not source.is_last(end):
-            return [Change(end, end, f",{margin}{text}")]
-        return [Change(end, end, ","), _behind(source, end, margin + text)]
+            return [Replacement(end, end, f",{margin}{text}")]
+        return [Replacement(end, end, ","), _behind(source, end, margin + text)]
     return [_behind(source, comma, f"{margin}{text},")]
 
 
-def _behind(source: Source, place: int, text: str) -> Change:
+def _behind(source: Source, place: int, text: str) -> Replacement:
     end = source.line_end(place)
-    return Change(end, end, text)
+    return Replacement(end, end, text)
 
 
-def removed(source: Source, node: yaml.Node, place: int) -> list[Change]:
+def removed(source: Source, node: yaml.Node, place: int) -> list[Replacement]:
     """An entry, or item, taken out; not the only one."""
     if in_flow(node):
         return _removed_in_flow(source, _spans(source, node), place)
@@ -171,7 +171,7 @@ def removed(source: Source, node: yaml.Node, place: int) -> list[Change]:
         before = source.text[source.line_start(begin) : begin]
         if before.strip(" -") or place + 1 == len(node.value):
             raise CannotEdit("an entry that shares its line")
-        return [Change(begin, source.entry_start(node.value[place + 1][0]), "")]
+        return [Replacement(begin, source.entry_start(node.value[place + 1][0]), "")]
     first, after = source.line_start(begin), source.next_line(end)
     if source.is_blank_line(after) and place == 0:
         after = source.next_line(after)
@@ -179,30 +179,32 @@ def removed(source: Source, node: yaml.Node, place: int) -> list[Change]:
         # The blank line that set it off from what is above goes with it.
         above = source.line_start(max(first - len(source.newline), 0))
         first = above if first and source.is_blank_line(above) else first
-    return [Change(first, after, "")]
+    return [Replacement(first, after, "")]
 
 
-def _removed_in_flow(source: Source, spans: Sequence[tuple[int, int]], place: int) -> list[Change]:
+def _removed_in_flow(
+    source: Source, spans: Sequence[tuple[int, int]], place: int
+) -> list[Replacement]:
     begin, end = spans[place]
     comma = source.skip(end)
     has_comma = source.text.startswith(",", comma)
     behind = comma + 1 if has_comma else end
-    changes: list[Change] = []
+    changes: list[Replacement] = []
     is_last = place + 1 == len(spans)
     if is_last and not has_comma:
         previous = source.skip(spans[place - 1][1])
-        changes = [Change(previous, previous + 1, "")]
+        changes = [Replacement(previous, previous + 1, "")]
     if source.is_first(begin) and source.is_last(behind):
-        return [*changes, Change(source.line_start(begin), source.next_line(behind), "")]
+        return [*changes, Replacement(source.line_start(begin), source.next_line(behind), "")]
     if is_last:
         before = spans[place - 1][1]
         if "#" in source.text[before:begin]:
-            return [*changes, Change(begin, end, "")]
-        return [Change(before, end, "")]
+            return [*changes, Replacement(begin, end, "")]
+        return [Replacement(before, end, "")]
     until = spans[place + 1][0]
     if "#" in source.text[behind:until] or "\n" in source.text[behind:until]:
         until = behind
-    return [Change(begin, until, "")]
+    return [Replacement(begin, until, "")]
 
 
 def dash_of(source: Source, node: yaml.Node, item: yaml.Node) -> int:

@@ -26,7 +26,7 @@ class CannotEdit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Replacement:
     """A piece of the text, and what is to stand in its place."""
 
     start: int
@@ -52,7 +52,7 @@ class Source:
         self.root = root
         self.quote = quote or quote_of(text)
 
-    def changed(self, *changes: Change) -> str:
+    def changed(self, *changes: Replacement) -> str:
         """The text with the changes, which don't overlap; those at one place in their order."""
         text = self.text
         for change in reversed(sorted(changes, key=lambda one: one.start)):

@@ -13,8 +13,7 @@ import pytest
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import digest
 from taskservice.domain.plan import Declared, Stored
-from taskservice.sync.folder import parsed_file as taken_module
-from taskservice.sync.folder import reading as folder_module
+from taskservice.sync.folder import parsed_file, reading
 from taskservice.sync.folder.reading import Folder, Scan
 from taskservice.sync.gitrepo.head import Head, blob_names
 from taskservice.sync.text.reader import FileContent, read_file
@@ -80,7 +79,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return read_file(path, data)
 
-    monkeypatch.setattr(taken_module, "read_file", noted)
+    monkeypatch.setattr(parsed_file, "read_file", noted)
     return paths
 
 
@@ -274,7 +273,7 @@ class TestUnchangedFiles:
         self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # A file system with coarse times: the status stays the same over a change.
-        for module in (folder_module, taken_module):
+        for module in (reading, parsed_file):
             monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
         tasks.write("a.yaml", "name: one\n")
         assert names(tasks.declared()) == {"a": "one"}

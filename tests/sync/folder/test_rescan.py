@@ -10,8 +10,7 @@ import pytest
 
 from taskservice.domain.errors import Fault
 from taskservice.storage.database import Database
-from taskservice.sync.folder import parsed_file as taken_module
-from taskservice.sync.folder import reading as folder_module
+from taskservice.sync.folder import parsed_file, reading
 from taskservice.sync.folder import rescan as rescan_module
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.rescan import Rescan
@@ -51,7 +50,7 @@ class Tasks:
 
 @pytest.fixture
 async def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tasks]:
-    for module in (folder_module, taken_module):
+    for module in (reading, parsed_file):
         monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
     monkeypatch.setattr(rescan_module, "PIECE", 2)
     (tmp_path / "tasks.d").mkdir()
@@ -141,7 +140,7 @@ async def test_a_file_that_can_not_be_read_is_told_of_once(
         rescan_module, "_hash", lambda root, path: sha256(refused(root, path)).digest()
     )
     assert await tasks.rescan.files() == frozenset({"a.yaml", "sub/c.yaml"})
-    monkeypatch.setattr(folder_module, "read_bytes", refused)
+    monkeypatch.setattr(reading, "read_bytes", refused)
     tasks.folder.distrust({"a.yaml"})
     tasks.scan()
     assert await tasks.rescan.files() == frozenset({"sub/c.yaml"})

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from taskservice.service import Service
-from taskservice.sync.folder import fingerprint as seal
-from taskservice.sync.folder import parsed_file as taken_module
+from taskservice.sync.folder import parsed_file
 from taskservice.sync.text.reader import FileContent, read_file
 
 FIELDS = (
@@ -36,7 +35,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return read_file(path, data)
 
-    monkeypatch.setattr(taken_module, "read_file", noted)
+    monkeypatch.setattr(parsed_file, "read_file", noted)
     return paths
 
 
@@ -126,9 +125,10 @@ async def test_a_moved_file_is_read_at_its_new_place(
 
 
 async def test_another_way_of_reading_reads_all_again(
-    before: Names, start: Start, parsed: list[str], monkeypatch: pytest.MonkeyPatch
+    before: Names, start: Start, parsed: list[str], make_service: Callable[..., Service]
 ) -> None:
-    monkeypatch.setattr(seal, "READING", seal.READING + 1)
+    async with make_service()._database.engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE task_declaration SET seal = 'by an older reader'")
     assert await start() == before
     assert parsed == ["one.yaml", "two.yaml"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Stored
-from taskservice.sync.folder.parsed_file import Glance
+from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.gitrepo.head import Head, blob_names
 
@@ -39,17 +39,17 @@ class Tasks:
         tasks = scan.declared.tasks.items()
         return {task_id: one.declaration.fields["name"] for task_id, one in tasks}
 
-    def glance(self, *names: str, now: float = NOW) -> Glance | None:
+    def changed(self, *names: str, now: float = NOW) -> ChangedFiles | None:
         (name,) = blob_names(b"name: other\n")
         head = Head(commit="c0ffee", blobs={"sub/b.yaml": name})
-        return self.folder.glance(names, head=head, clock=lambda: now)
+        return self.folder.read_changed(names, head=head, clock=lambda: now)
 
     def seen(self, *names: str) -> dict[str, str]:
         """The names of the tasks that a look at these files tells of, and takes."""
-        glance = self.glance(*names)
-        assert glance is not None
-        assert self.folder.take(glance, {})
-        tasks = glance.tasks.items()
+        changed = self.changed(*names)
+        assert changed is not None
+        assert self.folder.accept(changed, {})
+        tasks = changed.tasks.items()
         return {task_id: one.declaration.fields["name"] for task_id, one in tasks}
 
 
@@ -61,11 +61,11 @@ def tasks(tmp_path: Path) -> Tasks:
 
 def test_it_tells_of_the_files_that_differ(tasks: Tasks) -> None:
     tasks.write("sub/b.yaml", "name: other\n")
-    glance = tasks.glance("a.yaml", "sub/b.yaml")
-    assert glance is not None
-    assert glance.files.keys() == {"sub/b.yaml"}
-    assert glance.tasks["b"].declaration.revision == "c0ffee"
-    assert not glance.unsettled
+    changed = tasks.changed("a.yaml", "sub/b.yaml")
+    assert changed is not None
+    assert changed.files.keys() == {"sub/b.yaml"}
+    assert changed.tasks["b"].declaration.revision == "c0ffee"
+    assert not changed.unsettled
 
 
 def test_what_it_took_is_told_of_once(tasks: Tasks) -> None:
@@ -79,30 +79,30 @@ def test_a_task_may_be_added_to_a_file(tasks: Tasks) -> None:
     tasks.write("sub/b.yaml", "tasks: {b: {name: B}, c: {name: C}}\n")
     assert tasks.seen("sub/b.yaml") == {"b": "B", "c": "C"}
     tasks.write("a.yaml", "tasks: {a: {name: A}, c: {name: C}}\n")
-    assert tasks.glance("a.yaml") is None  # that one is taken now
+    assert tasks.changed("a.yaml") is None  # that one is taken now
 
 
 def test_a_file_that_changed_this_moment_is_awaited(tasks: Tasks) -> None:
     tasks.write("a.yaml", "name: half\n", mtime=NOW)
-    glance = tasks.glance("a.yaml", now=NOW + 0.02)
-    assert glance is not None
-    assert glance.unsettled == {"a.yaml"}
-    assert glance.again == pytest.approx(0.03)
-    assert not glance.files
-    glance = tasks.glance("a.yaml", now=NOW + 0.06)
-    assert glance is not None
-    assert glance.files.keys() == {"a.yaml"}
+    changed = tasks.changed("a.yaml", now=NOW + 0.02)
+    assert changed is not None
+    assert changed.unsettled == {"a.yaml"}
+    assert changed.again == pytest.approx(0.03)
+    assert not changed.files
+    changed = tasks.changed("a.yaml", now=NOW + 0.06)
+    assert changed is not None
+    assert changed.files.keys() == {"a.yaml"}
 
 
 def test_a_fault_takes_a_scan(tasks: Tasks) -> None:
     tasks.wrong.add("bad")
     tasks.write("a.yaml", "name: bad\n")
-    glance = tasks.glance("a.yaml")
-    assert glance is not None
-    assert not tasks.folder.take(glance, {})
+    changed = tasks.changed("a.yaml")
+    assert changed is not None
+    assert not tasks.folder.accept(changed, {})
     assert tasks.scan() == {"b": "B"}
     tasks.write("a.yaml", "name: good\n")
-    assert tasks.glance("a.yaml") is None  # so that its fault is taken back
+    assert tasks.changed("a.yaml") is None  # so that its fault is taken back
     assert tasks.scan() == {"a": "good", "b": "B"}
     tasks.write("a.yaml", "name: better\n")
     assert tasks.seen("a.yaml") == {"a": "better"}
@@ -111,11 +111,11 @@ def test_a_fault_takes_a_scan(tasks: Tasks) -> None:
 def test_what_is_stored_as_it_stands_is_not_checked(tasks: Tasks) -> None:
     tasks.wrong.add("bad")
     tasks.write("a.yaml", "name: bad\n")
-    glance = tasks.glance("a.yaml")
-    assert glance is not None
-    digest = glance.tasks["a"].digest
+    changed = tasks.changed("a.yaml")
+    assert changed is not None
+    digest = changed.tasks["a"].digest
     stored = Stored(source="file", digest=digest, path="a.yaml", line=1)
-    assert tasks.folder.take(glance, {"a": stored})
+    assert tasks.folder.accept(changed, {"a": stored})
 
 
 def _replace(root: Path, make: Callable[[Path], object]) -> None:
@@ -147,7 +147,7 @@ CHANGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 def test_other_changes_take_a_scan(tasks: Tasks, kind: str) -> None:
     name, change = CHANGES[kind]
     change(tasks.root)
-    assert tasks.glance(name) is None
+    assert tasks.changed(name) is None
 
 
 @pytest.mark.parametrize("name", [".a.yaml.swp", "_a.yaml", ".git/HEAD", "4913", "a.txt", "a.bak"])
@@ -161,7 +161,7 @@ def test_other_files_do_not_matter(tasks: Tasks, name: str) -> None:
 def test_two_files_with_one_new_task_take_a_scan(tasks: Tasks) -> None:
     for path, task_id in (("a.yaml", "a"), ("sub/b.yaml", "b")):
         tasks.write(path, f"tasks: {{{task_id}: {{name: x}}, new: {{name: x}}}}\n")
-    assert tasks.glance("a.yaml", "sub/b.yaml") is None
+    assert tasks.changed("a.yaml", "sub/b.yaml") is None
 
 
 def test_a_task_that_was_declared_twice_takes_a_scan(tasks: Tasks) -> None:
@@ -169,7 +169,7 @@ def test_a_task_that_was_declared_twice_takes_a_scan(tasks: Tasks) -> None:
     tasks.scan()
     for path in ("a.yaml", "c.yaml"):
         tasks.write(path, "tasks: {a: {name: other}, c: {name: C}}\n")
-        assert tasks.glance(path) is None
+        assert tasks.changed(path) is None
 
 
 @pytest.mark.parametrize("target", [".hidden", "sub/b.yaml"])
@@ -179,16 +179,16 @@ def test_with_links_everything_takes_a_scan(tasks: Tasks, target: str) -> None:
     tasks.scan()
     for name in (".hidden", "4913", "a.yaml"):
         tasks.write(name, "name: other\n")
-        assert tasks.glance(name) is None
+        assert tasks.changed(name) is None
 
 
 def test_before_the_first_scan_it_takes_one(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: A\n")
-    assert Folder(tmp_path, lambda *_: []).glance(["a.yaml"]) is None
+    assert Folder(tmp_path, lambda *_: []).read_changed(["a.yaml"]) is None
 
 
 def test_where_the_folder_can_not_be_read_it_takes_a_scan(tasks: Tasks) -> None:
     tasks.root.rename(tasks.root.with_name("elsewhere"))
     tasks.scan()
-    assert tasks.glance("a.yaml") is None
-    assert tasks.glance("4913") is None
+    assert tasks.changed("a.yaml") is None
+    assert tasks.changed("4913") is None
