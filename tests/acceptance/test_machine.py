@@ -26,7 +26,9 @@ from taskservice.storage.schema import prepare
 from taskservice.storage.tables import metadata
 from tests.databases import MariaDB, in_memory
 
-RUNS = 500
+RUNS = 500 if os.environ.get("FAULTS_LENGTH") == "long" else 120
+"""`make soak` has the long form."""
+
 IDS = ("a", "b", "c")
 T = TypeVar("T")
 
@@ -265,7 +267,9 @@ def mariadb_url(mariadb_server: MariaDB) -> Iterator[str]:
     mariadb_server.drop_database(url)
 
 
-@pytest.mark.timeout(400)
+# By a thread: the exception that a signal raises would be a failure for hypothesis to look into,
+# again and again, and without a limit to its time.
+@pytest.mark.timeout(600, method="thread")
 def test_on_sqlite(prepared: Path) -> None:
     class OnSqlite(Machine):
         def url(self, home: Path) -> str:
@@ -275,14 +279,14 @@ def test_on_sqlite(prepared: Path) -> None:
     run_machine(OnSqlite, settings=_settings(RUNS))
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600, method="thread")
 def test_on_mariadb(mariadb_url: str) -> None:
     class OnMariaDB(Machine):
         def url(self, home: Path) -> str:
             asyncio.run(_empty(mariadb_url))
             return mariadb_url
 
-    run_machine(OnMariaDB, settings=_settings(RUNS // 20))
+    run_machine(OnMariaDB, settings=_settings(RUNS // 10))
 
 
 def _settings(runs: int) -> settings:

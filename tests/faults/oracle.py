@@ -11,6 +11,8 @@ from cronsim import CronSim
 
 from tests.faults.evidence import SECOND
 
+DAY = 86400 * SECOND
+
 
 class Oracle(Protocol):
     """Counts fires; moments are microseconds since 1970."""
@@ -49,6 +51,12 @@ class Cron:
 
     def count(self, after: int, until: int) -> int:
         """See Oracle."""
+        # Of ten years of minutes cronsim would take minutes itself. Each day is like another.
+        days = max((until - after) // DAY - 1, 0) if self.expression.endswith("* * *") else 0
+        each = self._count(after, after + DAY) if days else 0
+        return days * each + self._count(after + days * DAY, until)
+
+    def _count(self, after: int, until: int) -> int:
         found = 0
         for fire in CronSim(self.expression, _floor(after)):
             if to_moment(fire) > until:

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.checker import Expected, Facts, check, rewritten
 from tests.faults.evidence import SECOND, Run, read_runs
 from tests.faults.log import Row
-from tests.faults.oracle import Cron, Interval, Once, to_moment
+from tests.faults.oracle import DAY, Cron, Interval, Once, to_moment
 
 START = to_moment(datetime(2026, 3, 1, tzinfo=UTC))
 PID, OTHER = 100, 200
@@ -305,7 +305,8 @@ def test_the_oracle_counts() -> None:
     assert cron.count(START + 1, START + 5 * SECOND - 1) == 0
     assert cron.has(START + 5 * SECOND)
     assert not cron.has(START + 5 * SECOND + 1)
-    assert Cron("0 9 * * 1-5").count(START, START + 7 * 86400 * SECOND) == 5
+    assert cron.count(START, START + 10 * DAY + 5 * SECOND) == 10 * 17_280 + 1
+    assert Cron("0 9 * * 1-5").count(START, START + 7 * DAY) == 5
     once = Once(START)
     assert (once.count(START - 1, START), once.count(START, START + 1)) == (1, 0)
     assert once.has(START)
