@@ -27,6 +27,7 @@ _MARIADB_ALONE = re.compile(
     r"TO_CHAR|TO_NUMBER|TRIM_ORACLE|VALUE)\s*\(",
     re.IGNORECASE,
 )
+_PLACEHOLDER = re.compile(r"%(\(\w+\))?s")
 # SQLAlchemy adds it for MariaDB alone.
 _ALEMBIC = re.compile(r" RETURNING alembic_version\.version_num$")
 
@@ -49,7 +50,7 @@ def refused(statements: Iterable[str]) -> dict[str, str]:
     if not (FOLDER / "node_modules").is_dir():
         raise RuntimeError(f"the parser is not installed: run `make test`, or `npm ci` in {FOLDER}")
     # Placeholders as prepared statements have them.
-    plain = [one.replace("%s", "?").replace("%%", "%") for one in asked]
+    plain = [_PLACEHOLDER.sub("?", one).replace("%%", "%") for one in asked]
     done = subprocess.run(
         ["node", "parse.js"], cwd=FOLDER, input=json.dumps(plain), capture_output=True, text=True
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from taskservice.cli import main as run_command
 from taskservice.domain.plan import Declared, Plan
-from taskservice.engine import claims, engine, owner, recorder
+from taskservice.engine import claims, engine, owner
 from taskservice.engine.claims import Batch
 from taskservice.storage.executions import Execution
 from taskservice.sync import syncer
@@ -36,7 +36,7 @@ def ends_without_owner() -> None:
 
         return decide_ends
 
-    _bend(recorder, "decide_ends", bend)
+    _bend(claims, "decide_ends", bend)
 
 
 def grace_of_a_second() -> None:
