@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from taskservice.domain.task import FIELDS
+from taskservice.domain.errors import Invalid
+from taskservice.domain.task import FIELDS, parse_task
 from tests.acceptance.warm import WarmService
 from tests.attack import values
 from tests.attack.surface import trigger_keys
@@ -66,19 +68,33 @@ def with_value(place: tuple[str, ...], value: Any) -> dict[str, Any]:
     raise AssertionError(place)
 
 
+def reaches_the_database(fields: dict[str, Any]) -> bool:
+    """Whether a task is none that is refused before any database is asked."""
+    try:
+        parse_task(fields, zone=UTC, now=datetime.now(UTC))
+    except Invalid:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("place", PLACES, ids=".".join)
-def test_a_body_is_taken_or_told(service: WarmService, place: tuple[str, ...]) -> None:
+def test_a_body_is_taken_or_told(
+    service: WarmService, place: tuple[str, ...], request: pytest.FixtureRequest
+) -> None:
     before = service.get(f"/task-manage/{OTHERS}")
     made = service.http.post("/task-manage/", json=hourly(id="mine"))
     assert made.status_code in (201, 409), made.text
-    for value in values.VALUES:
-        fields = with_value(place, value)
+    # What is refused before is asked once, on SQLite.
+    asked = [with_value(place, value) for value in values.VALUES]
+    if request.node.callspec.params["service"] == "mariadb":
+        asked = list(filter(reaches_the_database, asked))
+    for fields in asked:
         body = json.dumps(fields).encode("utf-8", "surrogatepass")
         for answer in (
             service.http.post("/task-manage/", content=body),
             service.http.put("/task-manage/mine", content=body),
         ):
-            assert answer.status_code in (200, 201, 400, 422), f"{value!r:.200}: {answer.text}"
+            assert answer.status_code in (200, 201, 400, 422), f"{body[:200]!r}: {answer.text}"
             if answer.status_code < 300:
                 shown = answer.json()
                 assert service.get(f"/task-manage/{shown['id']}")[place[0]] == shown[place[0]]
