@@ -1,7 +1,7 @@
 """The use cases that change tasks: each is one transaction, after which the engine is told."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
@@ -22,7 +22,7 @@ from taskservice.domain.errors import (
 )
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.domain.placeholders import borrowed_faults, placeholder_faults
-from taskservice.domain.state import FireDue, Resolution, faults_of
+from taskservice.domain.state import faults_of
 from taskservice.domain.task import parse_task, unknown_fields
 from taskservice.domain.task_faults import task_faults
 from taskservice.domain.task_id import id_fault
@@ -31,16 +31,14 @@ from taskservice.engine.functions import Functions
 from taskservice.engine.placeholders import is_light
 from taskservice.service.forecasting import Trial, forecast_after
 from taskservice.service.moments import parse_until
-from taskservice.service.offload import is_small
+from taskservice.service.offload import Offload, is_small
 from taskservice.service.preconditions import Precondition
 from taskservice.service.reading import Reading, no_task, now_utc
 from taskservice.service.watching import Watcher
-from taskservice.service.writing import Decide, Decided, Writer
-from taskservice.storage import deletion, owners
-from taskservice.storage import tasks as store
-from taskservice.storage.apply import CLAIM_TRIES, apply, claim_and_write
-from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage import owners
+from taskservice.storage.database import Collision, Database
 from taskservice.storage.executions import Execution
+from taskservice.storage.gate import Cause, Decision, Gate, Written
 from taskservice.storage.overrides import expired
 from taskservice.storage.owners import NoticeKind
 from taskservice.storage.rows import new_id
@@ -56,6 +54,11 @@ ASK_AGAIN_SECONDS = 0.05
 
 LONGEST_REASON = 1000
 """Characters of why something was changed."""
+
+IMPORTS = 20
+"""How often a change waits anew for the import of its function's module."""
+
+EXPIRY = Cause(by="service", via="service", reason="the time of an override is over")
 
 STUCK = timedelta(minutes=1)
 """How long an override stays that has ended, and without which its task would be none."""
@@ -75,7 +78,8 @@ class Changing(Reading):
 
     def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
         super().__init__(database, engine, zone)
-        self._writer = Writer(database, engine)
+        self._gate = Gate(database, engine, changed=self._follow_change)
+        self._deciding = Offload("deciding", threads=1, waiting=0, busy="others change tasks")
         self._stuck: dict[str, datetime] = {}
 
     def check(
@@ -117,16 +121,17 @@ class Changing(Reading):
             raise Invalid(faults)
         declaration = Declaration(source="api", fields=given)
 
-        def decide(stored: StoredTask | None, now: datetime) -> Decided:
+        def decide(stored: StoredTask | None, now: datetime) -> Decision:
             if stored:
                 raise Conflict(f"there is a task {task_id!r} already, or its file is deleted here")
             made = state.resolution(task_id, declaration, (), None, now=now, zone=self._zone)
-            return Decided(resolution=made, declare=True)
+            return Decision(resolutions=[made])
 
         try:
-            return await self._decided(task_id, decide, given=given, by=by)
+            written = await self._change(task_id, decide, Cause(by=by, via="api"), given=given)
         except Collision:
             raise Conflict(f"somebody made a task {task_id!r} at the same moment") from None
+        return written.shown(task_id)
 
     async def change(
         self,
@@ -162,8 +167,9 @@ class Changing(Reading):
                 overrides = tuple(o for o in overrides if o.field != "paused")
             return replace(declaration, fields={**declaration.fields, **changes}), overrides
 
+        cause = Cause(by=by, via="api", reason=reason)
         return await self._rewrite(
-            task_id, rewrite, given=changes, by=by, precondition=precondition
+            task_id, rewrite, cause, given=changes, precondition=precondition
         )
 
     async def try_out(self, task_id: str, changes: Mapping[str, object], count: int) -> Trial:
@@ -213,7 +219,8 @@ class Changing(Reading):
                 now=now, by=by, reason=reason, until=end,
             )  # fmt: skip
 
-        return await self._rewrite(task_id, rewrite, by=by, precondition=precondition)
+        cause = Cause(by=by, via="api", reason=reason)
+        return await self._rewrite(task_id, rewrite, cause, precondition=precondition)
 
     async def keep(self, task_id: str, field: str, *, by: str) -> Shown:
         """Let an override stand over what the file says by now; who set it, and why, stays."""
@@ -227,7 +234,7 @@ class Changing(Reading):
                 declaration, overrides, values, now=now, by=by
             )
 
-        return await self._rewrite(task_id, rewrite, by=by)
+        return await self._rewrite(task_id, rewrite, Cause(by=by, via="api"))
 
     async def revert(self, task_id: str, field: str | None, *, by: str) -> Shown:
         """End all overrides of a task, or that of one field."""
@@ -238,7 +245,7 @@ class Changing(Reading):
                 raise _no_override(stored, field)
             return stored.declaration, kept
 
-        return await self._rewrite(task_id, rewrite, by=by)
+        return await self._rewrite(task_id, rewrite, Cause(by=by, via="api"))
 
     async def delete(
         self,
@@ -256,39 +263,33 @@ class Changing(Reading):
         _check_reason(reason)
         end = self._until(until)
 
-        async def work(connection: Connection) -> None:
-            now = now_utc()
-            found = await self._stored(connection, task_id, lock=True)
-            stored = _live(task_id, found, precondition, retired=True)
+        def decide(known: StoredTask | None, now: datetime) -> Decision:
+            stored = _live(task_id, known, precondition, retired=True)
             if stored.declaration.source == "api":
                 _no_until(until)
             if stored.declaration.source == "api" or (stored.state and stored.state.retired_at):
-                await deletion.discard(connection, [task_id], now=now)
-                await store.forget(connection, [task_id])
-                return
+                return Decision(forgotten=[task_id])
             overrides = overlay.override_with(
                 stored.declaration, stored.overrides, {DELETED: True},
                 now=now, by=by, reason=reason, until=end,
             )  # fmt: skip
-            gone = await self._resolved(task_id, stored, stored.declaration, overrides, now)
-            await apply(connection, [gone], now=now, declare=False)
+            return self._decision(task_id, stored, stored.declaration, overrides, now)
 
-        await self._commit(work, task_id)
+        await self._change(task_id, decide, Cause(by=by, via="api", reason=reason))
 
     async def restore(self, task_id: str, *, by: str) -> Shown:
         """Take back the API's deletion of a declared task."""
 
-        async def work(connection: Connection) -> None:
-            now = now_utc()
-            stored = await self._stored(connection, task_id, lock=True)
+        def decide(stored: StoredTask | None, now: datetime) -> Decision:
+            if stored is None:
+                raise no_task(task_id)
             if stored.state is not None:
                 raise Conflict("the task is not deleted")
             kept = tuple(o for o in stored.overrides if o.field != DELETED)
-            back = await self._resolved(task_id, stored, stored.declaration, kept, now)
-            await apply(connection, [back], now=now, declare=False)
+            return self._decision(task_id, stored, stored.declaration, kept, now)
 
-        await self._commit(work, task_id)
-        return await self.show(task_id)
+        written = await self._change(task_id, decide, Cause(by=by, via="api"))
+        return written.shown(task_id)
 
     async def trigger(
         self, task_id: str, func_args: Mapping[str, object] | None, *, by: str
@@ -357,31 +358,28 @@ class Changing(Reading):
             if self._stuck.get(task_id, now_utc()) > now_utc():
                 continue
             try:
-                await self._commit(partial(self._expire, task_id), task_id)
+                await self._change(task_id, partial(self._without_ended, task_id), EXPIRY)
             except Invalid as invalid:
                 # What is left does not make a task: it stays as it is, until something changes.
                 log.warning("override_stays", task=task_id, reason=str(invalid))
                 self._stuck[task_id] = now_utc() + STUCK
 
-    async def _expire(self, task_id: str, connection: Connection) -> None:
-        now = now_utc()
-        stored = (await store.load(connection, [task_id], lock=True)).get(task_id)
+    def _without_ended(self, task_id: str, stored: StoredTask | None, now: datetime) -> Decision:
         if stored is None or (stored.state and stored.state.retired_at):
-            return
+            return Decision()
         kept = overlay.standing(stored.declaration, stored.overrides, now)
-        later = await self._resolved(task_id, stored, stored.declaration, kept, now)
-        await apply(connection, [later], now=now, declare=False)
+        return self._decision(task_id, stored, stored.declaration, kept, now)
 
     async def _rewrite(
         self,
         task_id: str,
         rewrite: _Rewrite,
+        cause: Cause,
         *,
         given: Mapping[str, object] = MappingProxyType({}),
-        by: str,
         precondition: Precondition = ALWAYS,
     ) -> Shown:
-        def decide(stored: StoredTask | None, now: datetime) -> Decided:
+        def decide(stored: StoredTask | None, now: datetime) -> Decision:
             known = _live(task_id, stored, precondition)
             declaration, overrides = rewrite(known, now)
             if (declaration, overrides) != (known.declaration, known.overrides):
@@ -396,27 +394,50 @@ class Changing(Reading):
                     faults = [fault for fault in faults if fault not in old]
                 if faults:
                     raise _Unchecked(merged["func_path"]) if is_pending(faults) else Invalid(faults)
-            later = self._resolve(task_id, known, declaration, overrides, now)
-            # Not by comparison: to Python 1 and true are the same.
-            return Decided(resolution=later, declare=declaration is not known.declaration)
+            return self._decision(task_id, known, declaration, overrides, now)
 
-        return await self._decided(task_id, decide, given=given, by=by)
+        return (await self._change(task_id, decide, cause, given=given)).shown(task_id)
 
-    async def _decided(
-        self, task_id: str, decide: Decide, *, given: Mapping[str, object], by: str
-    ) -> Shown:
-        """Have a change made, after what stands in its way is done."""
-        for _ in range(CLAIM_TRIES):
+    def _decision(
+        self,
+        task_id: str,
+        stored: StoredTask,
+        declaration: Declaration,
+        overrides: tuple[Override, ...],
+        now: datetime,
+    ) -> Decision:
+        later = state.resolution(
+            task_id, declaration, overrides, stored.state or stored.removed,
+            now=now, zone=self._zone,
+        )  # fmt: skip
+        # Not by comparison: to Python 1 and true are the same.
+        return Decision(resolutions=[later], declare=declaration is not stored.declaration)
+
+    async def _change(
+        self,
+        task_id: str,
+        decide: Callable[[StoredTask | None, datetime], Decision],
+        cause: Cause,
+        *,
+        given: Mapping[str, object] = MappingProxyType({}),
+    ) -> Written:
+        """Have a task changed; it is decided off the loop where something is large."""
+
+        async def decided(found: Mapping[str, StoredTask], now: datetime) -> Decision:
+            stored = found.get(task_id)
+            known: tuple[object, ...] = ()
+            if stored:
+                known = (stored.declaration.fields, [one.value for one in stored.overrides])
+            if is_small(given, *known):
+                return decide(stored, now)
+            return await self._deciding.call(decide, stored, now)
+
+        for _ in range(IMPORTS):
             try:
-                changed = await self._writer.change(task_id, decide, given=given, by=by)
-            except FireDue as due:
-                await self._engine.claim(due.task_ids)
+                return await self._gate.change([task_id], decided, cause=cause)
             except _Unchecked as unchecked:
                 await self._functions.ready(unchecked.func_path)  # not in a transaction
-            else:
-                self._follow_change()
-                return changed
-        raise Unavailable("fires that are due can't be recorded")
+        raise Unavailable("the module of the task's function can't be imported yet")
 
     async def _faults(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
         """The same as `check`, once the function's module is imported; holds nobody up."""
@@ -431,51 +452,13 @@ class Changing(Reading):
             if not is_pending(faults):
                 return faults
 
-    def _resolve(
-        self,
-        task_id: str,
-        stored: StoredTask,
-        declaration: Declaration,
-        overrides: tuple[Override, ...],
-        now: datetime,
-    ) -> Resolution:
-        return state.resolution(
-            task_id, declaration, overrides, stored.state or stored.removed,
-            now=now, zone=self._zone,
-        )  # fmt: skip
-
-    async def _resolved(
-        self,
-        task_id: str,
-        stored: StoredTask,
-        declaration: Declaration,
-        overrides: tuple[Override, ...],
-        now: datetime,
-    ) -> Resolution:
-        """The same, off the loop where the task is large."""
-        if is_small(declaration.fields, [one.value for one in overrides]):
-            return self._resolve(task_id, stored, declaration, overrides, now)
-        return await self._writer.off_loop(
-            self._resolve, task_id, stored, declaration, overrides, now
-        )
-
-    async def _commit(self, work: Callable[[Connection], Awaitable[None]], *task_ids: str) -> None:
-        async def told(connection: Connection) -> None:
-            await work(connection)
-            if not self._engine.leads:
-                await owners.tell(connection, "changed", task_ids, by=self._engine.owner)
-
-        await claim_and_write(self._database, told, self._engine.claim)
-        await self._engine.reconcile(task_ids)
-        self._follow_change()
-
-    def _follow_change(self) -> None:
+    def _follow_change(self, cause: Cause) -> None:
         """Have others look at a change of tasks that is committed."""
         self._watcher.poke()
 
     def _end_offloads(self) -> None:
         super()._end_offloads()
-        self._writer.close()
+        self._deciding.close()
 
     def _until(self, until: str | None) -> datetime | None:
         return None if until is None else parse_until(until, self._zone, now_utc())

@@ -17,6 +17,7 @@ from taskservice.service.reading import now_utc
 from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.gate import Cause, Decision, Gate
 from taskservice.storage.memory import recall, remember
 
 ROUND_SECONDS = 600.0
@@ -33,6 +34,8 @@ MOST = 100
 MOST_FAULTS = 20
 """How many faults of one task are told."""
 
+REPAIR = Cause(by="service", via="service", reason="its mark of deletion can't be read")
+
 _REMEMBERED = "tasks at fault"
 
 log = structlog.get_logger()
@@ -44,9 +47,10 @@ class Checkup:
     `zone` is that of triggers which name none.
     """
 
-    def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
+    def __init__(self, database: Database, engine: Engine, gate: Gate, zone: tzinfo) -> None:
         self._database = database
         self._engine = engine
+        self._gate = gate
         self._zone = zone
         self._due = 0.0
         # Whether some are noted: else there is nothing to ask the database for.
@@ -59,7 +63,7 @@ class Checkup:
             return
         now = asyncio.get_running_loop().time()
         if now >= self._due:
-            await self._database.write(deletion.mend_marks)
+            await self._unmark()
             found = await self._look_at_all()
             if not self._engine.leads:
                 return
@@ -79,6 +83,17 @@ class Checkup:
                 told = "; ".join(map(str, wrong[task_id]))
                 log.warning("task_at_fault", task=task_id, faults=told)
             await self._database.write(lambda some: remember(some, _REMEMBERED, later))
+
+    async def _unmark(self) -> None:
+        """Take a mark of deletion that can't be read for none."""
+        async with self._database.read() as connection:
+            ids = await deletion.unreadable_marks(connection)
+
+        async def decide(_stored: object, _now: datetime) -> Decision:
+            return Decision(unmarked=ids)
+
+        if ids:
+            await self._gate.change(ids, decide, cause=REPAIR)
 
     async def _look_at_all(self) -> set[str]:
         found: set[str] = set()

@@ -1,7 +1,7 @@
 """What is done by the clock: overrides end, and what is deleted goes, a little at a time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,6 +17,8 @@ from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.deletion import Purge
+from taskservice.storage.gate import Cause, Decision, Gate
+from taskservice.storage.tasks import StoredTask
 
 HOUSEKEEPING_SECONDS = 1.0
 RETENTION_SECONDS = 60.0
@@ -24,30 +26,31 @@ RETENTION_SECONDS = 60.0
 PRUNED_AT_ONCE = 20
 """How many tasks one transaction deletes; of their logs it takes only those that are short."""
 
+PRUNE = Cause(by="service", via="service", reason="its declaration is gone for long enough")
+
 logger = structlog.get_logger()
 
 
 class Housekeeping:
     """Keeps house where the process schedules.
 
-    `expire` ends the overrides whose time has come; `commit` does a work in one transaction and
-    has the engine follow what became of the tasks whose ids are given.
+    `expire` ends the overrides whose time has come.
     """
 
     def __init__(
         self,
         database: Database,
         engine: Engine,
+        gate: Gate,
         settings: Settings,
         *,
         expire: Callable[[], Awaitable[object]],
-        commit: Callable[..., Awaitable[object]],
     ) -> None:
         self._database = database
         self._engine = engine
+        self._gate = gate
         self._settings = settings
         self._expire = expire
-        self._commit = commit
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -77,7 +80,7 @@ class Housekeeping:
                 ids = await store.retired_before(connection, before, limit=PRUNED_AT_ONCE)
             if not ids:
                 return
-            await self._commit(partial(_delete_retired, ids), *ids)
+            await self._gate.change(ids, partial(_forget_retired, ids), cause=PRUNE)
             logger.info("tasks_pruned", tasks=ids)
 
     async def _give_up(self, before: datetime) -> None:
@@ -87,7 +90,9 @@ class Housekeeping:
                 ids = await deletion.deleted_before(connection, before, limit=PRUNED_AT_ONCE)
             if not ids:
                 return
-            await self._database.write(partial(_discard_hidden, ids, before))
+            await self._database.write(
+                partial(deletion.give_up, ids=ids, before=before, now=now_utc())
+            )
 
     async def _purge(self) -> None:
         """Delete what is left of the logs of deleted tasks."""
@@ -122,18 +127,17 @@ class Housekeeping:
             await asyncio.sleep(pause)
 
 
-async def _delete_retired(ids: list[str], connection: Connection) -> None:
-    # One that came back in the meantime stays.
-    due = await store.states_of(connection, ids, lock=True)
-    gone = [task_id for task_id, state in due.items() if state.retired_at]
-    await deletion.discard(connection, gone, now=now_utc())
-    await store.forget(connection, gone)
-
-
-async def _discard_hidden(ids: list[str], before: datetime, connection: Connection) -> None:
-    # One that was restored in the meantime stays.
-    still = await deletion.hidden(connection, ids, before=before)
-    await deletion.discard(connection, still, now=now_utc())
+async def _forget_retired(
+    ids: Sequence[str], stored: Mapping[str, StoredTask], _now: datetime
+) -> Decision:
+    # One that came back in the meantime stays. What nobody declares can't come back.
+    return Decision(
+        forgotten=[
+            task_id
+            for task_id in ids
+            if (one := stored.get(task_id)) is None or (one.state and one.state.retired_at)
+        ]
+    )
 
 
 async def _purge(wanted: Purge, limit: int, connection: Connection) -> bool:

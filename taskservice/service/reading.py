@@ -1,12 +1,12 @@
 """The use cases that change nothing."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 
 from taskservice.domain.errors import Fault, Invalid, NotFound
 from taskservice.domain.state import next_fires
 from taskservice.engine.engine import Engine
-from taskservice.service.batches import Batches, Wish
 from taskservice.service.forecasting import Forecast, forecast_of
 from taskservice.service.moments import parse_moment
 from taskservice.service.offload import Offload
@@ -32,8 +32,8 @@ class Reading:
         self._looking = Offload(
             "looking", threads=2, waiting=200, busy="too many ask for what takes long; try again"
         )
-        self._shows = Batches(self._answer_shows, repeat=True)
-        self._counts = Batches(self._answer_counts, repeat=True)
+        self._counts: dict[Filter, asyncio.Task[int]] = {}
+        self._counting = asyncio.Semaphore(2)
 
     async def get(self, task_id: str) -> Listed:
         """One task, a retired one too. Raises `NotFound`."""
@@ -42,9 +42,11 @@ class Reading:
 
     async def show(self, task_id: str) -> Shown:
         """The same, to be shown."""
-        wish = Wish[str, Shown](key=task_id)
-        self._shows.add(wish)
-        return await wish.answer
+        async with self._database.read() as connection:
+            found = await connection.run_sync(shown.shown, [task_id])
+        if task_id not in found:
+            raise no_task(task_id)
+        return found[task_id]
 
     async def find(
         self, wanted: Filter, *, sort: str, page: int, size: int
@@ -57,27 +59,17 @@ class Reading:
             )
         if len(found) < size and (found or not before):
             return found, before + len(found)  # the list ends here, which tells as much
-        counted = Wish[Filter, int](key=wanted)
-        self._counts.add(counted)
-        return found, await counted.answer
+        count = self._counts.get(wanted)
+        if count is None:
+            count = self._counts[wanted] = asyncio.create_task(self._count(wanted))
+        return found, await asyncio.shield(count)
 
-    async def _answer_shows(self, wishes: Sequence[Wish[str, Shown]]) -> None:
-        async with self._database.read() as connection:
-            found = await connection.run_sync(shown.shown, {wish.key for wish in wishes})
-        for wish in wishes:
-            if task := found.get(wish.key):
-                wish.fulfil(task)
-            else:
-                wish.refuse(no_task(wish.key))
-
-    async def _answer_counts(self, wishes: Sequence[Wish[Filter, int]]) -> None:
-        async with self._database.read() as connection:
-            counts = {
-                wanted: await connection.run_sync(shown.count, wanted)
-                for wanted in {wish.key for wish in wishes}
-            }
-        for wish in wishes:
-            wish.fulfil(counts[wish.key])
+    async def _count(self, wanted: Filter) -> int:
+        """How many tasks there are, for all who ask for it before it is begun to be counted."""
+        async with self._counting:
+            del self._counts[wanted]
+            async with self._database.read() as connection:
+                return await connection.run_sync(shown.count, wanted)
 
     async def latest(self, task_ids: Sequence[str], each: int) -> dict[str, list[Past]]:
         """The last executions of some tasks, at most `each` of a task, oldest first."""
@@ -181,10 +173,8 @@ class Reading:
             raise no_task(task_id)
         return listed
 
-    async def _stored(
-        self, connection: Connection, task_id: str, *, lock: bool = False
-    ) -> StoredTask:
-        stored = (await store.load(connection, [task_id], lock=lock)).get(task_id)
+    async def _stored(self, connection: Connection, task_id: str) -> StoredTask:
+        stored = (await store.load(connection, [task_id])).get(task_id)
         if stored is None:
             raise no_task(task_id)
         return stored

@@ -30,6 +30,7 @@ from taskservice.settings import Settings
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
+from taskservice.storage.gate import Cause
 from taskservice.storage.schema import prepare
 from taskservice.storage.totals import totals
 from taskservice.sync.folder.listing import warn_of_files
@@ -84,16 +85,15 @@ class Service(Declared):
         self._root = self._repository.root if self._repository else settings.tasks_dir.absolute()
         self._syncer = Syncer(
             database,
+            self._gate,
             self._root,
             check=self._check_patiently,
             check_at_once=self.check,
             zone=settings.timezone,
-            changed=self._follow_sync,
-            claim=engine.claim,
         )
-        self._checkup = Checkup(database, engine, settings.timezone)
+        self._checkup = Checkup(database, engine, self._gate, settings.timezone)
         self._housekeeping = Housekeeping(
-            database, engine, settings, expire=self.expire, commit=self._commit
+            database, engine, self._gate, settings, expire=self.expire
         )
         self._notices = Notices(database, engine, changed=self._follow_others, sync=self._sync_here)
         self._leading = Leading(
@@ -201,13 +201,10 @@ class Service(Declared):
             await asyncio.wait(self._syncing)
             self._syncing = []
 
-    async def _follow_sync(self, task_ids: Sequence[str]) -> None:
-        await self._engine.reconcile(task_ids)
-        self._watcher.poke()
-
-    def _follow_change(self) -> None:
-        super()._follow_change()
-        self._syncer.overrides_changed()
+    def _follow_change(self, cause: Cause) -> None:
+        super()._follow_change(cause)
+        if cause.via != "file":
+            self._syncer.overrides_changed()
 
     async def _follow_others(self, task_ids: Sequence[str]) -> None:
         """Schedule what other processes changed."""

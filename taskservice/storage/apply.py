@@ -1,39 +1,15 @@
 """Writing what was resolved of tasks, in the caller's transaction."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 
-from taskservice.domain.errors import Unavailable
 from taskservice.domain.overlay import Override
-from taskservice.domain.state import FireDue, Resolution
+from taskservice.domain.state import Resolution
 from taskservice.storage import deletion, executions, tasks
-from taskservice.storage.database import Connection, Database
+from taskservice.storage.database import Connection
 from taskservice.storage.executions import Execution
 from taskservice.storage.overrides import save_overrides
 from taskservice.storage.rows import new_id
-
-CLAIM_TRIES = 20
-"""How often fires may come due anew between their claim and a change, a few milliseconds each."""
-
-T = TypeVar("T")
-
-
-async def claim_and_write(
-    database: Database,
-    work: Callable[[Connection], Awaitable[T]],
-    claim: Callable[[Sequence[str]], Awaitable[None]],
-) -> T:
-    """Do `work` in one transaction, where fires that it would lose are claimed first.
-
-    Raises `Unavailable` when they can't be claimed.
-    """
-    for _ in range(CLAIM_TRIES):
-        try:
-            return await database.write(work)
-        except FireDue as due:
-            await claim(due.task_ids)
-    raise Unavailable("fires that are due can't be recorded")
 
 
 async def apply(

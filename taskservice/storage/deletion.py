@@ -7,7 +7,7 @@ task's log begins after `purge_before`.
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +24,7 @@ from taskservice.storage.tables import (
 )
 
 _T, _L, _R = task_manage.c, task_execution_log.c, task_retry.c
+_MARKS = (_T.deleted_at, _T.purge_before)
 
 SHORT = 100
 """A log of at most so many executions is deleted with its task, in one statement."""
@@ -126,16 +127,32 @@ async def deleted_before(connection: AsyncConnection, moment: datetime, *, limit
     return list((await connection.execute(query)).scalars())
 
 
-async def mend_marks(connection: AsyncConnection) -> None:
-    """Take marks that can't be read for none: the task is there, with all of its log."""
-    marks = (_T.deleted_at, _T.purge_before)
-    query = select(_T.id, *marks).where(or_(*(mark.is_not(None) for mark in marks)))
-    for row in (await connection.execute(query)).all():
-        wrong = [mark.name for mark in marks if isinstance(row._mapping[mark.name], Damaged)]
-        if wrong:
+async def give_up(
+    connection: AsyncConnection, *, ids: Collection[str], before: datetime, now: datetime
+) -> None:
+    """Have the logs deleted of these tasks, as far as they were deleted before and still are."""
+    await discard(connection, await hidden(connection, ids, before=before), now=now)
+
+
+async def unreadable_marks(connection: AsyncConnection) -> list[str]:
+    """Tasks with a mark of deletion that can't be read: it is taken for none."""
+    query = select(_T.id, *_MARKS).where(or_(*(mark.is_not(None) for mark in _MARKS)))
+    return [row.id for row in await connection.execute(query) if _unreadable(row)]
+
+
+async def unmark(connection: AsyncConnection, ids: Collection[str]) -> None:
+    """Take away the marks of deletion of these tasks that can't be read: the log is there again."""
+    for task_id in ids:
+        query = select(*_MARKS).where(_T.id == task_id).with_for_update()
+        row = (await connection.execute(query)).first()
+        if row and (wrong := _unreadable(row)):
             await connection.execute(
-                update(task_manage).where(_T.id == row.id).values(dict.fromkeys(wrong))
+                update(task_manage).where(_T.id == task_id).values(dict.fromkeys(wrong))
             )
+
+
+def _unreadable(row: Any) -> list[str]:
+    return [mark.name for mark in _MARKS if isinstance(row._mapping[mark.name], Damaged)]
 
 
 async def purges(connection: AsyncConnection) -> list[Purge]:

@@ -1,8 +1,8 @@
 """Writing a plan: what it creates, changes and retires, in one transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
 
 import structlog
 
@@ -10,10 +10,8 @@ from taskservice.domain import state
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Plan
 from taskservice.domain.state import FireDue
-from taskservice.storage import deletion
-from taskservice.storage import tasks as store
-from taskservice.storage.apply import apply, claim_and_write
-from taskservice.storage.database import Connection, Database
+from taskservice.storage.gate import FILE, Decision, Gate
+from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
 from taskservice.sync.resolving import resolve_all
 
@@ -21,37 +19,49 @@ log = structlog.get_logger()
 
 
 async def carry_out(
-    database: Database,
+    gate: Gate,
     plan: Plan,
     candidates: Mapping[str, Candidate],
     *,
     check: Check,
     zone: tzinfo,
-    claim: Callable[[Sequence[str]], Awaitable[None]],
-) -> tuple[list[str], tuple[Fault, ...]]:
-    """Write a plan for `candidates`, by their ids: the ids of what changed, what was refused.
+) -> tuple[Fault, ...]:
+    """Write a plan for `candidates`, by their ids; what was refused of it.
 
-    `check`, `zone` and `claim` are those of `Syncer`. Raises `Unavailable`.
+    `check` and `zone` are those of `Syncer`. Raises `Unavailable`.
     """
     faults: list[Fault] = []
 
-    async def work(connection: Connection) -> list[str]:
+    async def decide(stored: Mapping[str, StoredTask], now: datetime) -> Decision:
         faults.clear()
-        existing = await store.load(connection, [*plan.write, *plan.retire], lock=True)
-        now = datetime.now(UTC)
         resolutions = await asyncio.to_thread(
-            resolve_all, plan.write, candidates, existing, faults, check=check, zone=zone, now=now
+            resolve_all, plan.write, candidates, stored, faults, check=check, zone=zone, now=now
         )
-        changed = await apply(connection, resolutions, now=now)
-        gone = [existing[task_id].state for task_id in plan.retire if task_id in existing]
-        retired = [state.retire(one, now) for one in gone if one]
+        gone = [stored[task_id].state for task_id in plan.retire if task_id in stored]
         if due := [one.id for one in gone if one and state.is_due(one, now, zone)]:
             raise FireDue(due)
-        await store.save_states(connection, retired)
-        await store.forget(connection, plan.forget)
-        await deletion.discard(connection, plan.forget, now=now)
-        return [*changed, *(one.id for one in retired)]
+        return Decision(
+            resolutions=resolutions,
+            retired=[state.retire(one, now) for one in gone if one],
+            forgotten=plan.forget,
+        )
 
-    changed = await claim_and_write(database, work, claim)
-    log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=len(changed))
-    return changed, tuple(faults)
+    written = await gate.change([*plan.write, *plan.retire], decide, cause=FILE)
+    changed = len(written.changed)
+    log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=changed)
+    return tuple(faults)
+
+
+async def note_revisions(gate: Gate, candidates: Mapping[str, Candidate]) -> None:
+    """Note the commits at which files declare tasks, by their ids, as they are stored already.
+
+    What is not committed has none.
+    """
+    revisions: dict[str | None, list[str]] = {}
+    for task_id, one in candidates.items():
+        revisions.setdefault(one.declaration.revision, []).append(task_id)
+
+    async def decide(_stored: Mapping[str, StoredTask], _now: datetime) -> Decision:
+        return Decision(revisions=revisions)
+
+    await gate.change((), decide, cause=FILE)

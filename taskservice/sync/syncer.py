@@ -1,7 +1,7 @@
 """One sync: scan the folder, plan, apply; and the loop that syncs whenever there is a reason."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -10,8 +10,9 @@ import structlog
 from taskservice.domain.errors import Fault, Unavailable, is_pending
 from taskservice.domain.plan import Candidate, Declared, Plan, make_plan, next_settlement
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Connection, Database
-from taskservice.sync.carrying_out import carry_out
+from taskservice.storage.database import Database
+from taskservice.storage.gate import Gate
+from taskservice.sync.carrying_out import carry_out, note_revisions
 from taskservice.sync.folder.declaring import Check
 from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
@@ -34,28 +35,24 @@ class Syncer:
 
     `check` says what is wrong with a task's fields, and may be slow; `check_at_once` is asked in
     a transaction, and may not be. Of what is `Pending` `functions_changed` tells when it is known.
-    `zone` is that of times which name none;
-    `changed` is awaited with the ids of the tasks that a sync changed, and `claim` with those
-    whose due fires must be claimed before it can change them.
+    `zone` is that of times which name none.
     """
 
     def __init__(
         self,
         database: Database,
+        gate: Gate,
         root: Path,
         *,
         check: Check,
         check_at_once: Check | None = None,
         zone: tzinfo,
-        changed: Callable[[Sequence[str]], Awaitable[None]],
-        claim: Callable[[Sequence[str]], Awaitable[None]],
     ) -> None:
         self._database = database
+        self._gate = gate
         self._root = root
         self._check_at_once = check_at_once or check
         self._zone = zone
-        self._changed = changed
-        self._claim = claim
         self._folder = Folder(root, check)
         self._turn = asyncio.Lock()
         self._poke = asyncio.Event()
@@ -165,7 +162,7 @@ class Syncer:
                     self._folder.note_stored(scan.declared.tasks)
             if revision != self._noted and not scan.unsettled:
                 # The same declarations at another commit: they may stand there as well.
-                await self._save_revisions(scan.declared.tasks)
+                await note_revisions(self._gate, scan.declared.tasks)
                 self._noted = revision
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
@@ -222,33 +219,13 @@ class Syncer:
         head = find_head(self._root, self._head)
         return head, self._folder.read_changed(names, head=head)
 
-    async def _save_revisions(self, tasks: Mapping[str, Candidate]) -> None:
-        """Note the commit of each declaration; none of those that are not committed."""
-        ids: dict[str | None, list[str]] = {}
-        for task_id, one in tasks.items():
-            ids.setdefault(one.declaration.revision, []).append(task_id)
-
-        async def work(connection: Connection) -> None:
-            for revision, several in ids.items():
-                await store.save_revision(connection, several, revision)
-
-        await self._database.write(work)
-
     async def _carry_out(
         self, plan: Plan, candidates: Mapping[str, Candidate]
     ) -> tuple[Fault, ...]:
-        """Apply a plan and have the engine follow; what was refused."""
-        changed, faults = await carry_out(
-            self._database,
-            plan,
-            candidates,
-            check=self._check_at_once,
-            zone=self._zone,
-            claim=self._claim,
+        """Apply a plan; what was refused."""
+        return await carry_out(
+            self._gate, plan, candidates, check=self._check_at_once, zone=self._zone
         )
-        if changed:
-            await self._changed(changed)
-        return faults
 
     async def _wait(self) -> None:
         seconds = None

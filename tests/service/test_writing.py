@@ -1,4 +1,4 @@
-"""Changes of tasks that share a transaction don't touch one another."""
+"""Changes of tasks, many of them at a time: none touches another."""
 
 import asyncio
 import json
@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from taskservice.domain.errors import Invalid, NotFound, PreconditionFailed, Unavailable
-from taskservice.service import Precondition, Service, writing
-from taskservice.storage.apply import apply
-from taskservice.storage.database import Busy, Collision, CommitUnknown, Connection
+from taskservice.domain.errors import Invalid, NotFound, PreconditionFailed
+from taskservice.service import Precondition, Service
 from tests.storage.samples import statements, values
 
 TASK = {
@@ -45,39 +43,30 @@ async def change(service: Service, *task_ids: str, **more: Any) -> list[Any]:
     return await together(*changed)
 
 
-async def test_changes_that_come_together_are_one_transaction(service: Service) -> None:
-    await create(service, *"abc")
-    with statements(service._database) as sent:
-        await change(service, *"abc")
-    assert len([one for one in sent if "INTO task_manage" in one]) == 1
-    assert await descriptions(service, *"abc") == ["a changed", "b changed", "c changed"]
-
-
 @pytest.mark.parametrize(
     ("kind", "statements_sent"),
     [
-        # Each: lock and load the tasks, load what is declared, write the tasks; and
-        ("create", 5),  # what is declared, and the rows of deleted tasks whose ids they take
+        # Each: lock and load the task, load what is declared, write the task; and
+        ("create", 5),  # what is declared, and the row of a deleted task whose id it takes
         ("change", 4),  # what is declared
-        ("override", 4),  # the overrides
+        ("override", 4),  # the override
     ],
 )
-async def test_a_batch_is_a_few_statements_and_nothing_is_read_back(
+async def test_a_change_is_a_few_statements_and_nothing_is_read_back(
     service: Service, folder: Path, kind: str, statements_sent: int
 ) -> None:
-    # Its function's module is known from then on: those that come next come together.
+    # Its function's module is known from then on.
     await create(service, "first")
     if kind == "change":
-        await create(service, *"abc")
+        await create(service, "a")
     elif kind == "override":
-        for key in "abc":
-            (folder / f"{key}.yaml").write_text(json.dumps(TASK))
+        (folder / "a.yaml").write_text(json.dumps(TASK))
         await service.sync_now(prune=False, by="me")
     with (
         statements(service._database) as sent,
         statements(service._database, reads=True) as read,
     ):
-        answers = await (create if kind == "create" else change)(service, *"abc")
+        [answer] = await (create if kind == "create" else change)(service, "a")
     # The service looks by itself now and then, but never for tasks by their ids.
     tables = "task_manage", "task_declaration", "task_override"
     sent = [one for one in sent if re.search(f"(FROM|INTO) ({'|'.join(tables)})", one)]
@@ -85,18 +74,8 @@ async def test_a_batch_is_a_few_statements_and_nothing_is_read_back(
     if not service._database.is_sqlite:  # where reads go by the same connections
         assert [one for one in read if "task_manage.id IN (" in one] == []
     # What is answered is what is stored, and what is scheduled.
-    assert [*map(values, answers)] == [values(await service.show(key)) for key in "abc"]
-    for answer in answers:
-        assert service._engine._scheduler.next_fire(answer.id) == answer.next_run_time
-
-
-async def test_tasks_that_are_asked_for_together_are_one_query(service: Service) -> None:
-    await create(service, "a", "b")
-    with statements(service._database, reads=True) as sent:
-        found = await together(*map(service.show, ["a", "none", "b", "a"]))
-    assert len([one for one in sent if "FROM task_manage" in one]) == 1
-    assert isinstance(found[1], NotFound)
-    assert [one.id for one in found if not isinstance(one, BaseException)] == ["a", "b", "a"]
+    assert values(answer) == values(await service.show("a"))
+    assert service._engine._scheduler.next_fire("a") == answer.next_run_time
 
 
 async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
@@ -140,41 +119,6 @@ async def test_an_id_is_given_once(service: Service) -> None:
     assert sorted(type(one).__name__ for one in outcomes) == ["Conflict", "Shown"]
 
 
-@pytest.mark.parametrize("error", [Collision, Busy])
-async def test_what_the_database_refuses_of_one_harms_no_other(
-    service: Service, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-) -> None:
-    await create(service, *"abc")
-
-    async def refuse(connection: Connection, resolutions: Any, **more: Any) -> None:
-        await apply(connection, resolutions, **more)
-        if "b" in [one.id for one in resolutions]:
-            raise error("no")
-
-    monkeypatch.setattr(writing, "apply", refuse)
-    a, b, c = await change(service, *"abc")
-    assert isinstance(b, error)
-    assert not isinstance(a, BaseException) and not isinstance(c, BaseException)
-    assert await descriptions(service, *"abc") == ["a changed", None, "c changed"]
-
-
-@pytest.mark.parametrize("error", [CommitUnknown, Unavailable])
-async def test_an_outage_is_told_to_all_and_nothing_is_tried_again(
-    service: Service, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-) -> None:
-    await create(service, *"ab")
-    calls = 0
-
-    async def fail(*_: Any, **__: Any) -> None:
-        nonlocal calls
-        calls += 1
-        raise error("gone")
-
-    monkeypatch.setattr(service._database, "write", fail)
-    assert [type(one) for one in await change(service, *"ab")] == [error, error]
-    assert calls == 1
-
-
 @pytest.fixture
 async def with_module(
     make_service: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -195,13 +139,3 @@ async def test_a_module_is_imported_by_another_process(with_module: Service) -> 
         await with_module.change("a", {"func_path": "imported_late.no_such"}, by="me")
     with pytest.raises(Invalid, match="is not of the form"):
         await with_module.change("a", {"func_path": "call"}, by="me")
-
-
-async def test_a_standby_tells_who_schedules(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await create(service, *"ab")
-    monkeypatch.setattr(service._engine, "leads", False)
-    with statements(service._database) as sent:
-        await change(service, *"ab")
-    assert len([one for one in sent if "INTO task_notice" in one]) == 1
