@@ -79,6 +79,12 @@ class MariaDB:
         self.stop()
         shutil.rmtree(self.folder)
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Starts the server and returns when it answers."""
         arguments = [

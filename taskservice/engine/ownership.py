@@ -86,13 +86,13 @@ class Ownership:
         return waiting
 
     async def close_dead(self) -> None:
-        """Close the executions of processes that are gone; on SQLite that is every other one."""
+        """Close the executions of processes that are gone: all others, where one serves alone."""
         async with self._database.read() as connection:
             found = await owners.owners(connection)
         for owner_id, other in found.items():
             if owner_id == self.id:
                 continue
-            certain = self._database.is_sqlite or owner.is_dead(other.name)
+            certain = self._database.one_process or owner.is_dead(other.name)
             if certain or other.expired:
                 await self._close(owner_id, other.name, if_expired=not certain)
 

@@ -10,7 +10,6 @@ from taskservice.domain.errors import Unavailable
 from taskservice.engine import owner
 from taskservice.storage import owners
 from taskservice.storage.database import Database
-from taskservice.storage.lock import SchedulerLock
 from taskservice.storage.owners import Notice
 
 LOOK_SECONDS = 1.0
@@ -49,7 +48,7 @@ class Leading:
         self._lead = lead
         self._follow = follow
         self._handle = handle
-        self._lock = SchedulerLock(database)
+        self._lock = database.scheduler_lock()
         self._leads = False
         self._strange: tuple[int, float] | None = None
         self._stop = asyncio.Event()
@@ -82,8 +81,8 @@ class Leading:
         self._stop.set()
 
     async def look_at_notices(self) -> None:
-        """Handle what other processes have asked for since; on SQLite there are none."""
-        if self._database.is_sqlite:
+        """Handle what other processes have asked for since, if there can be any."""
+        if self._database.one_process:
             return
         async with self._database.read() as connection:
             found = await owners.notices(connection, self._owner_id, scheduling=self._leads)

@@ -155,7 +155,7 @@ class Service(Declared):
 
         self._functions.on_answer(on_answer)
         try:
-            self._database.claim_file()
+            self._database.claim()
             await prepare(self._database)
             await self._engine.start()
             await self._leading.start()

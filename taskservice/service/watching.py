@@ -18,7 +18,7 @@ from taskservice.service.reading import now_utc
 from taskservice.storage import changes, shown
 from taskservice.storage import executions as log
 from taskservice.storage.changes import Look
-from taskservice.storage.database import TRANSACTION_SECONDS, Connection, Database
+from taskservice.storage.database import LIMITS, Connection, Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.shown import Shown
 
@@ -36,7 +36,7 @@ OUTAGE_SECONDS = 1.0
 MOST = 500
 """How many tasks and executions one look tells of; where more changed, it tells to reload."""
 
-SINCE = timedelta(seconds=TRANSACTION_SECONDS)
+SINCE = timedelta(seconds=LIMITS.transaction_seconds)
 """How long ago something may have been written that is seen only now: no transaction is longer."""
 
 STOP_SECONDS = 2.0

@@ -4,18 +4,19 @@ Those of the engine are plain functions: by `AsyncConnection.run_sync` many of t
 driver at once, and the statements are made only once.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.run import EXECUTION_STATUSES, Outcome
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
+from taskservice.storage.dialects import dialect_of
 from taskservice.storage.owners import LeaseLost
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import (
@@ -27,9 +28,6 @@ from taskservice.storage.tables import (
 )
 
 _L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
-
-# MySQL refuses a packet that is too big, 16 MiB at least: quoting doubles a statement at most.
-PACKET_BYTES = 2**20
 
 COUNTED = 10_000
 """To how many executions a log is counted, and how far it can be paged by number."""
@@ -88,33 +86,31 @@ _RELEASE = (
     .values(owner=None)
 )
 
+
 # Few rows have an owner, but a task may have a long history: no planner is to go through that.
-_OPEN = {
-    dialect: text(
+
+
+@cache
+def _open(with_index: str) -> Any:
+    query = text(
         "SELECT id, task_id, scheduled_time, start_time, status, attempt, triggered_by, folded, "
-        f"owner, func_args, recovered FROM task_execution_log {hint} "
+        "owner, func_args, recovered "
+        f"FROM task_execution_log {with_index} "
         "WHERE owner IS NOT NULL AND task_id IN :ids"
     )
-    .bindparams(bindparam("ids", expanding=True))
-    .columns(
+    return query.bindparams(bindparam("ids", expanding=True)).columns(
         _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.status, _L.attempt,
         _L.triggered_by, _L.folded, _L.owner, _L.func_args, _L.recovered,
-    )
-    for dialect, hint in (
-        ("mysql", "FORCE INDEX (idx_owner)"), ("sqlite", "INDEXED BY idx_owner")
-    )
-}  # fmt: skip
+    )  # fmt: skip
 
 
-_UNRETURNED = {
-    dialect: text(
-        f"SELECT task_id, count(*) FROM task_execution_log {hint} "
+@cache
+def _unreturned(with_index: str) -> Any:
+    query = text(
+        f"SELECT task_id, count(*) FROM task_execution_log {with_index} "
         "WHERE owner IS NOT NULL AND task_id IN :ids AND status <> 'running' GROUP BY task_id"
-    ).bindparams(bindparam("ids", expanding=True))
-    for dialect, hint in (
-        ("mysql", "FORCE INDEX (idx_owner)"), ("sqlite", "INDEXED BY idx_owner")
     )
-}  # fmt: skip
+    return query.bindparams(bindparam("ids", expanding=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +194,7 @@ def lock_tasks(connection: Connection, owner: str, ids: Collection[str]) -> dict
 
 def open_rows(connection: Connection, task_ids: Collection[str]) -> dict[str, Execution]:
     """By id, the executions that occupy an instance of these tasks, whoever holds them."""
-    query = _OPEN[connection.dialect.name]
+    query = _open(dialect_of(connection).with_index("idx_owner"))
     return {
         row.id: _execution(row)
         for piece in chunks(sorted(task_ids))
@@ -211,7 +207,7 @@ def unreturned(connection: Connection, task_ids: Collection[str]) -> dict[str, i
 
     Each occupies an instance: a thread that can't be stopped goes on with it.
     """
-    query = _UNRETURNED[connection.dialect.name]
+    query = _unreturned(dialect_of(connection).with_index("idx_owner"))
     return {
         task_id: count
         for piece in chunks(sorted(task_ids))
@@ -277,48 +273,6 @@ def _write_output(connection: Connection, key: str, output: str) -> None:
     connection.execute(_WRITE_OUTPUT, {"key": key, "text": output})
 
 
-# MySQL's driver sends an UPDATE of many rows one by one, so there they go as JSON. Without a
-# character set the columns have the database's, which may have no room for 中文.
-# What was written of an output while it ran stays, where its end brings no other.
-_FINISH = {
-    "mysql": text("""
-        UPDATE task_execution_log AS l JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (
-            id varchar(36) CHARACTER SET utf8mb4 PATH '$.id',
-            end_time datetime(6) PATH '$.end_time',
-            status varchar(20) PATH '$.status',
-            result mediumtext CHARACTER SET utf8mb4 PATH '$.result',
-            error mediumtext CHARACTER SET utf8mb4 PATH '$.error',
-            output mediumtext CHARACTER SET utf8mb4 PATH '$.output',
-            owner varchar(36) PATH '$.owner')) AS r ON l.id = r.id
-        SET l.end_time = r.end_time, l.status = r.status, l.result = r.result,
-            l.error = r.error, l.output = COALESCE(r.output, l.output), l.owner = r.owner
-        """),
-    "sqlite": text("""
-        UPDATE task_execution_log SET end_time = :end_time, status = :status, result = :result,
-            error = :error, output = COALESCE(:output, output), owner = :owner
-        WHERE id = :id
-        """),
-}
-
-_ADVANCE = {
-    # update_time is the definition's: MySQL would move it by itself.
-    "mysql": text("""
-        UPDATE task_manage AS t JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (
-            id varchar(36) CHARACTER SET utf8mb4 PATH '$.id',
-            next_run_time datetime(6) PATH '$.next_run_time',
-            status varchar(20) PATH '$.status',
-            last_outcome varchar(20) PATH '$.last_outcome')) AS r ON t.id = r.id
-        SET t.next_run_time = r.next_run_time, t.status = r.status,
-            t.last_outcome = r.last_outcome, t.update_time = t.update_time
-        """),
-    "sqlite": text("""
-        UPDATE task_manage SET next_run_time = :next_run_time, status = :status,
-            last_outcome = :last_outcome
-        WHERE id = :id
-        """),
-}
-
-
 def finish(connection: Connection, ended: Sequence[Execution]) -> None:
     """Write the end of executions that the caller has found to be its own.
 
@@ -335,7 +289,8 @@ def finish(connection: Connection, ended: Sequence[Execution]) -> None:
         }
         for e in ended
     ]  # fmt: skip
-    _update(connection, _FINISH, rows)
+    # What was written of an output while it ran stays, where its end brings no other.
+    dialect_of(connection).update_rows(connection, task_execution_log, rows, keep=["output"])
 
 
 def advance(connection: Connection, progress: Sequence[Progress]) -> None:
@@ -347,7 +302,7 @@ def advance(connection: Connection, progress: Sequence[Progress]) -> None:
         }
         for p in progress
     ]  # fmt: skip
-    _update(connection, _ADVANCE, rows)
+    dialect_of(connection).update_rows(connection, task_manage, rows)
 
 
 def release(connection: Connection, owner: str, ids: Collection[str]) -> None:
@@ -482,38 +437,12 @@ async def delete_executions(connection: AsyncConnection, ids: Sequence[str]) -> 
         await connection.execute(delete(task_execution_log).where(_L.id.in_(piece)))
 
 
-def _update(
-    connection: Connection, statements: Mapping[str, Any], rows: Sequence[dict[str, Any]]
-) -> None:
-    if connection.dialect.name == "sqlite":
-        for piece in chunks(rows):
-            connection.execute(statements["sqlite"], list(piece))
-        return
-    for array in _packets(rows):
-        connection.execute(statements["mysql"], {"rows": array})
-
-
-def _packets(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The rows as JSON arrays that fit a packet each."""
-    packet: list[str] = []
-    size = 0
-    for row in rows:
-        encoded = msgspec.json.encode(row)
-        if packet and size + len(encoded) > PACKET_BYTES:
-            yield f"[{','.join(packet)}]"
-            packet, size = [], 0
-        packet.append(encoded.decode())
-        size += len(encoded)
-    if packet:
-        yield f"[{','.join(packet)}]"
-
-
 def _moment(value: datetime | Damaged | None) -> datetime | None:
     return None if isinstance(value, Damaged) else value
 
 
 def _stamp(moment: datetime | None) -> str | None:
-    """A time as both databases store it."""
+    """A time as it is stored."""
     if moment is None:
         return None
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

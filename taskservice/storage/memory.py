@@ -7,7 +7,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.storage.damage import Damaged
-from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.dialects import upsert
+from taskservice.storage.rows import chunks
 from taskservice.storage.tables import service_state
 
 

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.overlay import Override
 from taskservice.domain.task import UNSET
-from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.dialects import upsert
+from taskservice.storage.rows import chunks
 from taskservice.storage.tables import DELETED_ROW, task_manage, task_override
 from taskservice.storage.task_rows import override_of
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
-from sqlalchemy import delete, insert, or_, select, text, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Unavailable
 from taskservice.storage.damage import Damaged
+from taskservice.storage.dialects import dialect_of
 from taskservice.storage.rows import chunks, new_id
 from taskservice.storage.tables import task_execution_log, task_notice, task_owner
 
@@ -47,13 +48,13 @@ class Notice:
 
 async def register(connection: AsyncConnection, owner: str, name: str, seconds: float) -> None:
     """Make a new owner known, with a lease of `seconds`."""
-    until = await _database_time(connection) + timedelta(seconds=seconds)
+    until = await dialect_of(connection).now(connection) + timedelta(seconds=seconds)
     await connection.execute(insert(task_owner).values(id=owner, name=name, lease_until=until))
 
 
 async def renew(connection: AsyncConnection, owner: str, name: str, seconds: float) -> bool:
     """Say that an owner lives for `seconds` more by the database's clock; False: it was closed."""
-    until = await _database_time(connection) + timedelta(seconds=seconds)
+    until = await dialect_of(connection).now(connection) + timedelta(seconds=seconds)
     renewed = await connection.execute(
         update(task_owner).where(_W.id == owner).values(lease_until=until, name=name)
     )
@@ -73,7 +74,7 @@ async def owners(connection: AsyncConnection) -> dict[str, Owner]:
 
     One that executions name and nobody registered has no lease either.
     """
-    now = await _database_time(connection)
+    now = await dialect_of(connection).now(connection)
     named = select(_L.owner).where(_L.owner.is_not(None)).distinct()
     found = {
         owner: Owner(name="unknown", expired=True)
@@ -94,7 +95,7 @@ async def forget(connection: AsyncConnection, owner: str, *, if_expired: bool) -
     """
     where = [_W.id == owner]
     if if_expired:
-        where.append(_W.lease_until < await _database_time(connection))
+        where.append(_W.lease_until < await dialect_of(connection).now(connection))
     deleted = await connection.execute(delete(task_owner).where(*where))
     left = await connection.execute(select(_W.id).where(_W.id == owner))
     if deleted.rowcount == 0 and left.first() is not None:
@@ -140,10 +141,3 @@ async def done(connection: AsyncConnection, notice_ids: Collection[str]) -> None
     """Delete notices that were followed."""
     for piece in chunks(sorted(notice_ids)):
         await connection.execute(delete(task_notice).where(_N.id.in_(piece)))
-
-
-async def _database_time(connection: AsyncConnection) -> datetime:
-    if connection.dialect.name == "sqlite":
-        return datetime.now(UTC)
-    now = (await connection.execute(text("SELECT UTC_TIMESTAMP(6)"))).scalar_one()
-    return now.replace(tzinfo=UTC)  # type: ignore[no-any-return]

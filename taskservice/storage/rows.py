@@ -1,15 +1,12 @@
-"""Small things that all queries share: ids, chunks and an upsert that both databases speak."""
+"""Small things that all queries share: ids, JSON, chunks, a search."""
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, LargeBinary, String, Table, cast, func, literal
-from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, LargeBinary, String, cast, func, literal
 
 CHUNK = 1000
 
@@ -47,29 +44,3 @@ def holds(column: ColumnElement[str], part: str) -> ColumnElement[bool]:
     """
     found = [cast(func.lower(text), LargeBinary) for text in (column, literal(part, String()))]
     return func.instr(*found) > 0
-
-
-async def upsert(
-    connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert rows, or overwrite the columns given where the primary key is there already."""
-    if not rows:
-        return
-    statement = _upsert(connection.dialect.name, table, tuple(rows[0]))
-    for piece in chunks(rows):
-        await connection.execute(statement, list(piece))
-
-
-@lru_cache(maxsize=100)
-def _upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Any:
-    keys = [column.name for column in table.primary_key]
-    others = [name for name in names if name not in keys]
-    if dialect == "sqlite":
-        insert = sqlite.insert(table)
-        return insert.on_conflict_do_update(
-            index_elements=keys, set_={name: insert.excluded[name] for name in others}
-        )
-    # Only placeholders stand in VALUES: with anything else the driver goes row by row.
-    insert_mysql = mysql.insert(table)
-    inserted = insert_mysql.inserted  # made anew each time that it is asked for
-    return insert_mysql.on_duplicate_key_update({name: inserted[name] for name in others})

@@ -1,35 +1,30 @@
 """Brings the database to the tables that this version works with, or says why it can't."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from taskservice.domain.errors import StartError
-from taskservice.storage.database import Database, driver_arguments
+from taskservice.storage.database import Database
+from taskservice.storage.dialects.dialect import LockKept
 
 HEAD = "0008"
 """The revision of the newest migration."""
 
-LOCK = "taskservice.schema"
 LOCK_SECONDS = 30
-# A big table takes its time; another program that holds on to one is not waited for so long.
-MIGRATE_SECONDS = 3600
-TABLE_LOCK_SECONDS = 60
+"""How long another process may take to change the tables before a start gives up."""
 
 _BROKEN = (SQLAlchemyError, OSError, EOFError, RuntimeError)
 
 
-async def prepare(database: Database) -> None:
+async def prepare(database: Database, *, lock_seconds: int = LOCK_SECONDS) -> None:
     """Create the tables, migrate older ones, and leave current ones as they are.
 
     Raises `StartError` where the database can't be reached, is of a newer version, or refuses
-    the change. Of several processes that start at once on MySQL, one does the work.
+    the change. Of several processes that start at once, one does the work, and the others wait for
+    it, at most `lock_seconds`.
     """
     try:
         current = await _is_current(database.engine)
@@ -40,11 +35,14 @@ async def prepare(database: Database) -> None:
     if current:
         return
     try:
-        async with _patient_connection(database) as connection:
-            if not database.is_sqlite:
-                await _lock(connection, database)
+        async with database.connections.migrating(lock_seconds) as connection:
             await connection.run_sync(_migrate, _shown(database))
             await connection.commit()
+    except LockKept:
+        raise StartError(
+            f"another process has been changing the tables in {_shown(database)} for more than "
+            f"{lock_seconds} seconds; start again when it is done"
+        ) from None
     except _BROKEN as error:
         raise StartError(
             f"can't bring the tables in {_shown(database)} to revision {HEAD}: {_cause(error)}; "
@@ -60,37 +58,6 @@ async def _is_current(engine: AsyncEngine) -> bool:
             # There is no such table, most likely; if it is worse, the migration will say so.
             return False
         return found.scalars().all() == [HEAD]
-
-
-@asynccontextmanager
-async def _patient_connection(database: Database) -> AsyncIterator[AsyncConnection]:
-    """A connection to change tables with, which may take longer than a query of the service."""
-    if database.is_sqlite:
-        async with database.engine.connect() as connection:
-            yield await connection.execution_options(writes=True)
-        return
-    engine = create_async_engine(
-        database.url,
-        poolclass=NullPool,
-        isolation_level="READ COMMITTED",
-        json_serializer=_dumps,
-        connect_args=driver_arguments(database.url, read_seconds=MIGRATE_SECONDS)
-        | {"init_command": f"SET lock_wait_timeout = {TABLE_LOCK_SECONDS}"},
-    )
-    # Its end gives the lock back, whatever happened.
-    async with engine.connect() as connection:
-        yield connection
-
-
-async def _lock(connection: AsyncConnection, database: Database) -> None:
-    taken = await connection.scalar(
-        text("SELECT GET_LOCK(:name, :seconds)"), {"name": LOCK, "seconds": LOCK_SECONDS}
-    )
-    if taken != 1:
-        raise StartError(
-            f"another process has been changing the tables in {_shown(database)} for more than "
-            f"{LOCK_SECONDS} seconds; start again when it is done"
-        )
 
 
 def _migrate(connection: Connection, shown: str) -> None:
@@ -124,7 +91,3 @@ def _cause(error: BaseException) -> str:
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
     said: Any = cause.args[-1] if cause.args else ""
     return (str(said) or type(cause).__name__).splitlines()[0][:300]
-
-
-def _dumps(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

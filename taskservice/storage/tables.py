@@ -13,7 +13,6 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Double,
     FetchedValue,
     ForeignKey,
@@ -27,21 +26,18 @@ from sqlalchemy import (
     UniqueConstraint,
     literal_column,
 )
-from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 from sqlalchemy.engine import Dialect
 
 from taskservice.storage.damage import Damaged, damaged
+from taskservice.storage.dialects import mysql, sqlite
+from taskservice.storage.dialects.columns import LONG_TEXT, MOMENT, TABLE_OPTIONS, exact
 
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware datetimes in Python, UTC without a zone and with microseconds in the table."""
 
-    impl = DateTime
+    impl = MOMENT
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        mysql = dialect.name in ("mysql", "mariadb")
-        return dialect.type_descriptor(DATETIME(fsp=6) if mysql else DateTime())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -69,18 +65,10 @@ def _as_utc(read: Callable[[Any], Any] | None, value: Any) -> datetime | Damaged
         return damaged(value)
 
 
-def _exact(length: int) -> String:
-    """Text compared byte by byte."""
-    exact = VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return String(length).with_variant(exact, "mysql", "mariadb")
-
-
-ID = _exact(36)
+ID = exact(36)
 JSON_VALUE = JSON(none_as_null=True)
-OUTPUT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 # The tables are made by the migrations alone; here it matters only that there is a default.
 GIVEN = FetchedValue()
-OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 
 metadata = MetaData()
 
@@ -103,7 +91,10 @@ task_manage = Table(
     Column("max_instances", Integer, server_default="1", comment="最大实例数"),
     Column("description", Text, comment="任务描述"),
     Column("create_time", UtcDateTime, nullable=False, server_default=GIVEN, comment="创建时间"),
-    Column("update_time", UtcDateTime, nullable=False, server_default=GIVEN, comment="更新时间"),
+    Column(
+        "update_time", UtcDateTime, nullable=False, server_default=GIVEN, server_onupdate=GIVEN,
+        comment="更新时间",
+    ),
     # What follows is not in the design that started the project.
     Column("tags", JSON_VALUE),
     Column("paused", Boolean, nullable=False, server_default="0"),
@@ -137,7 +128,7 @@ task_manage = Table(
     Index("idx_deleted_at", "deleted_at"),
     Index("idx_purge_before", "purge_before"),
     comment="定时任务管理表",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )  # fmt: skip
 
 DELETED_ROW = task_manage.c.deleted_at.is_not(None)
@@ -170,7 +161,7 @@ task_execution_log = Table(
     Column("attempt", Integer, nullable=False, server_default="1"),
     Column("folded", Integer, nullable=False, server_default="0"),
     Column("triggered_by", String(100), nullable=False, server_default="schedule"),
-    Column("output", OUTPUT),
+    Column("output", LONG_TEXT),
     # Who occupies an instance of the task: kept beyond the end while a thread can't be stopped.
     Column("owner", ID),
     # The arguments that somebody gave for this run only.
@@ -180,14 +171,14 @@ task_execution_log = Table(
     Index("idx_task_id", "task_id"),
     Index("idx_start_time", "start_time"),
     # On SQLite the name of an index belongs to the whole database.
-    Index("idx_status", "status").ddl_if(dialect="mysql"),
-    Index("idx_log_status", "status").ddl_if(dialect="sqlite"),
+    mysql.only(Index("idx_status", "status")),
+    sqlite.only(Index("idx_log_status", "status")),
     Index("idx_task_start", "task_id", "start_time"),
     Index("idx_task_status_start", "task_id", "status", "start_time"),
     Index("idx_owner", "owner", "task_id"),
     UniqueConstraint("task_id", "scheduled_time", "attempt", name="uq_fire"),
     comment="任务执行日志表",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )  # fmt: skip
 
 # Most rows are of tasks that have nothing to hide: those few that have are looked up once.
@@ -209,7 +200,7 @@ task_retry = Table(
     ),
     Column("due", UtcDateTime, nullable=False),
     comment="Failed executions that will be tried again",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )  # fmt: skip
 
 task_declaration = Table(
@@ -226,14 +217,14 @@ task_declaration = Table(
     Column("set_by", String(100)),
     Column("seal", String(32), key="fingerprint"),
     comment="What a file, or the API at its creation, says of a task",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )
 
 task_override = Table(
     "task_override",
     metadata,
     Column("task_id", ID, primary_key=True),
-    Column("field", _exact(255), primary_key=True),
+    Column("field", exact(255), primary_key=True),
     # Each an object with the key "value", or without it where the field is absent.
     Column("value", JSON_VALUE, nullable=False),
     Column("declared_when_set", JSON_VALUE, nullable=False),
@@ -243,7 +234,7 @@ task_override = Table(
     Column("until_time", UtcDateTime),
     Index("idx_until_time", "until_time"),
     comment="What the API changed of a task, field by field",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )
 
 task_owner = Table(
@@ -255,7 +246,7 @@ task_owner = Table(
     # The connection that holds the scheduler's lock for it; null: it doesn't schedule.
     Column("lock_id", BigInteger),
     comment="The processes that execute tasks, and until when each is believed to live",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )
 
 task_notice = Table(
@@ -269,7 +260,7 @@ task_notice = Table(
     Column("subject", ID),
     Column("said_by", String(100), nullable=False),
     comment="What processes ask of each other; each is deleted when it is done",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )
 
 service_state = Table(
@@ -278,5 +269,5 @@ service_state = Table(
     Column("name", String(50), primary_key=True),
     Column("value", JSON_VALUE, nullable=False),
     comment="What the service remembers of itself over a restart",
-    **OPTIONS,
+    **TABLE_OPTIONS,
 )

@@ -24,8 +24,9 @@ from taskservice.domain.overlay import DELETED, Declaration, Override, digest
 from taskservice.domain.plan import Stored
 from taskservice.domain.state import TaskState
 from taskservice.storage.deletion import hidden
+from taskservice.storage.dialects import upsert
 from taskservice.storage.overrides import OVERRIDE
-from taskservice.storage.rows import chunks, upsert
+from taskservice.storage.rows import chunks
 from taskservice.storage.tables import (
     LIVE,
     task_declaration,

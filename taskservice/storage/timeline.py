@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text, union_all
 
 from taskservice.domain.run import EXECUTION_STATUSES
+from taskservice.storage.dialects import dialect_of
 from taskservice.storage.history import Past, is_told
 from taskservice.storage.rows import holds
 from taskservice.storage.tables import VISIBLE, task_execution_log, task_manage
@@ -58,8 +59,9 @@ def first_of_newest(connection: Connection, since: datetime, most: int = MOST) -
 
 def by_slot(connection: Connection, since: datetime, origin: datetime, seconds: int) -> list[Count]:
     """The executions since a moment, counted by slots that are counted from `origin`."""
+    slot = dialect_of(connection).slot("start_time")
     query = text(
-        f"SELECT {_slot(connection)} AS slot, status, count(*) AS count FROM task_execution_log "
+        f"SELECT {slot} AS slot, status, count(*) AS count FROM task_execution_log "
         f"WHERE start_time >= :since AND {VISIBLE} GROUP BY 1, 2"
     ).bindparams(_SINCE)
     values = {"since": since, "origin": int(origin.timestamp()), "seconds": seconds}
@@ -126,8 +128,9 @@ def by_task_and_slot(
     connection: Connection, ids: Collection[str], since: datetime, origin: datetime, seconds: int
 ) -> list[TaskCount]:
     """The executions of some tasks since a moment, counted by slots."""
+    slot = dialect_of(connection).slot("start_time")
     query = text(
-        f"SELECT task_id, {_slot(connection)} AS slot, status, count(*) AS count "
+        f"SELECT task_id, {slot} AS slot, status, count(*) AS count "
         "FROM task_execution_log WHERE task_id IN :ids AND start_time >= :since "
         f"AND {VISIBLE} GROUP BY 1, 2, 3"
     ).bindparams(bindparam("ids", expanding=True), _SINCE)
@@ -153,12 +156,3 @@ def names(connection: Connection, wanted: str) -> dict[str, str]:
 
 
 _SINCE = bindparam("since", type_=_L.start_time.type)
-
-
-def _slot(connection: Connection) -> str:
-    """The number of the slot that an execution began in."""
-    if connection.dialect.name == "sqlite":
-        # Given a fraction it would round.
-        seconds = "CAST(strftime('%s', substr(start_time, 1, 19)) AS INTEGER)"
-        return f"({seconds} - :origin) / :seconds"
-    return "(TIMESTAMPDIFF(SECOND, '1970-01-01', start_time) - :origin) DIV :seconds"

@@ -16,7 +16,6 @@ from taskservice.service.leading import Leading
 from taskservice.settings import Settings
 from taskservice.storage import owners
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.lock import SchedulerLock
 from taskservice.storage.schema import prepare
 from tests.databases import MariaDB
 from tests.service.conftest import until
@@ -133,7 +132,7 @@ async def test_the_lock_is_taken_away_from_who_cannot_give_it_back(
 ) -> None:
     monkeypatch.setattr(leading, "STRANGE_SECONDS", 0.5)
     monkeypatch.setattr(owner, "is_dead", lambda name: name == "dead:1")
-    stuck = SchedulerLock(database)
+    stuck = database.scheduler_lock()
     assert await stuck.take(0)
     if whose != "nobody's":
         lease = -1 if whose == "expired" else 60

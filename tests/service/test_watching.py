@@ -251,7 +251,7 @@ async def test_nobody_listens_at_no_cost_and_many_at_that_of_one(service: Servic
         nonlocal looks
         looks += "changed_at >=" in statement
 
-    engine = service._database._reading.sync_engine
+    engine = service._database.connections.read.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         assert service._watcher._watching is None

@@ -71,7 +71,7 @@ async def test_a_change_is_a_few_statements_and_nothing_is_read_back(
     tables = "task_manage", "task_declaration", "task_override"
     sent = [one for one in sent if re.search(f"(FROM|INTO) ({'|'.join(tables)})", one)]
     assert len([one for one in sent if "IN (" in one or "INTO" in one]) == statements_sent
-    if not service._database.is_sqlite:  # where reads go by the same connections
+    if not service._database.one_process:  # where reads go by the same connections
         assert [one for one in read if "task_manage.id IN (" in one] == []
     # What is answered is what is stored, and what is scheduled.
     assert values(answer) == values(await service.show("a"))

@@ -16,6 +16,12 @@ from taskservice.storage.database import Database
 from taskservice.storage.executions import Execution
 from taskservice.storage.shown import Shown
 
+
+def is_sqlite(database: Database) -> bool:
+    """Whether a test runs on SQLite, where it has other words for the same question."""
+    return database.url.get_backend_name() == "sqlite"
+
+
 NOW = datetime(2026, 3, 4, 5, 6, 7, 123456, tzinfo=UTC)
 
 MANY = 1500
@@ -109,7 +115,7 @@ def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]
     def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
         sent.append(statement)
 
-    engine = (database._reading if reads else database.engine).sync_engine
+    engine = (database.connections.read if reads else database.engine).sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent

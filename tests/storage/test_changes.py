@@ -14,7 +14,7 @@ from taskservice.storage.database import Database
 from taskservice.storage.executions import Progress
 from taskservice.storage.memory import remember
 from taskservice.storage.tables import task_manage
-from tests.storage.samples import NOW, later, make_execution, make_state, record, save
+from tests.storage.samples import NOW, is_sqlite, later, make_execution, make_state, record, save
 
 LONG_AGO = NOW - timedelta(days=1000)
 
@@ -129,7 +129,7 @@ async def test_no_look_goes_through_all_rows(database: Database) -> None:
         event.remove(connection, "before_cursor_execute", note)
         # MySQL 9 would draw a tree; to MariaDB it is a comment.
         table = "EXPLAIN /*!80000 FORMAT = TRADITIONAL */"
-        word = "EXPLAIN QUERY PLAN" if database.is_sqlite else table
+        word = "EXPLAIN QUERY PLAN" if is_sqlite(database) else table
         for statement, values in sent:
             if "task_execution_log" in statement or "changed_at" in statement:
                 found = connection.exec_driver_sql(f"{word} {statement}", values)
@@ -143,7 +143,7 @@ async def test_no_look_goes_through_all_rows(database: Database) -> None:
         await connection.run_sync(explain)
     assert len(plans) == 4
     for statement, plan in plans.items():
-        assert is_indexed[database.is_sqlite](plan), (statement, plan)
+        assert is_indexed[is_sqlite(database)](plan), (statement, plan)
 
 
 def analyze(connection: Connection) -> None:

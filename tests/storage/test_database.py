@@ -18,12 +18,13 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, Programm
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from taskservice.domain.errors import StartError, Unavailable
-from taskservice.storage import database as database_module
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Collision, Connection, Database, is_outage
+from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage.dialects.dialect import Limits
+from taskservice.storage.dialects.outages import is_outage
 from taskservice.storage.memory import recall, remember
 from taskservice.storage.tables import service_state, task_manage
-from tests.storage.samples import make_state, save
+from tests.storage.samples import is_sqlite, make_state, save
 
 on_sqlite = pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 on_mariadb = pytest.mark.parametrize("empty_url", ["mariadb"], indirect=True)
@@ -102,7 +103,7 @@ async def test_a_poller_sees_new_rows_within_one_transaction(database: Database)
 
 async def test_a_read_writes_nothing(database: Database) -> None:
     readonly = pytest.raises(Unavailable, match="READ ONLY")
-    refused: Any = nullcontext() if database.is_sqlite else readonly
+    refused: Any = nullcontext() if is_sqlite(database) else readonly
     with refused:
         async with database.read() as connection:
             await keep(connection, "a")
@@ -187,12 +188,8 @@ async def test_a_connection_whose_opening_is_cut_off_is_closed(empty_url: str) -
         await database.close()
 
 
-async def test_a_wait_for_a_free_connection_has_an_end(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "POOL_SIZE", 1)
-    monkeypatch.setattr(database_module, "POOL_SECONDS", 0.05)
-    database = Database(empty_url)
+async def test_a_wait_for_a_free_connection_has_an_end(empty_url: str) -> None:
+    database = Database(empty_url, limits=Limits(pool_size=1, pool_seconds=0.05))
     async with database.read() as connection:
         await connection.execute(text("SELECT 1"))
         with pytest.raises(Unavailable, match="the database does not answer"):
@@ -204,10 +201,8 @@ async def test_a_wait_for_a_free_connection_has_an_end(
     await database.close()
 
 
-async def test_a_transaction_has_an_end(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 0.5)
+async def test_a_transaction_has_an_end(empty_url: str) -> None:
+    database = Database(empty_url, limits=Limits(transaction_seconds=0.5))
     calls = 0
 
     async def hang(connection: Connection) -> None:
@@ -219,8 +214,8 @@ async def test_a_transaction_has_an_end(
     with pytest.raises(Unavailable):
         await database.write(hang)
     assert calls == 2
-    monkeypatch.undo()
     assert await names(database) == []
+    await database.close()
 
 
 @pytest.mark.parametrize(
@@ -270,10 +265,9 @@ def locked_elsewhere(empty_url: str) -> Iterator[sqlite3.Connection]:
 
 @on_sqlite
 async def test_a_file_that_somebody_else_locks_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch, locked_elsewhere: sqlite3.Connection, empty_url: str
+    locked_elsewhere: sqlite3.Connection, empty_url: str
 ) -> None:
-    monkeypatch.setattr(database_module, "READ_SECONDS", 0)
-    database = Database(empty_url)
+    database = Database(empty_url, limits=Limits(read_seconds=0))
     with pytest.raises(Unavailable, match="database is locked"):
         await database.write(lambda connection: keep(connection, "a"))
     assert await names(database) == []
@@ -330,7 +324,7 @@ import sys
 from taskservice.domain.errors import StartError
 from taskservice.storage.database import Database
 try:
-    Database(sys.argv[1]).claim_file()
+    Database(sys.argv[1]).claim()
 except StartError as error:
     print(error)
 else:
@@ -351,31 +345,31 @@ async def test_a_second_process_is_refused_the_file(empty_url: str) -> None:
     path = empty_url.removeprefix("sqlite+aiosqlite:///")
     refusal = f"another process serves {path}: SQLite takes one; use MariaDB for several"
     database, second = Database(empty_url), Database(empty_url)
-    database.claim_file()
+    database.claim()
     assert claim_elsewhere(empty_url) == f"{refusal}\n"
     with pytest.raises(StartError) as caught:
-        second.claim_file()
+        second.claim()
     assert str(caught.value) == refusal
     await database.close()
     assert claim_elsewhere(empty_url) == "claimed\n"
-    second.claim_file()
+    second.claim()
     await second.close()
 
 
 @on_mariadb
 async def test_a_server_is_shared(empty_url: str) -> None:
     database = Database(empty_url)
-    database.claim_file()
+    database.claim()
     assert claim_elsewhere(empty_url) == "claimed\n"
     await database.close()
 
 
 def test_a_file_that_can_not_be_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"no folder .*/absent for the database file x\.db"):
-        Database(f"sqlite+aiosqlite:///{tmp_path}/absent/x.db").claim_file()
+        Database(f"sqlite+aiosqlite:///{tmp_path}/absent/x.db").claim()
     (tmp_path / "x.db.lock").mkdir()
     with pytest.raises(StartError, match=r"can't write beside the database .*x\.db: Is a dir"):
-        Database(f"sqlite+aiosqlite:///{tmp_path}/x.db").claim_file()
+        Database(f"sqlite+aiosqlite:///{tmp_path}/x.db").claim()
 
 
 async def test_a_snapshot_stays_as_it_was(database: Database) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -17,8 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, OperationalError
 
 from taskservice.domain.errors import Unavailable
-from taskservice.storage import database as database_module
 from taskservice.storage.database import Busy, CommitUnknown, Connection, Database
+from taskservice.storage.dialects.dialect import Limits
 from tests.conftest import wait_until_none
 from tests.databases import MYSQL, MariaDB, new_server, open_files
 
@@ -26,6 +27,9 @@ LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
     asyncio.new_event_loop,
     uvloop.new_event_loop,
 ]
+
+
+IMPATIENT = {"read_seconds": 1, "connect_seconds": 1, "transaction_seconds": 3}
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +57,8 @@ def table_url(own_server: MariaDB) -> str:
 
 
 @asynccontextmanager
-async def opened(url: str, **options: int) -> AsyncIterator[Database]:
-    database = Database(url, **options)
+async def opened(url: str, **limits: Any) -> AsyncIterator[Database]:
+    database = Database(url, limits=Limits(**limits))
     try:
         yield database
         assert database.in_use == 0
@@ -117,7 +121,7 @@ async def test_a_deadlock_is_tried_again(database: Database) -> None:
 
 @pytest.mark.parametrize("number", [1213, 1205, 1020, 3572, 3101])
 async def test_a_write_that_gives_way_is_tried_again_and_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch, number: int
+    table_url: str, database: Database, number: int
 ) -> None:
     signal_it = text(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {number}")
     calls = 0
@@ -131,10 +135,10 @@ async def test_a_write_that_gives_way_is_tried_again_and_again(
 
     await database.write(work)
     assert (calls, await words(database)) == (4, ["4"])
-    monkeypatch.setattr(database_module, "TRIES", 2)
     calls = 0
-    with pytest.raises(Unavailable, match="the database is too busy"):
-        await database.write(work)
+    async with opened(table_url, tries=2) as hasty:
+        with pytest.raises(Unavailable, match="the database is too busy"):
+            await hasty.write(work)
     assert (calls, await words(database)) == (2, ["4"])
     calls = 0
     with pytest.raises(Busy):
@@ -143,11 +147,9 @@ async def test_a_write_that_gives_way_is_tried_again_and_again(
 
 
 async def test_a_lock_that_others_hold_is_waited_for_a_while(
-    table_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    table_url: str, database: Database
 ) -> None:
     await database.write(lambda connection: add(connection, "a"))
-    monkeypatch.setattr(database_module, "LOCK_SECONDS", 1)
-    monkeypatch.setattr(database_module, "TRIES", 2)
     calls = 0
 
     async def work(connection: Connection) -> None:
@@ -156,7 +158,7 @@ async def test_a_lock_that_others_hold_is_waited_for_a_while(
         await add(connection, "b")
         await lock(connection, "a")
 
-    async with opened(table_url) as second:
+    async with opened(table_url, lock_seconds=1, tries=2) as second:
         async with database.engine.connect() as holder:
             await lock(holder, "a")
             with pytest.raises(Unavailable, match="the database is too busy"):
@@ -301,16 +303,15 @@ async def test_a_connection_that_always_breaks_is_an_outage(database: Database) 
 
 
 async def test_a_connection_that_broke_while_idle_is_replaced(
-    table_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    table_url: str, database: Database
 ) -> None:
-    monkeypatch.setattr(database_module, "IDLE_SECONDS", 0)
-    async with opened(table_url) as other:
-        async with database.read() as connection:
+    async with opened(table_url, idle_seconds=0) as idle:
+        async with idle.read() as connection:
             number = (await connection.execute(text("SELECT CONNECTION_ID()"))).scalar_one()
-        async with other.read() as connection:
+        async with database.read() as connection:
             await connection.execute(text(f"KILL {number}"))
-    await database.write(lambda connection: add(connection, "a"))
-    assert await words(database) == ["a"]
+        await idle.write(lambda connection: add(connection, "a"))
+        assert await words(idle) == ["a"]
 
 
 async def test_a_connection_that_broke_before_the_commit_leaves_it_unknown(
@@ -435,27 +436,21 @@ async def test_a_start_in_between_is_not_noticed_by_a_write(
 
 
 @pytest.fixture
-def signalled(
-    own_server: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[int], None]]:
-    """Sends the server a signal; it goes on at the end of the test. All limits are short."""
-    monkeypatch.setattr(database_module, "READ_SECONDS", 1)
-    monkeypatch.setattr(database_module, "CONNECT_SECONDS", 1)
-    monkeypatch.setattr(database_module, "TRANSACTION_SECONDS", 3)
-    process = own_server._process
-    assert process is not None
+def signalled(own_server: MariaDB) -> Iterator[Callable[[int], None]]:
+    """Sends the server a signal; it goes on at the end of the test."""
+    pid = own_server.pid
 
     def send(number: int) -> None:
-        os.kill(process.pid, number)
+        os.kill(pid, number)
         if number == signal.SIGSTOP:
             # Its threads stop one after the other: some would still answer.
             limit = time.monotonic() + 10
-            while not stopped(process.pid):
+            while not stopped(pid):
                 assert time.monotonic() < limit
                 time.sleep(0.001)
 
     yield send
-    os.kill(process.pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGCONT)
 
 
 def stopped(pid: int) -> bool:
@@ -492,7 +487,7 @@ def test_a_server_that_says_nothing_is_an_outage(
     warm: bool,
 ) -> None:
     async def work() -> None:
-        async with opened(table_url) as database:
+        async with opened(table_url, **IMPATIENT) as database:
             await database.write(lambda connection: connection.execute(text("DELETE FROM seen")))
             await silence(database, signalled, warm=warm)
 
@@ -509,7 +504,7 @@ async def test_a_server_that_takes_nothing_is_an_outage(
         await connection.execute(text("DO LENGTH(:big)"), {"big": "x" * 12_000_000})
 
     before = sockets()
-    async with opened(table_url) as database:
+    async with opened(table_url, **IMPATIENT) as database:
         await words(database)
         signalled(signal.SIGSTOP)
         start = time.monotonic()

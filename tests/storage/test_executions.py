@@ -14,7 +14,7 @@ from sqlalchemy import event, select, text
 from taskservice.storage import deletion, owners
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
-from taskservice.storage.database import LOCK_SECONDS, Collision, Connection, Database
+from taskservice.storage.database import LIMITS, Collision, Connection, Database
 from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
 from taskservice.storage.owners import LeaseLost
 from taskservice.storage.tables import task_execution_log, task_manage, task_retry
@@ -23,6 +23,7 @@ from tests.storage.samples import (
     MANY,
     NOW,
     UGLY,
+    is_sqlite,
     later,
     make_execution,
     make_state,
@@ -175,7 +176,7 @@ async def test_an_end_without_output_leaves_what_was_written(database: Database)
 
 
 async def test_output_waits_for_nobody(database: Database) -> None:
-    if database.is_sqlite:
+    if is_sqlite(database):
         return  # there all writers wait in turn
     await save(database, make_state())
     await record(database, make_execution("a"), make_execution("b"))
@@ -192,7 +193,7 @@ async def test_output_waits_for_nobody(database: Database) -> None:
     await locked.wait()
     try:
         said = {"a": "x", "b": "y"}
-        async with asyncio.timeout(LOCK_SECONDS - 1):
+        async with asyncio.timeout(LIMITS.lock_seconds - 1):
             await database.write(lambda one: one.run_sync(log.keep_output, "me", said), tries=1)
     finally:
         done.set()
@@ -529,7 +530,7 @@ async def test_no_page_goes_through_the_whole_log(database: Database) -> None:
             sent.append((statement, values))
 
     async with database.read() as connection:
-        if not database.is_sqlite:
+        if not is_sqlite(database):
             (await connection.execute(text("ANALYZE TABLE task_execution_log"))).all()
         raw = connection.sync_connection
         event.listen(raw, "before_cursor_execute", note)
@@ -538,12 +539,12 @@ async def test_no_page_goes_through_the_whole_log(database: Database) -> None:
         event.remove(raw, "before_cursor_execute", note)
         # MySQL 9 would draw a tree; to MariaDB it is a comment.
         table = "EXPLAIN /*!80000 FORMAT = TRADITIONAL */"
-        word = "EXPLAIN QUERY PLAN" if database.is_sqlite else table
+        word = "EXPLAIN QUERY PLAN" if is_sqlite(database) else table
         for statement, values in sent:
             rows_of_plan = await connection.exec_driver_sql(f"{word} {statement}", values)
             for row in rows_of_plan.mappings().all():
                 told = str(dict(row))
-                if database.is_sqlite:
+                if is_sqlite(database):
                     # What is sorted at most is what began at the very same moment.
                     sorts = "B-TREE FOR ORDER BY" in told
                     assert not sorts, (statement, told)
@@ -595,7 +596,7 @@ async def test_a_row_of_the_design_alone_can_be_read(database: Database) -> None
         " update_time) VALUES ('old', 'n', 't', 'cron', 'a.b', '2026-01-01', '2026-01-01')",
         "INSERT INTO task_execution_log (id, task_id) VALUES ('1', 'old')",
     )
-    if database.is_sqlite:
+    if is_sqlite(database):
         rows = [row.replace("'2026-01-01'", "'2026-01-01 00:00:00'") for row in rows]
     async with database.engine.begin() as connection:
         for row in rows:

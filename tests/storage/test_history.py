@@ -11,6 +11,7 @@ from taskservice.storage.history import TOGETHER, Past
 from taskservice.storage.overrides import save_overrides
 from tests.storage.samples import (
     NOW,
+    is_sqlite,
     later,
     make_execution,
     make_state,
@@ -59,7 +60,7 @@ async def test_no_more_is_read_of_a_long_log_than_is_shown(database: Database) -
     )
     query = history._latest(1)
     async with database.read() as connection:
-        explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+        explain = "EXPLAIN QUERY PLAN " if is_sqlite(database) else "EXPLAIN "
         rows = await connection.exec_driver_sql(
             explain + str(query).replace(":id0", "'a'").replace(":each", "20")
         )

@@ -16,7 +16,6 @@ from sqlalchemy.engine import make_url
 
 from taskservice.domain.errors import StartError
 from taskservice.storage.database import Database
-from taskservice.storage.lock import SchedulerLock
 from taskservice.storage.memory import recall, remember
 from taskservice.storage.schema import prepare
 from tests.databases import MariaDB
@@ -81,7 +80,7 @@ def standing_in(
 async def works(url: str) -> None:
     """Make the tables, write, read and take the scheduler's lock."""
     database = Database(url)
-    lock = SchedulerLock(database)
+    lock = database.scheduler_lock()
     try:
         await prepare(database)
         await database.write(lambda connection: remember(connection, "a", {"文": "字"}))

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select, text
 
 from taskservice.storage.database import Database
-from taskservice.storage.rows import CHUNK, chunks, new_id, upsert
+from taskservice.storage.dialects import upsert
+from taskservice.storage.rows import CHUNK, chunks, new_id
 from taskservice.storage.tables import service_state, task_owner
 from tests.storage.samples import MANY, NOW, UGLY, later, statements
 

@@ -23,7 +23,6 @@ from sqlalchemy.engine import make_url
 
 from taskservice.domain.errors import StartError
 from taskservice.domain.overlay import digest
-from taskservice.storage import schema
 from taskservice.storage.database import Database
 from taskservice.storage.schema import HEAD, prepare
 from taskservice.storage.tables import metadata, task_declaration, task_execution_log, task_manage
@@ -428,15 +427,12 @@ async def test_processes_that_start_at_once_agree(database_url: str) -> None:
         assert len((await connection.execute(select(task_declaration))).all()) == 3
 
 
-async def test_a_lock_that_somebody_keeps_is_named(
-    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_lock_that_somebody_keeps_is_named(new_database: Callable[[], str]) -> None:
     url = new_database()
-    monkeypatch.setattr(schema, "LOCK_SECONDS", 0)
-    async with opened(url) as other, other.engine.connect() as connection:
+    async with opened(url) as database, database.engine.connect() as connection:
         assert await connection.scalar(text("SELECT GET_LOCK('taskservice.schema', 0)")) == 1
         with pytest.raises(StartError, match="another process has been changing the tables in"):
-            await prepared(url)
+            await prepare(database, lock_seconds=0)
 
 
 async def test_a_migration_cut_off_anywhere_goes_on_at_the_next_start(

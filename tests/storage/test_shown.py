@@ -12,7 +12,7 @@ from taskservice.domain.task import Retries
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.shown import SORTABLE, Filter, Shown, as_written, count, find, shown
-from tests.storage.samples import FULL, MANY, NOW, UGLY, later, make_state, save, values
+from tests.storage.samples import FULL, MANY, NOW, UGLY, is_sqlite, later, make_state, save, values
 
 OTHER = replace(FULL, id="other", retired_at=None)
 
@@ -52,7 +52,7 @@ async def test_tasks_are_shown_as_they_are_stored(database: Database) -> None:
         retired_at=later(1), path="报表/reports.yaml", line=3, revision="abc",
     )  # fmt: skip
     assert values(found["a"]) == values(expected)
-    if database.is_sqlite:
+    if is_sqlite(database):
         assert found["a"] == expected
     assert (found["b"].path, found["b"].line, found["b"].revision) == (None, None, None)
 
@@ -228,7 +228,7 @@ async def test_a_list_by_id_sorts_nothing(database: Database) -> None:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         return [row.detail for row in plan]
 
-    if database.is_sqlite:
+    if is_sqlite(database):
         async with database.read() as connection:
             plan = await connection.run_sync(explain)
         # What is sorted is the piece, once it is cut.

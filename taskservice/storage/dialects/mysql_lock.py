@@ -1,4 +1,4 @@
-"""The lock that says which of several processes on one database schedules."""
+"""The lock of MySQL's server that says which of several processes schedules."""
 
 import hashlib
 from contextlib import suppress
@@ -6,72 +6,50 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from taskservice.domain.errors import Unavailable
-from taskservice.storage.database import Database, driver_arguments, is_outage
+from taskservice.storage.dialects.dialect import SchedulerLock
+from taskservice.storage.dialects.outages import is_outage
 
 _BROKEN = (SQLAlchemyError, OSError, TimeoutError, EOFError, RuntimeError)
 
 
-class SchedulerLock:
-    """A lock of the database server's, on a connection of its own.
+class ServerLock(SchedulerLock):
+    """A lock of the server's, on a connection of its own; see `SchedulerLock`.
 
     The server gives it back by itself when that connection ends, and with it at the latest when
-    its process dies (GET_LOCK in the manuals of MySQL and MariaDB). SQLite's file is served by
-    one process, which always has the lock. Used by one caller at a time; every method raises
-    `Unavailable` where the database doesn't answer, and the lock is lost then.
+    its process dies (GET_LOCK in the manuals of MySQL and MariaDB). `engine` opens the connection.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._sqlite = database.is_sqlite
+    def __init__(self, database: str, engine: AsyncEngine) -> None:
         # The server has one name space for all its databases, and 64 characters for a name.
-        digest = hashlib.sha256(str(database.url.database).encode()).hexdigest()[:32]
+        digest = hashlib.sha256(database.encode()).hexdigest()[:32]
         self._name = f"taskservice.{digest}"
+        self._engine = engine
         self._connection: AsyncConnection | None = None
         self.id: int | None = None
-        if not self._sqlite:
-            self._engine = create_async_engine(
-                database.url,
-                poolclass=NullPool,
-                isolation_level="AUTOCOMMIT",
-                connect_args=driver_arguments(database.url),
-            )
 
     async def take(self, patience: float) -> bool:
-        """Wait for the lock, at most `patience` seconds; whether it is held now.
-
-        `id` is then the number that the server knows the connection by.
-        """
-        if self._sqlite:
-            self.id = 0
-            return True
+        """See `SchedulerLock`; `id` is then the number of the connection."""
         taken = await self._ask("SELECT GET_LOCK(:name, :seconds)", seconds=patience)
         if taken == 1:
             self.id = await self._ask("SELECT CONNECTION_ID()")
         return bool(taken == 1)
 
     async def is_held(self) -> bool:
-        """Whether this process still has the lock."""
-        if self._sqlite:
-            return True
         return self.id is not None and await self.holder() == self.id
 
     async def holder(self) -> int | None:
-        """The connection that has the lock, whoever's it is."""
-        if self._sqlite:
-            return 0
         found: int | None = await self._ask("SELECT IS_USED_LOCK(:name)")
         return found
 
-    async def take_away(self, connection_id: int) -> None:
-        """End a connection of a process that can't give the lock back itself."""
+    async def take_away(self, holder: int) -> None:
+        # Its connection is ended.
         with suppress(SQLAlchemyError):  # it may have ended meanwhile
-            await self._execute(f"KILL {connection_id:d}")
+            await self._execute(f"KILL {holder:d}")
 
     async def give_back(self) -> None:
-        """Let another process have the lock; raises nothing."""
         connection, self._connection, self.id = self._connection, None, None
         if connection is None:
             return
