@@ -18,7 +18,7 @@ import rich_click as click
 
 import taskservice
 from taskservice.cli import PANELS
-from taskservice.domain.task import Task, parse_task
+from taskservice.domain.task import FIELDS, OPTIONAL, Task, parse_task
 from taskservice.engine.functions import Functions
 from taskservice.settings import PREFIX, Settings
 from taskservice.sync.text.reader import AuthoredTask, read_file
@@ -105,6 +105,17 @@ def test_the_settings_table_is_that_of_the_settings(
         PREFIX + field.name.upper() for field in fields(Settings)
     ]
     assert Settings.from_environment(dict(table)) == Settings()
+
+
+def test_the_table_of_fields_is_that_of_the_task() -> None:
+    table = read("docs/gitops.md").partition("<!-- fields -->\n")[2].partition("\n\n")[0]
+    assert table.splitlines()[2:] == [
+        f"| `{name}` | {_default(name)} | {field.meaning} |" for name, field in FIELDS.items()
+    ]
+
+
+def _default(name: str) -> str:
+    return f"`{json.dumps(OPTIONAL[name])}`" if name in OPTIONAL else "required"
 
 
 @each_readme

@@ -1,14 +1,9 @@
-"""Checks of single values: each gives back what it was given, or says what is wrong with it.
-
-Each also says as a JSON Schema what it takes. A schema may take more than its check, where JSON
-Schema has no words for a rule, but never less.
-"""
+"""What checks of values share: how a refusal is told, and what any text or JSON value must be."""
 
 import difflib
 import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from taskservice.domain.errors import Fault
@@ -50,17 +45,6 @@ class Refused(Exception):
         return told
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A check of one value: `take` gives back the value or raises `Refused`."""
-
-    take: Callable[[object], Any]
-    schema: JsonSchema
-
-    def __call__(self, value: object) -> Any:
-        return self.take(value)
-
-
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean …?` when a known word is close to `word`, else nothing."""
     close = difflib.get_close_matches(word[:100].lower(), list(known), n=1)
@@ -90,27 +74,6 @@ def is_plain(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()
 
 
-def text(limit: int, *, lines: bool = False) -> Check:
-    """A check of text in one line; with `lines` of any text, its limit in bytes."""
-
-    def check(value: object) -> str:
-        if not isinstance(value, str):
-            raise Refused(f"must be text, not {describe(value)}")
-        if not value.strip() and not lines:
-            raise Refused("must not be empty")
-        refuse_surrogates(value)
-        # A MySQL text column is measured in bytes, a varchar in characters.
-        length, unit = (len(value.encode()), "bytes") if lines else (len(value), "characters")
-        if length > limit:
-            raise Refused(f"is too long: {length} {unit}, at most {limit} are allowed")
-        if not lines and has_controls(value):
-            raise Refused("must not hold line breaks or control characters")
-        return value
-
-    some = {} if lines else {"minLength": 1, "pattern": NO_SPACE}
-    return Check(check, {"type": "string", "maxLength": limit, **some})
-
-
 def has_controls(value: str) -> bool:
     """Whether text holds line breaks or control characters."""
     # str.isprintable alone would also refuse the wide blank of Chinese and joined emoji.
@@ -125,39 +88,6 @@ def refuse_surrogates(value: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise Refused("holds half of a surrogate pair, which is no character") from None
-
-
-def number(least: float, most: float, *, whole: bool = False) -> Check:
-    """A check of a number within limits; a whole one comes back as an int."""
-    kind = "a whole number" if whole else "a number"
-
-    def check(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise Refused(f"must be {kind}, not {describe(value)}")
-        if not least <= value <= most:  # nor is it for nan
-            raise Refused(f"must be {kind} from {least} to {most}")
-        return int(value) if value == int(value) else value
-
-    limits = {"minimum": least, "maximum": most}
-    return Check(check, {"type": "integer" if whole else "number", **limits})
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise Refused(f"must be true or false, not {describe(value)}")
-    return value
-
-
-boolean = Check(_boolean, {"type": "boolean"})
-"""A check of true or false."""
-
-
-def or_null(check: Check, default: Any = None) -> Check:
-    """A check that takes null too, for `default`."""
-    schema = {**check.schema, "type": [check.schema["type"], "null"]}
-    if "enum" in schema:
-        schema["enum"] = [*schema["enum"], None]
-    return Check(lambda value: default if value is None else check(value), schema)
 
 
 def json_value(value: object, depth: int) -> None:

@@ -1,4 +1,4 @@
-"""The JSON Schema of a task and of a task file, made of the checks that the parsing goes by.
+"""The JSON Schema of a task and of a task file, made of the table of fields.
 
 A file's schema takes whatever the parser takes. It also takes some of what the parser refuses,
 where JSON Schema has no words for it: a cron that never fires, a function that isn't there.
@@ -15,66 +15,13 @@ from taskservice.domain.trigger import TRIGGER_SCHEMAS
 NEEDED = (*REQUIRED, "trigger_args")
 """The fields that every task has; no trigger does without arguments."""
 
-_TOLD = {
-    "name": ("Name", "What people call the task."),
-    "task_type": ("Type", "A word of your own to sort tasks by."),
-    "trigger_type": (
-        "Trigger",
-        "`date`: once. `interval`: again and again after so much time. `cron`: by the calendar.",
-    ),
-    "trigger_args": ("Times", "When the trigger fires; the keys depend on `trigger_type`."),
-    "func_path": (
-        "Function",
-        "`package.module.function`, one of those that TASKSERVICE_FUNCTIONS allows.",
-    ),
-    "func_args": (
-        "Arguments",
-        "Keyword arguments of the function. `${NAME}` and `${NAME:-default}` inside a text are "
-        "replaced from the environment at each run.",
-    ),
-    "max_instances": ("Most at a time", "Executions of the task that may run at the same time."),
-    "description": ("Description", "Any text, for people."),
-    "tags": ("Tags", "Words to find the task by."),
-    "paused": ("Paused", "Whether the task waits until somebody lets it go on."),
-    "misfire_grace_time": (
-        "Grace",
-        "Seconds by which a fire may be late and still run; null: however late.",
-    ),
-    "coalesce": ("Coalesce", "Whether several fires that are late at once run once."),
-    "timeout": (
-        "Timeout",
-        "Seconds after which an execution is stopped and has failed; null: never.",
-    ),
-    "retries": ("Retries", "How a failed execution is tried again; null: it is not."),
-    "recover": (
-        "Recover",
-        "Whether an execution that died with its process is run again.",
-    ),
-    "executor": (
-        "Executor",
-        "`local`: in the service. `process`: in a process of its own, which a timeout or a "
-        "cancel kills. null: as TASKSERVICE_EXECUTOR says.",
-    ),
-}
-_TOLD_OF_RETRIES = {
-    "max": "How often to try again.",
-    "delay": "Seconds before the first try.",
-    "backoff": "By how much each delay is longer than the one before.",
-    "max_delay": "The longest delay, in seconds; null: there is none.",
-}
-
 
 def field_schemas() -> dict[str, JsonSchema]:
     """What each field of a task may be, with a title and a description for people."""
-    schemas = {}
-    for name, check in FIELDS.items():
-        title, description = _TOLD[name]
-        schemas[name] = {"title": title, "description": description, **check.schema}
-    retries = schemas["retries"]["properties"]
-    schemas["retries"]["properties"] = {
-        name: {"description": _TOLD_OF_RETRIES[name], **schema} for name, schema in retries.items()
+    return {
+        name: {"title": field.title, "description": field.meaning, **field.type.schema}
+        for name, field in FIELDS.items()
     }
-    return schemas
 
 
 def task_file_schema() -> JsonSchema:

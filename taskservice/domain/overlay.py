@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from taskservice.domain.task import UNSET
+from taskservice.domain.field import defaults_of
+from taskservice.domain.task import FIELDS, OPTIONAL, UNSET, Retries
 from taskservice.domain.trigger import canonical_trigger
 
 Drift = Literal["in_sync", "overridden", "conflict"]
@@ -20,19 +21,16 @@ DELETED = "deleted"
 """The override that takes a declared task away altogether."""
 
 DEFAULTS: Mapping[str, Any] = {
-    "description": None,
-    "max_instances": 1,
-    "tags": [],
-    "paused": False,
-    "misfire_grace_time": 3600,
-    "coalesce": True,
-    "timeout": None,
-    "retries": None,
-    "recover": False,
-    "executor": None,
+    name: default for name, default in OPTIONAL.items() if FIELDS[name].own_override
 }
+"""The fields that are overridden as a whole and have a default, with it as JSON has it."""
 
-_RETRIES: Mapping[str, Any] = {"delay": 0, "backoff": 1, "max_delay": None}
+_NULL_IS_A_VALUE = frozenset(
+    name
+    for name in DEFAULTS
+    if FIELDS[name].type.nullable and FIELDS[name].type.parse(None) is None
+)
+_RETRIES = defaults_of(Retries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +123,7 @@ def _meaning(field: str, value: Any) -> object:
 
 def _or_default(field: str, value: Any) -> Any:
     """Null stands for the default, except where null is a value of its own."""
-    return DEFAULTS.get(field) if value is None and field != "misfire_grace_time" else value
+    return DEFAULTS.get(field) if value is None and field not in _NULL_IS_A_VALUE else value
 
 
 def declared_value(declaration: Declaration | None, field: str) -> Any:

@@ -1,38 +1,32 @@
 """The task: its fields, their defaults, and the parsing that names every fault at once."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any
+from typing import Annotated, Any
 
-from taskservice.domain.check import (
-    NO_SPACE,
-    Check,
-    Refused,
-    boolean,
-    check_parts,
-    has_controls,
-    is_plain,
-    json_value,
-    number,
-    or_null,
-    refuse_surrogates,
-    text,
-)
+from taskservice.domain.check import Refused, is_plain
 from taskservice.domain.check import describe as describe
 from taskservice.domain.check import nearest as nearest
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_each, of_task
+from taskservice.domain.field import Field, defaults_of, fields_of
+from taskservice.domain.field_types import (
+    FieldType,
+    arguments,
+    boolean,
+    choice,
+    number,
+    or_null,
+    text,
+    words,
+)
+from taskservice.domain.retries import MAX_SECONDS, RETRIES
+from taskservice.domain.retries import Retries as Retries
 from taskservice.domain.trigger import TRIGGER_KEYS, TRIGGER_SCHEMAS, parse_trigger
 
 EXECUTORS = ("local", "process")
-DEFAULT_GRACE = 3600
-
-_MAX_SECONDS = 100 * 366 * 86400
-_MAX_KEY = 200  # with `func_args.` in front it is the name of an override's field
-_MAX_TAG = 50
-_MOST_ARGUMENTS = 5000
-_MOST_TAGS = 1000
 
 
 class _Unset:
@@ -44,58 +38,211 @@ class _Unset:
 
 UNSET = _Unset()
 
+_SECONDS = number(0.001, MAX_SECONDS)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retries:
-    """How often, and after how many seconds, a failed execution is tried again."""
 
-    max: int
-    delay: float = 0
-    backoff: float = 1
-    max_delay: float | None = None
-
-    def wait(self, attempt: int) -> float | None:
-        """Seconds from the failure of attempt number `attempt` (from 1) to the next; None: over."""
-        if attempt > self.max:
-            return None
-        limit = _MAX_SECONDS if self.max_delay is None else self.max_delay
-        return min(self.delay * self.backoff ** (attempt - 1), limit)
-
-    def as_json(self) -> dict[str, object]:
-        """The mapping that a task file would say it with."""
-        shown: dict[str, object] = {"max": self.max, "delay": self.delay, "backoff": self.backoff}
-        return shown if self.max_delay is None else {**shown, "max_delay": self.max_delay}
+# The trigger's two fields make sense only together: parse_trigger checks them.
+_TRIGGER_TYPE = FieldType(lambda value: value, {"type": "string", "enum": list(TRIGGER_SCHEMAS)})
+_TRIGGER_ARGS = FieldType(
+    lambda value: {} if value is None else value,
+    {"type": "object", "anyOf": [one for each in TRIGGER_SCHEMAS.values() for one in each]},
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A definition that has passed every check; `definition` gives it back as plain values."""
+    """A definition that has passed every check; `definition` gives it back as plain values.
 
-    name: str
-    task_type: str
-    trigger_type: str
-    trigger_args: Mapping[str, Any] = field(default_factory=dict)
-    func_path: str
-    func_args: Mapping[str, Any] = field(default_factory=dict)
-    max_instances: int = 1
-    description: str | None = None
-    tags: tuple[str, ...] = ()
-    paused: bool = False
-    misfire_grace_time: float | None = DEFAULT_GRACE
-    coalesce: bool = True
-    timeout: float | None = None
-    retries: Retries | None = None
-    recover: bool = False
-    executor: str | None = None
+    This is the table of fields: to add one is an entry here, a migration that adds its column, and
+    what it does.
+    """
+
+    name: Annotated[
+        str,
+        Field(
+            text(100),
+            "What people call the task.",
+            title="Name",
+            needed="text of at most 100 characters",
+        ),
+    ]
+    task_type: Annotated[
+        str,
+        Field(
+            text(50),
+            "A word of your own to sort tasks by.",
+            title="Type",
+            needed="text of at most 50 characters",
+        ),
+    ]
+    trigger_type: Annotated[
+        str,
+        Field(
+            _TRIGGER_TYPE,
+            "`date`: once. `interval`: again and again after so much time. "
+            "`cron`: by the calendar.",
+            title="Trigger",
+            needed="one of date, interval, cron",
+            own_override=False,
+            section="trigger",
+        ),
+    ]
+    trigger_args: Annotated[
+        Mapping[str, Any],
+        Field(
+            _TRIGGER_ARGS,
+            "When the trigger fires; the keys depend on `trigger_type`.",
+            title="Times",
+            own_override=False,
+            section="trigger",
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    func_path: Annotated[
+        str,
+        Field(
+            text(255),
+            "`package.module.function`, one of those that TASKSERVICE_FUNCTIONS allows.",
+            title="Function",
+            needed="package.module.function or package.module:function",
+            section="function",
+        ),
+    ]
+    func_args: Annotated[
+        Mapping[str, Any],
+        Field(
+            or_null(arguments, {}),
+            "Keyword arguments of the function. `${NAME}` and `${NAME:-default}` inside "
+            "a text are replaced from the environment at each run.",
+            title="Arguments",
+            own_override=False,
+            section="function",
+        ),
+    ] = dataclasses.field(default_factory=dict)
+    max_instances: Annotated[
+        int,
+        Field(
+            number(1, 10000, whole=True),
+            "Executions of the task that may run at the same time.",
+            title="Most at a time",
+            section="run",
+            label="At a time",
+            hint="executions of this task, over all replicas",
+        ),
+    ] = 1
+    description: Annotated[
+        str | None,
+        Field(
+            or_null(text(65535, lines=True)),
+            "Any text, for people.",
+            title="Description",
+        ),
+    ] = None
+    tags: Annotated[
+        tuple[str, ...],
+        Field(
+            or_null(words, ()),
+            "Words to find the task by.",
+            title="Tags",
+            hint="words with blanks between",
+        ),
+    ] = ()
+    paused: Annotated[
+        bool,
+        Field(
+            boolean,
+            "Whether the task waits until somebody lets it go on.",
+            title="Paused",
+            section=None,
+        ),
+    ] = False
+    misfire_grace_time: Annotated[
+        float | None,
+        Field(
+            or_null(_SECONDS),
+            "Seconds by which a fire may be late and still run; null: however late.",
+            title="Grace",
+            section="run",
+            hint="seconds a fire may be late; empty: however late",
+        ),
+    ] = 3600
+    coalesce: Annotated[
+        bool,
+        Field(
+            boolean,
+            "Whether several fires that are late at once run once.",
+            title="Coalesce",
+            section="run",
+            hint="several fires that are late at once run once",
+        ),
+    ] = True
+    timeout: Annotated[
+        float | None,
+        Field(
+            or_null(_SECONDS),
+            "Seconds after which an execution is stopped and has failed; null: never.",
+            title="Timeout",
+            section="run",
+            hint="seconds; empty: none",
+        ),
+    ] = None
+    retries: Annotated[
+        Retries | None,
+        Field(
+            or_null(RETRIES),
+            "How a failed execution is tried again; null: it is not.",
+            title="Retries",
+            section="run",
+            label="Retries, as JSON",
+            hint='For example {"max": 3, "delay": 10, "backoff": 2}; empty: none.',
+        ),
+    ] = None
+    recover: Annotated[
+        bool,
+        Field(
+            boolean,
+            "Whether an execution that died with its process is run again.",
+            title="Recover",
+            section="run",
+            hint="an execution that died with its process is run again",
+        ),
+    ] = False
+    executor: Annotated[
+        str | None,
+        Field(
+            or_null(
+                choice(EXECUTORS, to_come={"celery": "celery is not available in this version"})
+            ),
+            "`local`: in the service. `process`: in a process of its own, which a timeout "
+            "or a cancel kills. null: as TASKSERVICE_EXECUTOR says.",
+            title="Executor",
+            section="run",
+        ),
+    ] = None
 
     def definition(self) -> dict[str, Any]:
         """Every field with its value, JSON-able, in the order people write them."""
-        values: dict[str, Any] = {name: getattr(self, name) for name in FIELDS}
-        values["trigger_args"] = dict(self.trigger_args)
-        values["func_args"] = dict(self.func_args)
-        values["tags"] = list(self.tags)
-        values["retries"] = self.retries.as_json() if self.retries else None
-        return values
+        return {name: _as_json(getattr(self, name)) for name in FIELDS}
+
+
+def _as_json(value: Any) -> Any:
+    match value:
+        case str() | int() | float() | None:
+            return value
+        case tuple():
+            return list(value)
+        case Retries():
+            return value.as_json()
+    return dict(value)
+
+
+FIELDS: Mapping[str, Field] = fields_of(Task)
+"""The fields of a task by name, in the order in which people write them."""
+
+REQUIRED: Mapping[str, str] = {name: one.needed for name, one in FIELDS.items() if one.needed}
+"""The fields without which there is no task, with what each should be."""
+
+OPTIONAL: Mapping[str, Any] = defaults_of(Task)
+"""The other fields, with the defaults that they have as JSON."""
 
 
 def parse_task(fields: Mapping[str, object], *, zone: tzinfo, now: datetime) -> Task:
@@ -105,17 +252,17 @@ def parse_task(fields: Mapping[str, object], *, zone: tzinfo, now: datetime) -> 
     the result does not depend on it. Raises `Invalid` with every fault.
     """
     faults = [
-        Fault(field=name, reason=f"is required, {REQUIRED[name]}")
-        for name in REQUIRED
+        Fault(field=name, reason=f"is required, {needed}")
+        for name, needed in REQUIRED.items()
         if name not in fields
     ]
     faults += unknown_fields(fields)
     taken: dict[str, Any] = {}
-    for name, check in FIELDS.items():
+    for name, one in FIELDS.items():
         if name not in fields:
             continue
         try:
-            taken[name] = check(fields[name])
+            taken[name] = one.type.parse(fields[name])
         except Refused as refused:
             faults += refused.faults(name)
     if {"trigger_type", "trigger_args"}.isdisjoint(fault.field for fault in faults):
@@ -141,148 +288,3 @@ def _unknown(name: object) -> Fault:
     if is_plain(name):
         return Fault(field=name, reason=f"is not a field of a task{nearest(name, FIELDS)}")
     return Fault(reason=f"{describe(name)} is not a field of a task")
-
-
-def _arguments(value: object) -> dict[str, Any]:
-    """A mapping of JSON values, as keyword arguments must be to be stored and shown."""
-    if not isinstance(value, Mapping):
-        raise Refused(f"must be a mapping, not {describe(value)}")
-    if len(value) > _MOST_ARGUMENTS:
-        raise Refused(f"has {len(value)} keys; at most {_MOST_ARGUMENTS} are allowed")
-    return check_parts(_argument, value.items())
-
-
-def _argument(key: str, item: object) -> object:
-    refuse_surrogates(key)
-    if len(key) > _MAX_KEY:
-        raise Refused(f"is too long: {len(key)} characters, at most {_MAX_KEY} are allowed")
-    if key.endswith(" "):
-        # Databases that pad what they compare would take it for the key without the space.
-        raise Refused("must not end with a space")
-    json_value(item, 2)
-    return item
-
-
-def _tags(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise Refused(f"must be a list of words, not {describe(value)}")
-    if len(value) > _MOST_TAGS:
-        raise Refused(f"has {len(value)} words; at most {_MOST_TAGS} are allowed")
-    numbered = ((str(index), tag) for index, tag in enumerate(value))
-    return tuple(check_parts(_tag, numbered).values())
-
-
-def _tag(_index: str, tag: object) -> str:
-    if not isinstance(tag, str):
-        raise Refused(f"must be a word, not {describe(tag)}")
-    refuse_surrogates(tag)
-    if not 0 < len(tag) <= _MAX_TAG or has_controls(tag) or any(one.isspace() for one in tag):
-        raise Refused(f"must be a word of 1 to {_MAX_TAG} characters, without spaces")
-    return tag
-
-
-_RETRIES: dict[str, Check] = {
-    "max": number(0, 100, whole=True),
-    "delay": number(0, _MAX_SECONDS),
-    "backoff": number(1, 100),
-    "max_delay": or_null(number(0, _MAX_SECONDS)),
-}
-
-
-def _retries(value: object) -> Retries:
-    if not isinstance(value, Mapping):
-        raise Refused(f"must be a mapping with the key max, not {describe(value)}")
-    if "max" not in value:
-        raise Refused("needs the key max: how often to try again")
-    return Retries(**check_parts(_retry, value.items()))
-
-
-def _retry(key: str, item: object) -> object:
-    if key not in _RETRIES:
-        known = ", ".join(_RETRIES)
-        raise Refused(f"is not known; allowed are {known}{nearest(key, _RETRIES)}")
-    return _RETRIES[key](item)
-
-
-def _executor(value: object) -> str:
-    if value == "celery":
-        raise Refused(f"celery is not available in this version; allowed are {_EXECUTOR_NAMES}")
-    if value not in EXECUTORS:
-        raise Refused(f"must be one of {_EXECUTOR_NAMES}, not {describe(value)}")
-    return str(value)
-
-
-def _trigger_type(value: object) -> object:
-    return value
-
-
-def _trigger_args(value: object) -> object:
-    return {} if value is None else value
-
-
-_EXECUTOR_NAMES = ", ".join(EXECUTORS)
-
-REQUIRED: Mapping[str, str] = {
-    "name": "text of at most 100 characters",
-    "task_type": "text of at most 50 characters",
-    "trigger_type": "one of date, interval, cron",
-    "func_path": "package.module.function or package.module:function",
-}
-"""The fields without which there is no task, with what each should be."""
-
-_TRIGGER_TYPE = Check(_trigger_type, {"type": "string", "enum": list(TRIGGER_SCHEMAS)})
-_TRIGGER_ARGS = Check(
-    _trigger_args,
-    {"type": "object", "anyOf": [one for each in TRIGGER_SCHEMAS.values() for one in each]},
-)
-_ARGUMENTS = Check(
-    _arguments,
-    {
-        "type": "object",
-        "maxProperties": _MOST_ARGUMENTS,
-        "propertyNames": {"maxLength": _MAX_KEY, "pattern": "(^|[^ ])$"},
-    },
-)
-_TAGS = Check(
-    _tags,
-    {
-        "type": "array",
-        "maxItems": _MOST_TAGS,
-        "items": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": _MAX_TAG,
-            "pattern": f"^{NO_SPACE}+$",
-        },
-    },
-)
-_TRIES = Check(
-    _retries,
-    {
-        "type": "object",
-        "properties": {name: check.schema for name, check in _RETRIES.items()},
-        "additionalProperties": False,
-        "required": ["max"],
-    },
-)
-_EXECUTOR = Check(_executor, {"type": "string", "enum": list(EXECUTORS)})
-
-FIELDS: dict[str, Check] = {
-    "name": text(100),
-    "task_type": text(50),
-    "description": or_null(text(65535, lines=True)),
-    # The trigger's two fields make sense only together: parse_trigger checks them.
-    "trigger_type": _TRIGGER_TYPE,
-    "trigger_args": _TRIGGER_ARGS,
-    "func_path": text(255),
-    "func_args": or_null(_ARGUMENTS, {}),
-    "max_instances": number(1, 10000, whole=True),
-    "tags": or_null(_TAGS, ()),
-    "paused": boolean,
-    "misfire_grace_time": or_null(number(0.001, _MAX_SECONDS)),
-    "coalesce": boolean,
-    "timeout": or_null(number(0.001, _MAX_SECONDS)),
-    "retries": or_null(_TRIES),
-    "recover": boolean,
-    "executor": or_null(_EXECUTOR),
-}

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
+from taskservice.domain.task import FIELDS, OPTIONAL
 from taskservice.storage.damage import Damaged, damaged
 from taskservice.storage.dialects import mysql, sqlite
 from taskservice.storage.dialects.columns import LONG_TEXT, MOMENT, TABLE_OPTIONS, exact
@@ -69,13 +70,28 @@ ID = exact(36)
 JSON_VALUE = JSON(none_as_null=True)
 # The tables are made by the migrations alone; here it matters only that there is a default.
 GIVEN = FetchedValue()
+_LONGEST_STRING = 500
 
 metadata = MetaData()
 
 
-task_manage = Table(
-    "task_manage",
-    metadata,
+def _column(name: str) -> Column[Any]:
+    """The column of an optional field, as what it holds asks for."""
+    one, default = FIELDS[name].type, OPTIONAL[name]
+    match one.json_type:
+        case "string":
+            size = 20 if one.choices else one.schema["maxLength"]
+            return Column(name, String(size) if size <= _LONGEST_STRING else Text)
+        case "boolean":
+            return Column(name, Boolean, nullable=False, server_default=str(int(default)))
+        case "number" | "integer" as kind:
+            number = Double if kind == "number" else Integer
+            given = None if default is None else str(default)
+            return Column(name, number, server_default=given)
+    return Column(name, JSON_VALUE)
+
+
+_DESIGNED: list[Column[Any]] = [
     Column("id", ID, primary_key=True, comment="任务ID"),
     Column("name", String(100), nullable=False, comment="任务名称"),
     Column("task_type", String(50), nullable=False, comment="任务类型"),
@@ -95,15 +111,16 @@ task_manage = Table(
         "update_time", UtcDateTime, nullable=False, server_default=GIVEN, server_onupdate=GIVEN,
         comment="更新时间",
     ),
-    # What follows is not in the design that started the project.
-    Column("tags", JSON_VALUE),
-    Column("paused", Boolean, nullable=False, server_default="0"),
-    Column("misfire_grace_time", Double, server_default="3600"),
-    Column("coalesce", Boolean, nullable=False, server_default="1"),
-    Column("timeout", Double),
-    Column("retries", JSON_VALUE),
-    Column("recover", Boolean, nullable=False, server_default="0"),
-    Column("executor", String(20)),
+]  # fmt: skip
+"""The columns of the design that started the project."""
+
+_NAMES = {column.name for column in _DESIGNED}
+
+task_manage = Table(
+    "task_manage",
+    metadata,
+    *_DESIGNED,
+    *(_column(name) for name in FIELDS if name not in _NAMES),
     Column("source", String(10), nullable=False, server_default="api"),
     Column("drift", String(20), nullable=False, server_default="in_sync"),
     Column("overridden", JSON_VALUE),

@@ -17,8 +17,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import DELETED, Declaration, Drift, Override
 from taskservice.domain.run import TASK_STATUSES, Outcome
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import EXECUTORS, FIELDS, UNSET, Task
-from taskservice.domain.trigger import TRIGGER_SCHEMAS
+from taskservice.domain.task import FIELDS, OPTIONAL, REQUIRED, UNSET, Task
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 
 UNREADABLE = "what the database has of it can't be read"
@@ -55,22 +54,12 @@ def _or(read: Read, default: Any = None) -> Read:
     return lambda value: default if value is None else read(value)
 
 
-def _span(value: Any) -> float:
-    """Seconds, more than none."""
-    number: float = _of(int, float)(value)
-    if not 0 < number < math.inf:
-        raise _Wrong
-    return int(number) if number == int(number) else number
-
-
-def _field(name: str) -> Read:
-    """What a task file could say as well."""
-
-    def read(value: Any) -> Any:
-        try:
-            return FIELDS[name](value)
-        except Refused as refused:
-            raise _Wrong from refused
+def _number(least: float) -> Read:
+    def read(value: Any) -> float:
+        number: float = _of(int, float)(value)
+        if not least <= number < math.inf:
+            raise _Wrong
+        return int(number) if number == int(number) else number
 
     return read
 
@@ -82,27 +71,41 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 _TEXT = _of(str)
-_MAPPING = _or(_of(dict), {})
 _MOMENT = _of(datetime)
 
-_TASK: Mapping[str, Read] = {
-    "name": _TEXT,
-    "task_type": _TEXT,
-    "trigger_type": _one_of(TRIGGER_SCHEMAS),
-    "trigger_args": _MAPPING,
-    "func_path": _TEXT,
-    "func_args": _MAPPING,
-    "max_instances": _or(_field("max_instances"), 1),
-    "description": _or(_TEXT),
-    "tags": _or(_words, ()),
-    "paused": _of(bool),
-    "misfire_grace_time": _or(_span),
-    "coalesce": _of(bool),
-    "timeout": _or(_span),
-    "retries": _or(_field("retries")),
-    "recover": _of(bool),
-    "executor": _or(_one_of(EXECUTORS)),
-}
+
+def _field(name: str) -> Read:
+    """How the column of a field is read: by its kind, and not for each rule of a task file."""
+    type_ = FIELDS[name].type
+    if type_.choices:
+        read = _one_of(type_.choices)
+    elif type_.json_type == "string":
+        read = _TEXT
+    elif type_.json_type == "array":
+        read = _words
+    elif type_.json_type == "number":
+        read = _number(type_.schema["minimum"])
+    elif type_.json_type == "object" and not FIELDS[name].own_override:
+        read = _of(dict)
+    else:
+        read = _parsed(type_.parse)
+    if name in REQUIRED or type_.json_type == "boolean":
+        return read
+    return _or(read, type_.parse(None) if type_.nullable else _DEFAULTS[name])
+
+
+def _parsed(parse: Read) -> Read:
+    def read(value: Any) -> Any:
+        try:
+            return parse(value)
+        except Refused as refused:
+            raise _Wrong from refused
+
+    return read
+
+
+_DEFAULTS = {name: FIELDS[name].type.parse(default) for name, default in OPTIONAL.items()}
+_TASK: Mapping[str, Read] = {name: _field(name) for name in FIELDS}
 _STATE: Mapping[str, Read] = {
     "status": _one_of(TASK_STATUSES),
     "source": _one_of(("file", "api")),
@@ -117,11 +120,9 @@ _STATE: Mapping[str, Read] = {
     "update_time": _MOMENT,
 }
 _INSTEAD: Mapping[str, Any] = {
-    "name": "?", "task_type": "?", "trigger_type": "date", "trigger_args": {}, "func_path": "?",
-    "func_args": {}, "max_instances": 1, "tags": (), "paused": True, "coalesce": True,
-    "misfire_grace_time": 3600, "recover": False, "status": "failed", "source": "api",
-    "drift": "in_sync", "overridden": (), "etag": "", "create_time": UNKNOWN_SINCE,
-    "update_time": UNKNOWN_SINCE,
+    **dict.fromkeys(REQUIRED, "?"), **_DEFAULTS, "trigger_type": "date", "paused": True,
+    "status": "failed", "source": "api", "drift": "in_sync", "overridden": (), "etag": "",
+    "create_time": UNKNOWN_SINCE, "update_time": UNKNOWN_SINCE,
 }  # fmt: skip
 """What stands for columns that can't be read; for the others null does."""
 
@@ -155,10 +156,9 @@ def state_of(row: Row[Any]) -> TaskState:
 
 def columns_of(state: TaskState) -> dict[str, Any]:
     """A state as a row of `task_manage`, which is a live task's."""
-    values = {name: value for name, value in state.task.definition().items() if name in FIELDS}
     return {
         "id": state.id,
-        **values,
+        **state.task.definition(),
         "source": state.source,
         "drift": state.drift,
         "overridden": list(state.overridden),

@@ -6,21 +6,12 @@ from typing import Any, Literal
 
 import yaml
 
-from taskservice.domain.overlay import DEFAULTS
+from taskservice.domain.task import FIELDS, OPTIONAL
 from taskservice.sync.text.scalars import plain_kind
 from taskservice.sync.text.task_files import passed_over
 
-ORDER = (
-    "name", "task_type", "trigger_type", "trigger_args", "func_path", "func_args",
-    "max_instances", "description", "tags", "paused", "misfire_grace_time", "coalesce",
-    "timeout", "retries", "recover", "executor",
-)  # fmt: skip
-"""The fields of a task in the order of the contract's section 4."""
-
 Quote = Literal["'", '"']
 """The quotes that a file's author is used to."""
-
-_DEFAULTS: Mapping[str, Any] = {**DEFAULTS, "trigger_args": {}, "func_args": {}}
 
 # To a YAML parser these end a line too; it would read them back as another, or as none.
 _OTHER_BREAKS = frozenset("\r\x85\u2028\u2029")
@@ -35,8 +26,8 @@ def dump_task(task_id: str, definition: Mapping[str, object], *, named: bool = T
     """
     fields: dict[str, object] = {
         name: definition[name]
-        for name in ORDER
-        if name in definition and (name not in _DEFAULTS or definition[name] != _DEFAULTS[name])
+        for name in FIELDS
+        if name in definition and (name not in OPTIONAL or definition[name] != OPTIONAL[name])
     }
     several = not named or passed_over(f"{task_id}.yaml")
     return _dump({"tasks": {task_id: fields}} if several else fields, _Dumper, flow=False)

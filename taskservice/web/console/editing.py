@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,6 +10,9 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from taskservice.domain.errors import Fault, Invalid, TaskserviceError
+from taskservice.domain.field import Field
+from taskservice.domain.field_types import FieldType
+from taskservice.domain.task import FIELDS, OPTIONAL
 from taskservice.service import Precondition, Service, Trial
 from taskservice.web import session
 from taskservice.web.api.parts import Caller, Door
@@ -25,11 +29,90 @@ from taskservice.web.console.render import (
 from taskservice.web.console.task import FIRES
 from taskservice.web.console.views import address_of
 
-TEXTS = ("name", "task_type", "func_path", "description")
-JSONS = ("trigger_args", "func_args", "retries")
-NUMBERS = ("max_instances", "misfire_grace_time", "timeout")
-BOXES = ("coalesce", "recover")
-CHOICES = ("trigger_type", "executor")
+KINDS = ("text", "area", "choice", "words", "json", "number", "box")
+"""The controls that there are."""
+
+LONGEST_LINE = 500
+"""Texts that may be longer have several lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a field is shown and changed by; `kind` is one of `KINDS`."""
+
+    name: str
+    field: Field
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """What it is called, in English."""
+        return self.field.label or self.field.title
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes of its `input`."""
+        if self.kind == "number":
+            whole = self.field.type.json_type == "integer"
+            return {"inputmode": "numeric" if whole else "decimal"}
+        if self.kind == "text":
+            needed = {"required": "required"} if self.field.needed else {}
+            return {"maxlength": str(self.field.type.schema["maxLength"]), **needed}
+        return {}
+
+    def text_of(self, value: Any) -> str | None:
+        """A value as the control has it; None where it is a box that is not ticked."""
+        match self.kind:
+            case "box":
+                return "on" if value else None
+            case "words":
+                return " ".join(value)
+            case "json" if value is not None:
+                return json.dumps(value, ensure_ascii=False, indent=2)
+            case "number" if value is not None:
+                return f"{value:g}"
+        return value or ""
+
+    def value_of(self, text: str) -> Any:
+        """The value that a text means; raises `ValueError` with the reason why it means none."""
+        match self.kind:
+            case "words":
+                return text.split()
+            case "json":
+                try:
+                    return msgspec.json.decode(text) if text.strip() else OPTIONAL[self.name]
+                except (msgspec.MsgspecError, RecursionError) as error:
+                    raise ValueError(f"is no JSON: {error}") from None
+            case "number":
+                return self._number(text.strip())
+            case "area":
+                text = text.replace("\r\n", "\n")
+        return text or None if self.kind == "choice" or self.field.type.nullable else text
+
+    def _number(self, text: str) -> float | None:
+        if not text:
+            return None if self.field.type.nullable else OPTIONAL[self.name]
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError("must be a number") from None
+        return int(number) if number.is_integer() else number
+
+
+def _kind_of(type_: FieldType) -> str:
+    if type_.choices:
+        return "choice"
+    if type_.json_type == "string":
+        return "text" if type_.schema["maxLength"] <= LONGEST_LINE else "area"
+    kinds = {"boolean": "box", "array": "words", "object": "json"}
+    return kinds.get(type_.json_type, "number")
+
+
+_CONTROLS = [
+    Control(name, field, _kind_of(field.type)) for name, field in FIELDS.items() if field.section
+]
+CONTROLS = {one.name: one for one in sorted(_CONTROLS, key=lambda one: KINDS.index(one.kind))}
+"""The controls of the form, by the names of their fields."""
 
 
 @get("/tasks/{task_id:str}/edit", opt=CONSOLE)
@@ -109,7 +192,7 @@ async def _page(
     return page(
         request, "edit.html", status=status, section="/", task_id=task_id,
         address=address_of(task_id), form=form, trial=trial, wrong=_by_field(trial.faults),
-        functions=await service.functions(), settings=service.settings,
+        functions=await service.functions(), settings=service.settings, controls=CONTROLS,
     )  # fmt: skip
 
 
@@ -118,7 +201,7 @@ def _by_field(faults: Sequence[Fault]) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for fault in faults:
         top, _, part = (fault.field or "").partition(".")
-        known = top in (*TEXTS, *JSONS, *NUMBERS, *BOXES, *CHOICES, "tags", "until", "reason")
+        known = top in CONTROLS or top in ("until", "reason")
         said = f"{part}: {fault.reason}" if known and part else fault.reason
         found.setdefault(top if known else "", []).append(said)
     return {name: "; ".join(reasons) for name, reasons in found.items()}
@@ -126,50 +209,23 @@ def _by_field(faults: Sequence[Fault]) -> dict[str, str]:
 
 def form_of(definition: Mapping[str, Any]) -> dict[str, str]:
     """A definition as the texts of the form's controls."""
-    form = {name: definition[name] or "" for name in (*TEXTS, *CHOICES)}
-    for name in JSONS:
-        value = definition[name]
-        form[name] = "" if value is None else json.dumps(value, ensure_ascii=False, indent=2)
-    for name in NUMBERS:
-        form[name] = "" if definition[name] is None else f"{definition[name]:g}"
-    form |= {name: "on" for name in BOXES if definition[name]}
-    return {**form, "tags": " ".join(definition["tags"])}
+    texts = {name: one.text_of(definition[name]) for name, one in CONTROLS.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def fields_of(form: Mapping[str, str]) -> dict[str, Any]:
     """The fields that a form gives; raises Invalid where a text is no JSON or no number."""
-    fields: dict[str, Any] = {name: form[name] for name in TEXTS if name in form}
+    fields: dict[str, Any] = {}
     faults = []
-    if "description" in fields:
-        fields["description"] = fields["description"].replace("\r\n", "\n") or None
-    for name in CHOICES:
-        if name in form:
-            fields[name] = form[name] or None
-    if "tags" in form:
-        fields["tags"] = form["tags"].split()
-    for name in JSONS:
-        if name in form:
+    for name, control in CONTROLS.items():
+        if control.kind == "box":
+            if "fields" in form:  # a box that is not ticked is not sent
+                fields[name] = name in form
+        elif name in form:
             try:
-                fields[name] = msgspec.json.decode(form[name]) if form[name].strip() else None
-            except (msgspec.MsgspecError, RecursionError) as error:
-                faults.append(Fault(field=name, reason=f"is no JSON: {error}"))
-    for name in NUMBERS:
-        text = form.get(name, "").strip()
-        if name in form:
-            try:
-                number = float(text) if text else None
-            except ValueError:
-                faults.append(Fault(field=name, reason="must be a number"))
-                continue
-            whole = number is not None and number.is_integer()
-            fields[name] = int(number) if whole and number is not None else number
-    if "fields" in form:  # a box that is not ticked is not sent
-        fields |= {name: name in form for name in BOXES}
-    for name in ("trigger_args", "func_args"):
-        if name in fields and fields[name] is None:
-            fields[name] = {}
-    if "max_instances" in fields and fields["max_instances"] is None:
-        fields["max_instances"] = 1
+                fields[name] = control.value_of(form[name])
+            except ValueError as error:
+                faults.append(Fault(field=name, reason=str(error)))
     if faults:
         raise Invalid(faults)
     return fields

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskservice.domain.overlay import DEFAULTS
-from taskservice.domain.task import FIELDS
-from taskservice.sync.text.dump import ORDER, dump_task
+from taskservice.sync.text.dump import dump_task
 from taskservice.sync.text.reader import read_file
 
 NOTICE = {
@@ -169,7 +168,3 @@ def test_an_id_that_no_file_can_give_stands_in_the_text() -> None:
     assert text == "tasks:\n  _x:\n    name: A\n    task_type: t\n"
     (task,) = read_file("any.yaml", text.encode()).tasks
     assert task.task_id == "_x"
-
-
-def test_every_field_of_a_task_has_its_place() -> None:
-    assert sorted(ORDER) == sorted(FIELDS)

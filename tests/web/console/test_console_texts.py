@@ -7,6 +7,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from taskservice.web import console
+from taskservice.web.console.editing import CONTROLS
 from taskservice.web.console.language import LANGUAGES, preferred
 
 FOLDER = Path(console.__file__).parent
@@ -20,6 +21,9 @@ def used() -> dict[Message, str]:
     found: dict[Message, str] = {}
     for name, line, message, _, _ in extract_from_dir(str(FOLDER), method_map=METHODS):
         found[message if isinstance(message, str) else tuple(message)] = f"{name}:{line}"
+    for name, control in CONTROLS.items():
+        if control.field.section in ("run", "about"):  # the template has texts for the others
+            found |= {text: name for text in (control.label, control.field.hint) if text}
     return found
 
 
