@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ import rich_click as click
 
 import taskservice
 from taskservice.cli import PANELS
+from taskservice.domain.json_schema import NEEDED
 from taskservice.domain.task import FIELDS, OPTIONAL, Task, parse_task
 from taskservice.engine.functions import Functions
 from taskservice.settings import PREFIX, Settings
@@ -31,7 +32,6 @@ DOCUMENTS = [
     *sorted(str(path.relative_to(TOP)) for path in (TOP / "docs").glob("*.md")),
 ]
 EXAMPLES = sorted((TOP / "tasks.d").rglob("*.y*ml"))
-NOW = datetime(2026, 11, 24, tzinfo=UTC)
 EMPTY = {"empty", "空"}
 
 each_readme = pytest.mark.parametrize("readme", READMES)
@@ -115,7 +115,7 @@ def test_the_table_of_fields_is_that_of_the_task() -> None:
 
 
 def _default(name: str) -> str:
-    return f"`{json.dumps(OPTIONAL[name])}`" if name in OPTIONAL else "required"
+    return "required" if name in NEEDED else f"`{json.dumps(OPTIONAL[name])}`"
 
 
 @each_readme
@@ -131,7 +131,7 @@ def test_the_commands_table_is_that_of_the_commands(readme: str) -> None:
 
 
 def task_of(authored: Mapping[str, object]) -> Task:
-    task = parse_task(authored, zone=UTC, now=NOW)
+    task = parse_task(authored, zone=UTC)
     functions = Functions(Settings().functions)
     assert functions.faults(task.func_path, task.func_args) == []
     return task

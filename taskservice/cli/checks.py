@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -59,7 +59,6 @@ def offline_check(
     )
     put_in_front(str(folder.resolve()) for folder in settings.import_path)
     allowed = Functions(settings.functions)
-    now = datetime.now(UTC)
 
     def call_faults(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
         return allowed.path_faults(func_path) if no_import else allowed.faults(func_path, func_args)
@@ -68,7 +67,6 @@ def offline_check(
         return task_faults(
             fields,
             zone=settings.timezone,
-            now=now,
             call_faults=call_faults,
             env_allow=settings.env_allow,
         )

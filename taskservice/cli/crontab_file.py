@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.placeholders import DOLLAR
@@ -17,7 +17,6 @@ _SHELL = "/bin/sh"
 _NAME_LENGTH = 60
 _OF_MAIL = ("MAILTO", "MAILFROM")
 _OF_ZONE = ("CRON_TZ", "TZ")
-_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # a crontab line means the same at any
 
 _VARIABLE = re.compile(r"""\s*(['"]?)(?P<name>[A-Za-z_][A-Za-z0-9_]*)\1\s*=\s*(?P<value>.*)""")
 _QUOTED = re.compile(r"""(['"])(?P<text>.*)\1""")
@@ -112,7 +111,7 @@ class _Reading:
             return
         if name in _OF_ZONE and value:
             try:
-                parse_trigger("cron", _arguments("@daily", value), zone=UTC, anchor=_ANY_TIME)
+                parse_trigger("cron", _arguments("@daily", value), zone=UTC)
             except Invalid as invalid:
                 self.fault(line, column, f"{name}: {invalid.faults[0].reason}")
                 return
@@ -153,7 +152,7 @@ class _Reading:
             "executor": "process",
         }
         try:
-            parse_task(fields, zone=UTC, now=_ANY_TIME)
+            parse_task(fields, zone=UTC)
         except Invalid as invalid:
             for fault in invalid.faults:
                 self.fault(line, column, fault.reason)

@@ -10,7 +10,7 @@ from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.overlay import Declaration, Drift, Override
 from taskservice.domain.run import Outcome, TaskStatus, task_status
 from taskservice.domain.task import Task, parse_task
-from taskservice.domain.trigger import Trigger, canonical_trigger, parse_trigger, upcoming
+from taskservice.domain.trigger import Trigger, canonical_trigger, upcoming
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -42,7 +42,7 @@ class TaskState:
 
 def trigger_of(task: Task, anchor: datetime, zone: tzinfo) -> Trigger:
     """The trigger of a task whose interval counts from `anchor`."""
-    return parse_trigger(task.trigger_type, task.trigger_args, zone=zone, anchor=anchor)
+    return task.trigger(zone).anchored(anchor)
 
 
 def faults_of(state: TaskState, zone: tzinfo) -> tuple[Fault, ...]:
@@ -85,7 +85,7 @@ def resolve(
     its `update_time`. Raises `Invalid` where the two don't make a task.
     """
     overrides = tuple(overrides)
-    task = parse_task(overlay.merge(declaration, overrides), zone=zone, now=now)
+    task = parse_task(overlay.merge(declaration, overrides), zone=zone)
     shown: dict[str, Any] = {
         "source": declaration.source,
         "drift": overlay.drift_of(declaration, overrides),

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Annotated, Any
 
 from taskservice.domain.check import Refused, is_plain
@@ -24,7 +24,7 @@ from taskservice.domain.field_types import (
 )
 from taskservice.domain.retries import MAX_SECONDS, RETRIES
 from taskservice.domain.retries import Retries as Retries
-from taskservice.domain.trigger import TRIGGER_KEYS, TRIGGER_SCHEMAS, parse_trigger
+from taskservice.domain.trigger import TRIGGER_KEYS, TRIGGER_SCHEMAS, Trigger, parse_trigger
 
 EXECUTORS = ("local", "process")
 
@@ -218,6 +218,20 @@ class Task:
             section="run",
         ),
     ] = None
+    _triggers: dict[tzinfo, Trigger] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def trigger(self, zone: tzinfo) -> Trigger:
+        """When it fires, with no anchor yet; parsed once. `zone` is that of times which name none.
+
+        Raises `Invalid` where it can't be read (any more: its time zone may be gone).
+        """
+        known = self._triggers.get(zone)
+        if known is None:
+            known = parse_trigger(self.trigger_type, self.trigger_args, zone=zone)
+            self._triggers[zone] = known
+        return known
 
     def definition(self) -> dict[str, Any]:
         """Every field with its value, JSON-able, in the order people write them."""
@@ -245,11 +259,10 @@ OPTIONAL: Mapping[str, Any] = defaults_of(Task)
 """The other fields, with the defaults that they have as JSON."""
 
 
-def parse_task(fields: Mapping[str, object], *, zone: tzinfo, now: datetime) -> Task:
-    """Make a task of the fields somebody wrote.
+def parse_task(fields: Mapping[str, object], *, zone: tzinfo) -> Task:
+    """Make a task of the fields somebody wrote; `zone` is that of times which name none.
 
-    `zone` is that of times which name none. `now` serves only to try the trigger out;
-    the result does not depend on it. Raises `Invalid` with every fault.
+    Raises `Invalid` with every fault.
     """
     faults = [
         Fault(field=name, reason=f"is required, {needed}")
@@ -265,16 +278,17 @@ def parse_task(fields: Mapping[str, object], *, zone: tzinfo, now: datetime) -> 
             taken[name] = one.type.parse(fields[name])
         except Refused as refused:
             faults += refused.faults(name)
+    trigger = None
     if {"trigger_type", "trigger_args"}.isdisjoint(fault.field for fault in faults):
         try:
-            parse_trigger(
-                taken["trigger_type"], taken.get("trigger_args", {}), zone=zone, anchor=now
-            )
+            trigger = parse_trigger(taken["trigger_type"], taken.get("trigger_args", {}), zone=zone)
         except Invalid as invalid:
             faults.extend(invalid.faults)
-    if faults:
+    if faults or trigger is None:
         raise Invalid(of_task(faults))
-    return Task(**taken)
+    task = Task(**taken)
+    task._triggers[zone] = trigger
+    return task
 
 
 def unknown_fields(names: Iterable[object]) -> list[Fault]:

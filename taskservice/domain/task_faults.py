@@ -1,7 +1,7 @@
 """What is wrong with a task: its fields, and the call of its function."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_task
@@ -16,19 +16,18 @@ def task_faults(
     fields: Mapping[str, object],
     *,
     zone: tzinfo,
-    now: datetime,
     call_faults: CallFaults,
     env_allow: Sequence[str] = ANY_VARIABLE,
 ) -> list[Fault]:
     """What is wrong with a task's fields, its call included; as slow as `call_faults` is.
 
-    `zone` and `now` are as in `parse_task`; `env_allow` are the patterns of the variables that
+    `zone` is as in `parse_task`; `env_allow` are the patterns of the variables that
     its placeholders may stand for. A field that is at fault in itself is not told of again;
     beyond a limit faults are counted.
     """
     faults: list[Fault] = []
     try:
-        parse_task(fields, zone=zone, now=now)
+        parse_task(fields, zone=zone)
     except Invalid as invalid:
         faults += invalid.faults
     func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}

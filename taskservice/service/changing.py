@@ -101,7 +101,6 @@ class Changing(Reading):
         return task_faults(
             fields,
             zone=self._zone,
-            now=now_utc(),
             call_faults=call_faults,
             env_allow=self._env_allow,
         )
@@ -187,7 +186,7 @@ class Changing(Reading):
         self, before: Mapping[str, Any], changes: Mapping[str, object]
     ) -> dict[str, Any]:
         """The changes with their values as a sound task holds them, so that they compare."""
-        known = parse_task({**before, **changes}, zone=self._zone, now=now_utc()).definition()
+        known = parse_task({**before, **changes}, zone=self._zone).definition()
         return {name: known[name] for name in changes}
 
     async def set_paused(

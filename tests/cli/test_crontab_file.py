@@ -249,7 +249,7 @@ def test_whatever_the_commands_are_the_files_say_the_same(text: list[tuple[str, 
     for task in crontab.tasks:
         assert id_fault(task.task_id) is None
         assert not passed_over(f"{task.task_id}.yaml")
-        parse_task(task.fields, zone=UTC, now=NOW)
+        parse_task(task.fields, zone=UTC)
         path = f"{task.task_id}.yaml"
         content = read_file(path, dump_task(task.task_id, task.fields).encode())
         assert content.faults == ()

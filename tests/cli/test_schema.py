@@ -18,7 +18,7 @@ from taskservice.domain.json_schema import field_schemas, task_file_schema
 from taskservice.domain.task import FIELDS, parse_task
 from taskservice.sync.folder.declaring import declared_by
 from taskservice.sync.text.yaml_walk import Stop, Walk, text_of
-from tests.domain.samples import MINIMAL, NOW, declared_fields, minimal
+from tests.domain.samples import MINIMAL, declared_fields, minimal
 from tests.domain.test_task import WRONG
 from tests.domain.test_trigger_faults import CASES
 from tests.sync.text.test_reader import MORNING
@@ -174,7 +174,7 @@ def cases() -> Iterator[Mapping[str, Any]]:
 
 def check(_task_id: str, fields: Mapping[str, object]) -> list[Fault]:
     try:
-        parse_task(fields, zone=UTC, now=NOW)
+        parse_task(fields, zone=UTC)
     except Invalid as invalid:
         return list(invalid.faults)
     return []

@@ -43,7 +43,7 @@ def minimal(**more: Any) -> dict[str, Any]:
 
 def parsed(fields: dict[str, Any]) -> Task:
     """The task that these fields make."""
-    return parse_task(fields, zone=UTC, now=NOW)
+    return parse_task(fields, zone=UTC)
 
 
 def lists_and_mappings(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import OF_TASK
-from taskservice.domain.overlay import DEFAULTS
+from taskservice.domain.overlay import DEFAULTS, Declaration
+from taskservice.domain.state import resolve
 from taskservice.domain.task import FIELDS, UNSET, Retries, Task, describe, nearest, parse_task
 from tests.domain.samples import (
     MINIMAL,
@@ -30,7 +31,7 @@ HOUR = timedelta(hours=1)
 
 def faults(fields: dict[Any, Any]) -> tuple[Fault, ...]:
     with pytest.raises(Invalid) as caught:
-        parse_task(fields, zone=UTC, now=NOW)
+        parse_task(fields, zone=UTC)
     return caught.value.faults
 
 
@@ -299,7 +300,7 @@ def test_arguments_and_tags_are_counted() -> None:
         ("tags", "has 1001 words; at most 1000 are allowed"),
     ]
     del many["key-0"]
-    sound = parse_task(minimal(func_args=many, tags=["t"] * 1_000), zone=UTC, now=NOW)
+    sound = parse_task(minimal(func_args=many, tags=["t"] * 1_000), zone=UTC)
     assert len(sound.tags) == 1_000
 
 
@@ -314,7 +315,7 @@ def test_nesting_counts_as_in_a_file_of_one_task() -> None:
 
 def test_any_kind_of_mapping_is_taken() -> None:
     fields = MappingProxyType({**MINIMAL, "func_args": MappingProxyType({"a": 1})})
-    task = parse_task(fields, zone=UTC, now=NOW)
+    task = parse_task(fields, zone=UTC)
     assert task.func_args == {"a": 1}
 
 
@@ -348,7 +349,7 @@ def test_garbage_is_refused_in_words(garbage: dict[Any, Any], kept: set[str], ki
     if kind:
         fields["trigger_type"] = kind
     try:
-        task = parse_task(fields, zone=UTC, now=NOW)
+        task = parse_task(fields, zone=UTC)
     except Invalid as invalid:
         assert invalid.faults
         for fault in invalid.faults:
@@ -374,7 +375,10 @@ def test_json_is_taken_as_it_is(value: Any) -> None:
 
 @given(declared_fields, st.sampled_from([NOW - timedelta(days=9999), NOW + HOUR]))
 def test_the_moment_of_parsing_does_not_matter(fields: dict[str, Any], now: datetime) -> None:
-    assert parse_task(fields, zone=UTC, now=now) == parsed(fields)
+    declaration = Declaration(source="file", fields=fields)
+    state = resolve("a", declaration, (), None, now=now, zone=UTC)
+    assert state.task == parsed(fields)
+    assert state.task.trigger(UTC) == parsed(fields).trigger(UTC)
 
 
 def test_the_waits_between_attempts_grow() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.task_faults import task_faults
-from tests.domain.samples import NOW, minimal
+from tests.domain.samples import minimal
 
 
 def faults(fields: Mapping[str, object]) -> list[str]:
@@ -17,7 +17,7 @@ def faults(fields: Mapping[str, object]) -> list[str]:
         reason = f"{func_path} of {sorted(func_args)}"
         return [Fault(field=name, reason=reason) for name in ("func_path", "func_args.x")]
 
-    found = task_faults(fields, zone=UTC, now=NOW, call_faults=refuse)
+    found = task_faults(fields, zone=UTC, call_faults=refuse)
     return [fault.field or "" for fault in found]
 
 

@@ -34,8 +34,8 @@ def days(trigger: Trigger, after: str, count: int) -> list[str]:
 
 
 def test_what_says_the_same_is_one_trigger() -> None:
-    assert read("cron", hour=9) is read("cron", hour=9)
-    assert read("interval", hours=1, start_date="2026-01-01") is read(
+    assert read("cron", hour=9) == read("cron", hour=9)
+    assert read("interval", hours=1, start_date="2026-01-01") == read(
         "interval", hours=1, start_date="2026-01-01"
     )
 

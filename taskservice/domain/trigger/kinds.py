@@ -1,6 +1,6 @@
 """The triggers themselves: values that answer when a task fires next."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from hashlib import blake2b
 from typing import Protocol
@@ -24,6 +24,12 @@ class Trigger(Protocol):
     def next_fire(self, after: datetime) -> datetime | None:
         """The first fire strictly later than `after` (aware), in UTC; None if none is left."""
 
+    def anchored(self, anchor: datetime) -> "Trigger":
+        """The trigger of a task whose interval without `start_date` counts from `anchor` (aware).
+
+        Its first fire is one interval later.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DateTrigger:
@@ -36,10 +42,17 @@ class DateTrigger:
         """See Trigger."""
         return self.run_date if self.run_date > after else None
 
+    def anchored(self, anchor: datetime) -> "DateTrigger":
+        """See Trigger."""
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalTrigger:
-    """Fires at `base + k * every` for k from `least` on, counted in elapsed time."""
+    """Fires at `base + k * every` for k from `least` on, counted in elapsed time.
+
+    `least` is 0 where `base` is the start that somebody gave, and 1 where it is an anchor.
+    """
 
     base: datetime
     every: timedelta
@@ -55,6 +68,10 @@ class IntervalTrigger:
         except OverflowError:
             return None
         return None if self.end is not None and fire > self.end else fire
+
+    def anchored(self, anchor: datetime) -> "IntervalTrigger":
+        """See Trigger."""
+        return replace(self, base=anchor.astimezone(UTC)) if self.least else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +95,10 @@ class CronTrigger:
         after = max(after, self.start - TICK).astimezone(UTC)
         fire = self._any_hour(after + TICK) if self.pattern.every_hour else self._fixed_hour(after)
         return None if fire is None or fire > self.end else fire
+
+    def anchored(self, anchor: datetime) -> "CronTrigger":
+        """See Trigger."""
+        return self
 
     def count(self, first: datetime, before: datetime) -> tuple[int, datetime | None]:
         """Count the fires of whole days, from `first` (a fire) until the day that `before` is in.

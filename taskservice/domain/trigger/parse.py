@@ -1,9 +1,8 @@
 """From `trigger_type` and `trigger_args`, as written, to a trigger or to all that is wrong."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 
 from apscheduler.triggers.cron.fields import DEFAULT_VALUES
 
@@ -52,37 +51,16 @@ class _Common:
 
 
 def parse_trigger(
-    trigger_type: object, trigger_args: object, *, zone: tzinfo, anchor: datetime
+    trigger_type: object, trigger_args: object, *, zone: tzinfo, anchor: datetime = DAWN
 ) -> Trigger:
     """Reads a trigger.
 
-    `zone` is that of times which name none; `anchor` (aware) is what an interval
-    without `start_date` counts from: its first fire is one interval later.
+    `zone` is that of times which name none; `anchor` as in `Trigger.anchored`, which may still be
+    told another.
 
     Raises Invalid with all faults; their fields are `trigger_type`, `trigger_args`
     and `trigger_args.KEY`.
     """
-    if isinstance(trigger_args, Mapping):
-        said = tuple((key, type(value), value) for key, value in trigger_args.items())
-        try:
-            trigger = _known(trigger_type, said, zone)
-        except TypeError:  # a list or a mapping, which can't be told from others by its hash
-            return _parse(trigger_type, trigger_args, zone, anchor)
-        if isinstance(trigger, IntervalTrigger) and "start_date" not in trigger_args:
-            return replace(trigger, base=anchor.astimezone(UTC))
-        return trigger
-    return _parse(trigger_type, trigger_args, zone, anchor)
-
-
-@lru_cache(maxsize=1024)
-def _known(
-    trigger_type: object, said: tuple[tuple[str, type, object], ...], zone: tzinfo
-) -> Trigger:
-    """The trigger, with any anchor; tasks that say the same share one."""
-    return _parse(trigger_type, {key: value for key, _, value in said}, zone, DAWN)
-
-
-def _parse(trigger_type: object, trigger_args: object, zone: tzinfo, anchor: datetime) -> Trigger:
     faults: list[Fault] = []
     read = _READERS.get(trigger_type) if isinstance(trigger_type, str) else None
     if read is None:
@@ -92,9 +70,9 @@ def _parse(trigger_type: object, trigger_args: object, zone: tzinfo, anchor: dat
         faults.append(Fault(field="trigger_args", reason=reason))
     elif read is not None:
         reader = Reader(trigger_args)
-        trigger = read(reader, zone, anchor)
+        trigger = read(reader, zone)
         if trigger is not None and not reader.faults:
-            return trigger
+            return trigger.anchored(anchor)
         faults.extend(reader.faults)
     raise Invalid(faults)
 
@@ -106,7 +84,7 @@ def _bad_type(trigger_type: object) -> str:
     return f"{trigger_type[:40]!r} is unknown{nearest(trigger_type, _READERS)}; {allowed}"
 
 
-def _date(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
+def _date(reader: Reader, zone: tzinfo) -> Trigger | None:
     reader.only(DATE_KEYS, "a date")
     if "run_date" not in reader.args:
         reader.fault("run_date", 'is required: an ISO 8601 time ("2030-01-31T09:00:00")')
@@ -114,14 +92,14 @@ def _date(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
     return None if run_date is None else DateTrigger(run_date=run_date)
 
 
-def _interval(reader: Reader, zone: tzinfo, anchor: datetime) -> Trigger | None:
+def _interval(reader: Reader, zone: tzinfo) -> Trigger | None:
     reader.only(INTERVAL_KEYS, "an interval")
     common = _common(reader, zone)
     every = _every(reader)
     if every is None:
         return None
     return IntervalTrigger(
-        base=common.start or anchor.astimezone(UTC),
+        base=common.start or DAWN,
         every=every,
         least=1 if common.start is None else 0,
         end=common.end,
@@ -150,7 +128,7 @@ def _every(reader: Reader) -> timedelta | None:
     return None
 
 
-def _cron(reader: Reader, zone: tzinfo, _anchor: datetime) -> Trigger | None:
+def _cron(reader: Reader, zone: tzinfo) -> Trigger | None:
     reader.only((*CRON_KEYS, "crontab"), "a cron")
     common = _common(reader, zone)
     pattern = _crontab(reader) if "crontab" in reader.args else _fields(reader)
@@ -232,7 +210,7 @@ def _common(reader: Reader, zone: tzinfo) -> _Common:
     return _Common(zone=zone, start=start, end=end, jitter=float(jitter or 0))
 
 
-_READERS: dict[str, Callable[[Reader, tzinfo, datetime], Trigger | None]] = {
+_READERS: dict[str, Callable[[Reader, tzinfo], Trigger | None]] = {
     "date": _date,
     "interval": _interval,
     "cron": _cron,
