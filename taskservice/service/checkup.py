@@ -18,7 +18,7 @@ from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.gate import Cause, Decision, Gate
-from taskservice.storage.memory import recall, remember
+from taskservice.storage.key_values import get_value, set_value
 
 ROUND_SECONDS = 600.0
 """How often the rows of all tasks are looked at; those that are scheduled are each 30 seconds."""
@@ -82,7 +82,7 @@ class Checkup:
             for task_id in later.keys() - known.keys():
                 told = "; ".join(map(str, wrong[task_id]))
                 log.warning("task_at_fault", task=task_id, faults=told)
-            await self._database.write(lambda some: remember(some, _REMEMBERED, later))
+            await self._database.write(lambda some: set_value(some, _REMEMBERED, later))
 
     async def _unmark(self) -> None:
         """Take a mark of deletion that can't be read for none."""
@@ -148,7 +148,7 @@ class Checkup:
 
 async def _known(connection: Connection) -> dict[str, str]:
     """Since when tasks have been at fault, as it was noted last."""
-    kept = await recall(connection, _REMEMBERED)
+    kept = await get_value(connection, _REMEMBERED)
     if not isinstance(kept, dict):
         return {}
     return {task_id: since for task_id, since in kept.items() if _is_time(since)}

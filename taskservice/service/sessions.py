@@ -8,7 +8,7 @@ import asyncio
 import time
 
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.memory import forget, recall_all, remember
+from taskservice.storage.key_values import delete_values, get_values, set_value
 
 _PREFIX = "session-ended:"
 
@@ -32,7 +32,7 @@ class EndedSessions:
             if time.monotonic() - self._read_at < self._fresh_seconds:
                 return
             async with self._database.read() as connection:
-                found = await recall_all(connection, _PREFIX)
+                found = await get_values(connection, _PREFIX)
             self._ended = frozenset(name.removeprefix(_PREFIX) for name in found)
             self._read_at = time.monotonic()
 
@@ -41,10 +41,10 @@ class EndedSessions:
         now = time.time()
 
         async def work(connection: Connection) -> None:
-            known = await recall_all(connection, _PREFIX)
+            known = await get_values(connection, _PREFIX)
             over = [name for name, end in known.items() if end is not None and end < now]
-            await forget(connection, over)
-            await remember(connection, _PREFIX + session_id, until)
+            await delete_values(connection, over)
+            await set_value(connection, _PREFIX + session_id, until)
 
         await self._database.write(work)
         self._ended |= {session_id}

@@ -12,7 +12,7 @@ from taskservice.domain.errors import Fault, Pending, Unavailable
 from taskservice.domain.fault_limits import of_all
 from taskservice.domain.plan import Held
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.memory import recall, remember
+from taskservice.storage.key_values import get_value, set_value
 from taskservice.storage.rows import to_json
 
 _REMEMBERED = "sync report"
@@ -83,14 +83,16 @@ class Report:
         Raises `Unavailable` where not even that can be kept.
         """
         try:
-            await self._database.write(lambda connection: remember(connection, _REMEMBERED, report))
+            await self._database.write(
+                lambda connection: set_value(connection, _REMEMBERED, report)
+            )
         except Exception as error:
             # A server ends the connection over a packet that is too large, which looks as an
             # outage does: only the smaller report tells them apart.
             if isinstance(error, Unavailable) and len(to_json(report)) <= SMALL_BYTES:
                 raise
             small = _reduced(report)
-            await self._database.write(lambda connection: remember(connection, _REMEMBERED, small))
+            await self._database.write(lambda connection: set_value(connection, _REMEMBERED, small))
             log.warning(
                 "sync_report_reduced", faults=len(report["errors"]), error=str(error)[:1000]
             )
@@ -111,7 +113,7 @@ async def last_report(connection: Connection) -> dict[str, Any]:
 
     They are as JSON has them; before the first sync all of them are empty.
     """
-    found = await recall(connection, _REMEMBERED)
+    found = await get_value(connection, _REMEMBERED)
     return _NOTHING | (found if _can_be_told(found) else {})
 
 

@@ -12,7 +12,7 @@ from taskservice.storage import executions as log
 from taskservice.storage.changes import Look
 from taskservice.storage.database import Database
 from taskservice.storage.executions import Progress
-from taskservice.storage.memory import remember
+from taskservice.storage.key_values import set_value
 from taskservice.storage.tables import task_manage
 from tests.storage.samples import NOW, is_sqlite, later, make_execution, make_state, record, save
 
@@ -93,9 +93,9 @@ async def test_a_task_of_before_is_there_though_nobody_knows_when_it_changed(
 
 async def test_reports_and_the_scheduler_are_compared(database: Database) -> None:
     empty = (await look(database)).about
-    await database.write(lambda connection: remember(connection, "report", {"n": 1}))
+    await database.write(lambda connection: set_value(connection, "report", {"n": 1}))
     one = (await look(database)).about
-    await database.write(lambda connection: remember(connection, "report", {"n": 2}))
+    await database.write(lambda connection: set_value(connection, "report", {"n": 2}))
     two = (await look(database)).about
     await database.write(lambda connection: owners.register(connection, "me", "here:1", 60))
     assert (await look(database)).about == two

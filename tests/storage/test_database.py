@@ -22,7 +22,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.dialects.dialect import Limits
 from taskservice.storage.dialects.outages import is_outage
-from taskservice.storage.memory import recall, remember
+from taskservice.storage.key_values import get_value, set_value
 from taskservice.storage.tables import service_state, task_manage
 from tests.storage.samples import is_sqlite, make_state, save
 
@@ -37,7 +37,7 @@ async def names(database: Database) -> list[str]:
 
 async def keep(connection: Connection, *several: str) -> None:
     for name in several:
-        await remember(connection, name, 1)
+        await set_value(connection, name, 1)
 
 
 async def test_a_write_gives_back_what_its_work_gives(database: Database) -> None:
@@ -88,7 +88,7 @@ async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> Non
 
 async def test_a_read_sees_what_was_committed_before_it(database: Database) -> None:
     async with database.read() as connection:
-        assert await recall(connection, "a") is None
+        assert await get_value(connection, "a") is None
         await database.write(lambda connection: keep(connection, "a"))
     assert await names(database) == ["a"]
 
@@ -96,9 +96,9 @@ async def test_a_read_sees_what_was_committed_before_it(database: Database) -> N
 @on_mariadb
 async def test_a_poller_sees_new_rows_within_one_transaction(database: Database) -> None:
     async with database.read() as connection:
-        assert await recall(connection, "a") is None
+        assert await get_value(connection, "a") is None
         await database.write(lambda connection: keep(connection, "a"))
-        assert await recall(connection, "a") == 1
+        assert await get_value(connection, "a") == 1
 
 
 async def test_a_read_writes_nothing(database: Database) -> None:
@@ -284,7 +284,7 @@ async def test_nobody_writes_between_what_a_write_reads_and_what_it_writes(
     path = empty_url.removeprefix("sqlite+aiosqlite:///")
 
     async def work(connection: Connection) -> None:
-        await recall(connection, "a")
+        await get_value(connection, "a")
         with (
             closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other,
             pytest.raises(sqlite3.OperationalError, match="database is locked"),
@@ -307,7 +307,7 @@ async def test_a_full_disk_is_unavailable_until_there_is_room(database: Database
 
     async def fill(connection: Connection) -> None:
         await keep(connection, "a")
-        await remember(connection, "big", "x" * 2_000_000)
+        await set_value(connection, "big", "x" * 2_000_000)
 
     event.listen(database.engine.sync_engine, "checkout", limit)
     with pytest.raises(Unavailable, match="database or disk is full"):

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from taskservice.domain.errors import StartError
 from taskservice.storage.database import Database
-from taskservice.storage.memory import recall, remember
+from taskservice.storage.key_values import get_value, set_value
 from taskservice.storage.schema import prepare
 from tests.databases import MariaDB
 from tests.storage.sha2_server import Sha2Server
@@ -83,9 +83,9 @@ async def works(url: str) -> None:
     lock = database.scheduler_lock()
     try:
         await prepare(database)
-        await database.write(lambda connection: remember(connection, "a", {"文": "字"}))
+        await database.write(lambda connection: set_value(connection, "a", {"文": "字"}))
         async with database.read() as connection:
-            assert await recall(connection, "a") == {"文": "字"}
+            assert await get_value(connection, "a") == {"文": "字"}
         assert await lock.take(1)
         assert await lock.is_held()
     finally:

@@ -16,7 +16,7 @@ from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import Progress, advance
-from taskservice.storage.memory import recall, remember
+from taskservice.storage.key_values import get_value, set_value
 from taskservice.storage.overrides import all_overrides, expired, overridden, save_overrides
 from taskservice.storage.tables import task_manage
 from taskservice.storage.tasks import StoredTask
@@ -346,12 +346,12 @@ async def test_fires_are_read_a_few_at_a_time(database: Database) -> None:
 
 async def test_what_the_service_remembers(database: Database) -> None:
     async with database.read() as connection:
-        assert await recall(connection, "sync") is None
+        assert await get_value(connection, "sync") is None
     values: list[object] = [{"时": [1, None]}, [], 0, "x"]
     for value in values:
-        await database.write(partial(remember, name="sync", value=value))
+        await database.write(partial(set_value, name="sync", value=value))
         async with database.read() as connection:
-            assert await recall(connection, "sync") == value
+            assert await get_value(connection, "sync") == value
 
 
 async def test_many_tasks_are_a_few_statements(database: Database) -> None:

@@ -10,7 +10,7 @@ import structlog
 
 from taskservice.domain.errors import Unavailable
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.memory import recall, remember
+from taskservice.storage.key_values import get_value, set_value
 from taskservice.sync.gitrepo.checkout import Checkout, Pulled
 
 FOLDER = ".repository"
@@ -162,7 +162,7 @@ class Repository:
 
     async def _remember(self) -> None:
         state = dict(self._state)
-        await self._database.write(lambda connection: remember(connection, _REMEMBERED, state))
+        await self._database.write(lambda connection: set_value(connection, _REMEMBERED, state))
 
     async def _wait(self) -> None:
         try:
@@ -173,7 +173,7 @@ class Repository:
 
 async def last_pull(connection: Connection) -> dict[str, Any] | None:
     """`{url, branch, path, wanted, live, problem, fetched_at}`; None: no repository is followed."""
-    return await recall(connection, _REMEMBERED) or None
+    return await get_value(connection, _REMEMBERED) or None
 
 
 async def forget_pull(database: Database) -> None:
@@ -181,7 +181,7 @@ async def forget_pull(database: Database) -> None:
     async with database.read() as connection:
         known = await last_pull(connection)
     if known:
-        await database.write(lambda connection: remember(connection, _REMEMBERED, {}))
+        await database.write(lambda connection: set_value(connection, _REMEMBERED, {}))
 
 
 def _answer(asked: list[tuple[bool, asyncio.Future[None]]], error: Exception | None) -> None:

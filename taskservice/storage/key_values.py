@@ -12,19 +12,19 @@ from taskservice.storage.rows import chunks
 from taskservice.storage.tables import service_state
 
 
-async def remember(connection: AsyncConnection, name: str, value: object) -> None:
+async def set_value(connection: AsyncConnection, name: str, value: object) -> None:
     """Keep a JSON value of the service's own under a name."""
     await upsert(connection, service_state, [{"name": name, "value": value}])
 
 
-async def recall(connection: AsyncConnection, name: str) -> Any:
+async def get_value(connection: AsyncConnection, name: str) -> Any:
     """The value kept under a name; None where there is none, or it can't be read."""
     query = select(service_state.c.value).where(service_state.c.name == name)
     value = (await connection.execute(query)).scalar()
     return None if isinstance(value, Damaged) else value
 
 
-async def recall_all(connection: AsyncConnection, prefix: str) -> dict[str, Any]:
+async def get_values(connection: AsyncConnection, prefix: str) -> dict[str, Any]:
     """The values kept under names that begin so, by name; None for what can't be read."""
     columns = service_state.c
     query = select(columns.name, columns.value).where(
@@ -36,7 +36,7 @@ async def recall_all(connection: AsyncConnection, prefix: str) -> dict[str, Any]
     }
 
 
-async def forget(connection: AsyncConnection, names: Sequence[str]) -> None:
+async def delete_values(connection: AsyncConnection, names: Sequence[str]) -> None:
     """Keep nothing under these names any more."""
     for piece in chunks(names):
         await connection.execute(delete(service_state).where(service_state.c.name.in_(piece)))
