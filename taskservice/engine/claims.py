@@ -1,4 +1,4 @@
-"""What a batch of fires, wishes and ends comes to: decided here, written by the recorder."""
+"""What a batch of fires, requests and ends comes to: decided here, written by the recorder."""
 
 import asyncio
 import json
@@ -67,8 +67,8 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manual:
-    """Somebody's wish to run a task now; `answer` gets the execution, or why there is none."""
+class TriggerRequest:
+    """Somebody's request to run a task now; `answer` gets the execution, or why there is none."""
 
     task_id: str
     func_args: dict[str, Any] | None
@@ -82,20 +82,20 @@ class Batch:
 
     due: set[str] = field(default_factory=set)
     retries: dict[str, Retry] = field(default_factory=dict)
-    manual: list[Manual] = field(default_factory=list)
+    requests: list[TriggerRequest] = field(default_factory=list)
     ends: dict[str, Execution] = field(default_factory=dict)
     releases: set[str] = field(default_factory=set)
     told: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.due or self.retries or self.manual or self.ends or self.releases)
+        return bool(self.due or self.retries or self.requests or self.ends or self.releases)
 
     def take(self, most: int) -> "Batch":
         """Split off what is to be recorded next: at most so many fires and ends, and the rest."""
         taken = Batch(
-            retries=self.retries, manual=self.manual, releases=self.releases, told=self.told
+            retries=self.retries, requests=self.requests, releases=self.releases, told=self.told
         )
-        self.retries, self.manual, self.releases, self.told = {}, [], set(), []
+        self.retries, self.requests, self.releases, self.told = {}, [], set(), []
         if taken.told or len(self.due) <= most:
             # Who is told waits for fires that may be any of them.
             taken.due, self.due = self.due, set()
@@ -117,7 +117,7 @@ class Batch:
         yield from (Batch(ends={key: end}) for key, end in self.ends.items())
         yield from (Batch(releases={key}) for key in self.releases)
         yield from (Batch(retries={key: retry}) for key, retry in self.retries.items())
-        yield from (Batch(manual=[wish]) for wish in self.manual)
+        yield from (Batch(requests=[request]) for request in self.requests)
         yield from (Batch(due={task_id}) for task_id in self.due)
 
     def reduced(self, why: str) -> "Batch":
@@ -127,7 +127,7 @@ class Batch:
     def task_ids(self) -> set[str]:
         """Every task that this touches."""
         touched = set(self.due)
-        touched.update(manual.task_id for manual in self.manual)
+        touched.update(request.task_id for request in self.requests)
         touched.update(retry.execution.task_id for retry in self.retries.values())
         touched.update(end.task_id for end in self.ends.values())
         return touched
@@ -143,7 +143,7 @@ class Recorded:
     next_fires: dict[str, datetime | None] = field(default_factory=dict)
     added: list[Execution] = field(default_factory=list)
     ended: list[Execution] = field(default_factory=list)
-    answers: list[tuple[Manual, Execution | TaskserviceError]] = field(default_factory=list)
+    answers: list[tuple[TriggerRequest, Execution | TaskserviceError]] = field(default_factory=list)
     waiting: set[str] = field(default_factory=set)
     planned: dict[str, Retry] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
@@ -189,8 +189,8 @@ class Claims:
         """Decide on all that wants to begin."""
         for retry in batch.retries.values():
             self._retry(retry)
-        for wish in batch.manual:
-            self._done.answers.append((wish, self._manual(wish)))
+        for request in batch.requests:
+            self._done.answers.append((request, self._requested(request)))
         for task_id in sorted(batch.due & self._done.rows.keys()):
             self._due(task_id)
 
@@ -224,11 +224,11 @@ class Claims:
                 self._occupy(task_id)
             done.added.append(execution)
 
-    def _manual(self, wish: Manual) -> Execution | TaskserviceError:
+    def _requested(self, request: TriggerRequest) -> Execution | TaskserviceError:
         done = self._done
-        row = done.rows.get(wish.task_id)
+        row = done.rows.get(request.task_id)
         if row is None or row.deleted:
-            return NotFound(f"no task {wish.task_id!r}")
+            return NotFound(f"no task {request.task_id!r}")
         if row.retired:
             return Conflict("the task is retired: its declaration is gone")
         entry = done.entries.get(row.id)
@@ -237,7 +237,7 @@ class Claims:
         if self._instances[row.id] >= entry.task.max_instances:
             return Conflict(self._busy(row.id, entry.task))
         self._occupy(row.id)
-        execution = self._begin(row.id, triggered_by=wish.by, func_args=wish.func_args)
+        execution = self._begin(row.id, triggered_by=request.by, func_args=request.func_args)
         done.added.append(execution)
         return execution
 

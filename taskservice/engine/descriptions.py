@@ -11,7 +11,7 @@ from taskservice.domain.errors import Invalid
 from taskservice.engine.loading import Allowed, function_in, import_module
 from taskservice.engine.modules import modules
 from taskservice.engine.sources import Source, file_found, source_of, sources_of
-from taskservice.engine.user_code import files_of, told
+from taskservice.engine.user_code import files_of, in_one_line
 
 LONGEST = 2_000
 """Characters that are kept of a signature, a default or a line of documentation."""
@@ -119,7 +119,7 @@ def answer(question: Question) -> Answer:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            return refusal(told(error))
+            return refusal(in_one_line(error))
     try:
         module = import_module(question.module)
     except Invalid as invalid:
@@ -162,9 +162,9 @@ def _parameters(function: object) -> tuple[Parameter, ...] | None:
             by=int(each.kind),
             annotation=""
             if each.annotation is each.empty
-            else _shown(inspect.formatannotation, each.annotation),
+            else _as_text(inspect.formatannotation, each.annotation),
             required=each.default is each.empty and each.kind is not each.VAR_KEYWORD,
-            default="" if each.default is each.empty else _shown(repr, each.default),
+            default="" if each.default is each.empty else _as_text(repr, each.default),
         )
         for each in signature.parameters.values()
     )
@@ -187,7 +187,7 @@ def _info(path: str, name: str, function: object) -> FunctionInfo:
     return FunctionInfo(
         func_path=path,
         name=str(mark.name or name)[:LONGEST],
-        signature="(...)" if signature is None else _shown(str, signature),
+        signature="(...)" if signature is None else _as_text(str, signature),
         description=str(mark.description or (lines[0].strip() if lines else ""))[:LONGEST],
     )
 
@@ -199,7 +199,7 @@ def _signature(function: Any) -> inspect.Signature | None:
         return None
 
 
-def _shown(how: Any, value: object) -> str:
+def _as_text(how: Any, value: object) -> str:
     """A value as text, or an ellipsis where its own code fails to tell it."""
     try:
         return str(how(value))[:LONGEST]

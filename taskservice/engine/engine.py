@@ -17,8 +17,8 @@ from taskservice.engine.claims import (
     Batch,
     Entry,
     Known,
-    Manual,
     Recorded,
+    TriggerRequest,
     started,
 )
 from taskservice.engine.counts import Counts
@@ -194,7 +194,9 @@ class Engine:
             raise Unavailable("the service is stopping")
         answer: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
         args = None if func_args is None else dict(func_args)
-        self._recorder.manual(Manual(task_id=task_id, func_args=args, by=by, answer=answer))
+        self._recorder.request(
+            TriggerRequest(task_id=task_id, func_args=args, by=by, answer=answer)
+        )
         return await answer
 
     async def cancel(self, execution_id: str, *, by: str) -> None:
@@ -259,13 +261,13 @@ class Engine:
     def _recorded(self, batch: Batch, recorded: Recorded) -> None:
         for one in started(recorded):
             self._runner.start(one.execution, one.entry.task)
-        for wish, answer in recorded.answers:
-            if wish.answer.done():
+        for request, answer in recorded.answers:
+            if request.answer.done():
                 continue
             if isinstance(answer, TaskserviceError):
-                wish.answer.set_exception(answer)
+                request.answer.set_exception(answer)
             else:
-                wish.answer.set_result(answer)
+                request.answer.set_result(answer)
         for execution_id in batch.ends.keys() & self._saved.keys():
             for saved in self._saved.pop(execution_id):
                 if not saved.done():

@@ -47,7 +47,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class CallResult:
     """How a call ended.
 
     `returned`: `result` is the value as JSON text. `raised`: `error` is
@@ -82,7 +82,7 @@ class Executor(Protocol):
     def start(
         self,
         call: Call,
-        done: Callable[[Outcome], None],
+        done: Callable[[CallResult], None],
         began: Callable[[], None] | None = None,
     ) -> Handle:
         """Start a call without waiting for anything; called on the event loop.
@@ -101,16 +101,16 @@ class Executor(Protocol):
         """
 
 
-def returned(value: object, mask: Mask = NO_MASK) -> Outcome:
+def returned(value: object, mask: Mask = NO_MASK) -> CallResult:
     """Make the outcome of a function that returned `value`; never raises.
 
     What JSON has no form for becomes a string: `str` of a single thing (a date, a
     not-a-number), `repr` of the whole where that doesn't help.
     """
-    return Outcome(kind="returned", result=_fit(mask.text(_json(value))))
+    return CallResult(kind="returned", result=_fit(mask.text(_json(value))))
 
 
-def raised(error: BaseException, mask: Mask = NO_MASK) -> Outcome:
+def raised(error: BaseException, mask: Mask = NO_MASK) -> CallResult:
     """Make the outcome of a function that raised; never raises itself.
 
     Of a long traceback the begin and the end are told: what happened stands at its end.
@@ -122,11 +122,11 @@ def raised(error: BaseException, mask: Mask = NO_MASK) -> Outcome:
         text = _error_text(error)
     except BaseException:
         text = UNSHOWABLE
-    return Outcome(kind="raised", error=without_middle(mask.text(text), LIMIT))
+    return CallResult(kind="raised", error=without_middle(mask.text(text), LIMIT))
 
 
 def _error_text(error: BaseException) -> str:
-    kind, message = _name_of(error), _shown(str, error)
+    kind, message = _name_of(error), _as_text(str, error)
     text = f"{kind}: {message}" if message else kind
     try:
         # Not by the attribute, which a class may hide under one of its own.
@@ -154,9 +154,9 @@ def _json(value: object) -> str:
         try:
             return _encoder.encode(_without_nan(value))
         except BaseException:
-            return _encoder.encode(_shown(repr, value))
+            return _encoder.encode(_as_text(repr, value))
     except BaseException:
-        return _encoder.encode(_shown(repr, value))
+        return _encoder.encode(_as_text(repr, value))
 
 
 def _fit(text: str) -> str:
@@ -180,7 +180,7 @@ def _without_nan(value: object) -> object:
     return value
 
 
-def _shown(show: Callable[[object], str], value: object) -> str:
+def _as_text(show: Callable[[object], str], value: object) -> str:
     try:
         # A plain copy: `show` may give text of a class of its own.
         return "".join(("", show(value)))

@@ -167,7 +167,7 @@ class Importers:
             what = "looking for modules of" if question.search else "importing module"
             file = None if question.search else file_found(question.module)
             return refusal(
-                f"{what} {question.module!r} {reason or _told(ended)}",
+                f"{what} {question.module!r} {reason or _exit_in_words(ended)}",
                 harmful=True,
                 sources=[source_of(file)] if file else [],
             ), None
@@ -291,7 +291,7 @@ def _is_ours(name: str) -> bool:
     return name.startswith("TASKSERVICE_")
 
 
-def _told(exit_code: int | None) -> str:
+def _exit_in_words(exit_code: int | None) -> str:
     if exit_code is None or exit_code >= 0:
         return f"ended the process with exit status {exit_code or 0}"
     try:

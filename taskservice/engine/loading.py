@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.engine.modules import sound
-from taskservice.engine.user_code import told
+from taskservice.engine.user_code import in_one_line
 
 NAME_COMPARED = 100
 """How many characters of a name are compared with known ones: a hint is not worth more time."""
@@ -81,7 +81,7 @@ def import_module(name: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise invalid(f"module {name!r} can't be imported: {told(error)}") from error
+        raise invalid(f"module {name!r} can't be imported: {in_one_line(error)}") from error
 
 
 def function_in(
@@ -99,7 +99,9 @@ def function_in(
         public = [each for each in vars(module) if not each.startswith("_")]
         raise invalid(f"module {module_name!r} has no {name!r}{nearest(name, public)}") from None
     except Exception as error:
-        raise invalid(f"{name!r} can't be had from {module_name!r}: {told(error)}") from error
+        raise invalid(
+            f"{name!r} can't be had from {module_name!r}: {in_one_line(error)}"
+        ) from error
     if not callable(function):
         raise invalid(f"{path} can't be called: it is {_kind(function)}")
     origin = _origin(module, module_name, name, function)
@@ -169,7 +171,7 @@ def _imported(module: ModuleType, name: str, value: object, node: ast.ImportFrom
 
 
 def _is_there(value: object, where: str, name: str, *, unknown: bool) -> bool:
-    """Whether a module has this very object; `unknown` where that can't be told."""
+    """Whether a module has this very object; `unknown` where that can't be in_one_line."""
     try:
         return getattr(sys.modules[where], name) is value
     except Exception:

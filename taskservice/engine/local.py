@@ -19,7 +19,7 @@ from typing import Literal
 
 from taskservice import execution_context
 from taskservice.engine.coroutines import Coroutines, is_awaitable
-from taskservice.engine.executor import UNSHOWABLE, Call, Outcome, raised, returned
+from taskservice.engine.executor import UNSHOWABLE, Call, CallResult, raised, returned
 from taskservice.engine.output import output_context, restore
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 _LOOK = 0.005  # seconds between two looks at what waits
 _STUCK = 0.02  # seconds after which a call holds its thread up, and another one takes its place
 _LONG = 0.002  # seconds from which a call is no short one
-_STOPPED = Outcome(kind="stopped")
+_STOPPED = CallResult(kind="stopped")
 
 
-class _Job:
+class _LocalHandle:
     """One call; its state changes under the executor's lock."""
 
     __slots__ = ("_executor", "began", "call", "cancel", "done", "state", "stopping")
@@ -39,7 +39,7 @@ class _Job:
         self,
         executor: "LocalExecutor",
         call: Call,
-        done: Callable[[Outcome], None],
+        done: Callable[[CallResult], None],
         began: Callable[[], None] | None,
     ) -> None:
         self._executor = executor
@@ -54,7 +54,7 @@ class _Job:
         self._executor.stop(self)
 
 
-class _Worker:
+class _Thread:
     """A thread: `began` its present call then, is `stuck` in it, or waits for `wake`."""
 
     __slots__ = ("began", "stuck", "wake")
@@ -78,14 +78,14 @@ class LocalExecutor:
         self._limit = limit
         self._idle_seconds = idle
         self._lock = threading.Lock()
-        self._waiting: deque[_Job] = deque()
-        self._busy: set[_Worker] = set()
-        self._idle: list[_Worker] = []
+        self._waiting: deque[_LocalHandle] = deque()
+        self._busy: set[_Thread] = set()
+        self._idle: list[_Thread] = []
         self._called = 0  # how many functions run
         self._flowing = 0  # how many of the busy ones are not known to be stuck
         self._long = 0.0  # the share of the last calls that were no short ones
         # What the loop is to be told next: a call's outcome, or None when it begins.
-        self._news: list[tuple[_Job, Outcome | None]] = []
+        self._news: list[tuple[_LocalHandle, CallResult | None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watcher: asyncio.TimerHandle | None = None
         self._released: asyncio.Event | None = None
@@ -99,35 +99,35 @@ class LocalExecutor:
     def waiting(self) -> int:
         """How many calls wait for a free thread."""
         with self._lock:
-            return sum(job.state == "waiting" for job in self._waiting)
+            return sum(handle.state == "waiting" for handle in self._waiting)
 
     def start(
         self,
         call: Call,
-        done: Callable[[Outcome], None],
+        done: Callable[[CallResult], None],
         began: Callable[[], None] | None = None,
-    ) -> _Job:
+    ) -> _LocalHandle:
         """Start a call, as `Executor.start` has it; `call.function` is needed."""
         if self._released is not None:
             raise RuntimeError("the local executor is closed")
         self._loop = asyncio.get_running_loop()
-        job = _Job(self, call, done, began)
+        handle = _LocalHandle(self, call, done, began)
         with self._lock:
-            self._waiting.append(job)
+            self._waiting.append(handle)
             stopped = self._flowing == 0
         if stopped:
             self._engage(1)
         if self._watcher is None:
             self._watcher = self._loop.call_later(_LOOK, self._look)
-        return job
+        return handle
 
-    def stop(self, job: _Job) -> None:
+    def stop(self, handle: _LocalHandle) -> None:
         """Drop a call that waits, or cancel its coroutine; a plain function goes on."""
         with self._lock:
-            job.stopping = True
-            cancel = job.cancel
-            if job.state == "waiting":
-                self._end(job, _STOPPED)
+            handle.stopping = True
+            cancel = handle.cancel
+            if handle.state == "waiting":
+                self._end(handle, _STOPPED)
         if cancel is not None:
             cancel()
 
@@ -139,11 +139,11 @@ class LocalExecutor:
             self._watcher.cancel()
         with self._lock:
             waiting = list(self._waiting)
-            for worker in self._idle:
-                worker.wake.release()
+            for thread in self._idle:
+                thread.wake.release()
             self._tell_if_released()
-        for job in waiting:
-            self.stop(job)
+        for handle in waiting:
+            self.stop(handle)
         await self._released.wait()
         self._deliver()
 
@@ -155,9 +155,9 @@ class LocalExecutor:
         with self._lock:
             if not self._waiting:
                 return
-            for worker in self._busy:
-                if worker.began is not None and now - worker.began > _STUCK and not worker.stuck:
-                    worker.stuck = True
+            for thread in self._busy:
+                if thread.began is not None and now - thread.began > _STUCK and not thread.stuck:
+                    thread.stuck = True
                     self._flowing -= 1
             if self._flowing == 0:
                 wanted = max(len(self._busy), 1)
@@ -175,67 +175,67 @@ class LocalExecutor:
             fresh = []
             for _ in range(count):
                 if self._idle:
-                    worker = self._idle.pop()
-                    worker.wake.release()
+                    thread = self._idle.pop()
+                    thread.wake.release()
                 elif len(self._busy) < self._limit:
-                    worker = _Worker()
-                    fresh.append(worker)
+                    thread = _Thread()
+                    fresh.append(thread)
                 else:
                     break
-                self._busy.add(worker)
+                self._busy.add(thread)
                 self._flowing += 1
         if fresh:
             self._start_thread(fresh)
 
-    def _start_thread(self, workers: list[_Worker]) -> None:
+    def _start_thread(self, threads: list[_Thread]) -> None:
         """Start a thread that starts the others first, so that the loop waits for one only."""
-        thread = threading.Thread(
-            target=self._work, args=(workers,), name="taskservice-local", daemon=True
+        started = threading.Thread(
+            target=self._work, args=(threads,), name="taskservice-local", daemon=True
         )
         try:
-            thread.start()
+            started.start()
         except RuntimeError as error:  # the system gives no more threads
             log.warning("thread_not_started: %s", error)
             with self._lock:
-                self._busy.difference_update(workers)
-                self._flowing -= len(workers)
+                self._busy.difference_update(threads)
+                self._flowing -= len(threads)
 
-    # On a worker thread.
+    # On a thread of its own.
 
-    def _work(self, workers: list[_Worker]) -> None:
-        worker, *others = workers
+    def _work(self, threads: list[_Thread]) -> None:
+        thread, *others = threads
         for other in others:
             self._start_thread([other])
         coroutines = Coroutines()
-        while (job := self._take(worker)) is not None:
-            outcome = self._run(job, coroutines)
-            self._note(worker, job, outcome)
+        while (handle := self._take(thread)) is not None:
+            outcome = self._run(handle, coroutines)
+            self._note(thread, handle, outcome)
         coroutines.close()
 
-    def _take(self, worker: _Worker) -> _Job | None:
+    def _take(self, thread: _Thread) -> _LocalHandle | None:
         """The next call for a thread, which waits for one; None: it is to end."""
         while True:
             with self._lock:
                 while self._waiting:
-                    job = self._waiting.popleft()
-                    if job.state == "waiting":
-                        job.state = "running"
-                        worker.began = time.perf_counter()
+                    handle = self._waiting.popleft()
+                    if handle.state == "waiting":
+                        handle.state = "running"
+                        thread.began = time.perf_counter()
                         self._called += 1
-                        if job.began is not None:
-                            self._tell_loop(job, None)
-                        return job
-                self._busy.remove(worker)
+                        if handle.began is not None:
+                            self._tell_loop(handle, None)
+                        return handle
+                self._busy.remove(thread)
                 self._flowing -= 1
                 if self._released is not None:
                     self._tell_if_released()
                     return None
-                self._idle.append(worker)
-            if worker.wake.acquire(timeout=self._idle_seconds) and self._released is None:
+                self._idle.append(thread)
+            if thread.wake.acquire(timeout=self._idle_seconds) and self._released is None:
                 continue
             with self._lock:
-                if worker in self._idle:
-                    self._idle.remove(worker)
+                if thread in self._idle:
+                    self._idle.remove(thread)
                     self._tell_if_released()
                     return None
             # It was engaged at this very moment.
@@ -244,60 +244,62 @@ class LocalExecutor:
         """Let `close` go on when each thread there is runs a call; the lock is held."""
         if self._released is None or self._idle:
             return
-        if all(worker.began is not None for worker in self._busy):
+        if all(thread.began is not None for thread in self._busy):
             self._call_loop(self._released.set)
 
-    def _note(self, worker: _Worker, job: _Job, outcome: Outcome) -> None:
+    def _note(self, thread: _Thread, handle: _LocalHandle, outcome: CallResult) -> None:
         with self._lock:
-            assert worker.began is not None
-            took, worker.began = time.perf_counter() - worker.began, None
+            assert thread.began is not None
+            took, thread.began = time.perf_counter() - thread.began, None
             self._called -= 1
             if not self._called:
                 # Two functions that redirect them at a time may leave one's to the other.
                 restore()
             self._long += ((took > _LONG) - self._long) / 16
-            if worker.stuck:
-                worker.stuck = False
+            if thread.stuck:
+                thread.stuck = False
                 self._flowing += 1
-            job.cancel = None
-            self._end(job, outcome)
+            handle.cancel = None
+            self._end(handle, outcome)
 
-    def _run(self, job: _Job, coroutines: Coroutines) -> Outcome:
+    def _run(self, handle: _LocalHandle, coroutines: Coroutines) -> CallResult:
         """Call the function, and return how it ended, whatever it raised or returned."""
         try:
-            return self._call(job, contextvars.copy_context(), coroutines)
+            return self._call(handle, contextvars.copy_context(), coroutines)
         except BaseException:  # what it raised or returned raises when it is looked at
-            return Outcome(kind="raised", error=UNSHOWABLE)
+            return CallResult(kind="raised", error=UNSHOWABLE)
 
-    def _call(self, job: _Job, context: contextvars.Context, coroutines: Coroutines) -> Outcome:
+    def _call(
+        self, handle: _LocalHandle, context: contextvars.Context, coroutines: Coroutines
+    ) -> CallResult:
         def started(cancel: Callable[[], None]) -> None:
             with self._lock:
-                job.cancel = cancel
-                stopping = job.stopping
+                handle.cancel = cancel
+                stopping = handle.stopping
             if stopping:
                 cancel()
 
         service = os.getpid()
         try:
-            value = context.run(_called, job)
+            value = context.run(_called, handle)
             _end_copy_of(service, None)
             if is_awaitable(value):
                 value = coroutines.run(value, context, started)
         except BaseException as error:
             _end_copy_of(service, error)
-            if job.stopping and isinstance(error, CancelledError):
+            if handle.stopping and isinstance(error, CancelledError):
                 return _STOPPED
-            return context.run(raised, error, job.call.mask)
-        return context.run(returned, value, job.call.mask)
+            return context.run(raised, error, handle.call.mask)
+        return context.run(returned, value, handle.call.mask)
 
-    def _end(self, job: _Job, outcome: Outcome) -> None:
+    def _end(self, handle: _LocalHandle, outcome: CallResult) -> None:
         """Hand an outcome to the loop; the lock is held."""
-        job.state = "ended"
-        self._tell_loop(job, outcome)
+        handle.state = "ended"
+        self._tell_loop(handle, outcome)
 
-    def _tell_loop(self, job: _Job, outcome: Outcome | None) -> None:
+    def _tell_loop(self, handle: _LocalHandle, outcome: CallResult | None) -> None:
         """Tell the loop, which is called once for many; the lock is held."""
-        self._news.append((job, outcome))
+        self._news.append((handle, outcome))
         if len(self._news) == 1:
             self._call_loop(self._deliver)
 
@@ -316,22 +318,22 @@ class LocalExecutor:
             # To be woken for nothing costs more than to begin again.
             self._watcher.cancel()
             self._watcher = None
-        for job, outcome in news:
+        for handle, outcome in news:
             try:
                 if outcome is not None:
-                    job.done(outcome)
-                elif job.began is not None:
-                    job.began()
+                    handle.done(outcome)
+                elif handle.began is not None:
+                    handle.began()
             except Exception:
-                log.exception("outcome_not_taken: execution=%s", job.call.execution.id)
+                log.exception("outcome_not_taken: execution=%s", handle.call.execution.id)
 
 
-def _called(job: _Job) -> object:
+def _called(handle: _LocalHandle) -> object:
     """Call the function; in the execution's own context."""
-    execution_context.set(job.call.execution)
-    output_context.set(job.call.output)
-    assert job.call.function is not None
-    return job.call.function(**job.call.func_args)
+    execution_context.set(handle.call.execution)
+    output_context.set(handle.call.output)
+    assert handle.call.function is not None
+    return handle.call.function(**handle.call.func_args)
 
 
 def _end_copy_of(service: int, error: BaseException | None) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 
-from taskservice.engine.executor import Call, Outcome
+from taskservice.engine.executor import Call, CallResult
 from taskservice.engine.worker import BEGAN, MESSAGE_LIMIT, Order, decode
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _PACE = 32 * 1024 * 1024  # bytes of output that are read in a second, if so man
 _ASK_AGAIN = (0.01, 0.1, 1.0)
 
 
-class _Job:
+class _ProcessHandle:
     """One call and, once it is started, its process."""
 
     __slots__ = (
@@ -47,7 +47,7 @@ class _Job:
         self,
         executor: "ProcessExecutor",
         call: Call,
-        done: Callable[[Outcome], None],
+        done: Callable[[CallResult], None],
         began: Callable[[], None] | None,
     ) -> None:
         self.executor = executor
@@ -108,8 +108,8 @@ class ProcessExecutor:
         self._patterns = tuple(patterns)
         self._limit = limit
         self._import_seconds = import_seconds
-        self._waiting: deque[_Job] = deque()
-        self._live: set[_Job] = set()
+        self._waiting: deque[_ProcessHandle] = deque()
+        self._live: set[_ProcessHandle] = set()
         self._closed = False
         self._folder = os.getcwd()
         multiprocessing.set_forkserver_preload(["taskservice.engine.worker"])
@@ -122,26 +122,26 @@ class ProcessExecutor:
     def start(
         self,
         call: Call,
-        done: Callable[[Outcome], None],
+        done: Callable[[CallResult], None],
         began: Callable[[], None] | None = None,
-    ) -> _Job:
+    ) -> _ProcessHandle:
         """Start a call, as `Executor.start` has it; `call.function` is not looked at."""
         if self._closed:
             raise RuntimeError("the process executor is closed")
-        job = _Job(self, call, done, began)
-        self._waiting.append(job)
+        handle = _ProcessHandle(self, call, done, began)
+        self._waiting.append(handle)
         self._next()
-        return job
+        return handle
 
     def descriptors(self) -> list[int]:
         """What keeps workers alive: no copy of this process is to hold it."""
-        return [job.lifeline for job in list(self._live) if job.lifeline is not None]
+        return [handle.lifeline for handle in list(self._live) if handle.lifeline is not None]
 
-    def drop(self, job: _Job) -> None:
+    def drop(self, handle: _ProcessHandle) -> None:
         """End a call that still waits its turn; on the event loop."""
         with contextlib.suppress(ValueError):
-            self._waiting.remove(job)
-            asyncio.get_running_loop().call_soon(self._tell, job, Outcome(kind="stopped"))
+            self._waiting.remove(handle)
+            asyncio.get_running_loop().call_soon(self._tell, handle, CallResult(kind="stopped"))
 
     async def close(self) -> None:
         """Kill all workers and wait until they are gone.
@@ -150,69 +150,73 @@ class ProcessExecutor:
         ends with this process.
         """
         self._closed = True
-        jobs = [*self._waiting, *self._live]
-        for job in jobs:
-            job.stop()
-        for job in jobs:
-            await job.gone.wait()
+        handles = [*self._waiting, *self._live]
+        for handle in handles:
+            handle.stop()
+        for handle in handles:
+            await handle.gone.wait()
 
     def _next(self) -> None:
         while self._waiting and len(self._live) < self._limit:
-            job = self._waiting.popleft()
-            self._live.add(job)
+            handle = self._waiting.popleft()
+            self._live.add(handle)
             threading.Thread(
-                target=self._attend, args=(job,), name="taskservice-process", daemon=True
+                target=self._attend, args=(handle,), name="taskservice-process", daemon=True
             ).start()
 
-    def _attend(self, job: _Job) -> None:
+    def _attend(self, handle: _ProcessHandle) -> None:
         """See one process through its life; on a thread."""
-        job.tell(self._ended, job, self._run(job))
+        handle.tell(self._ended, handle, self._run(handle))
 
-    def _run(self, job: _Job) -> Outcome:
+    def _run(self, handle: _ProcessHandle) -> CallResult:
         with ExitStack() as resources:
             try:
-                worker = _Worker(job, self._patterns, self._folder, resources)
+                worker = _WorkerProcess(handle, self._patterns, self._folder, resources)
             except Exception as error:
                 story = f"the worker process could not be started: {error}"
-                return Outcome(kind="died", error=story)
-            resources.callback(job.let_go)
+                return CallResult(kind="died", error=story)
+            resources.callback(handle.let_go)
             ended = worker.follow(self._import_seconds)
             if worker.outcome is not None:
                 return worker.outcome
-            return Outcome(kind="stopped") if job.stopping else Outcome(kind="died", error=ended)
+            return (
+                CallResult(kind="stopped")
+                if handle.stopping
+                else CallResult(kind="died", error=ended)
+            )
 
-    def _ended(self, job: _Job, outcome: Outcome) -> None:
-        self._live.discard(job)
+    def _ended(self, handle: _ProcessHandle, outcome: CallResult) -> None:
+        self._live.discard(handle)
         self._next()
-        self._tell(job, outcome)
+        self._tell(handle, outcome)
 
-    def _tell(self, job: _Job, outcome: Outcome) -> None:
-        job.gone.set()
+    def _tell(self, handle: _ProcessHandle, outcome: CallResult) -> None:
+        handle.gone.set()
         try:
-            job.done(outcome)
+            handle.done(outcome)
         except Exception:
-            log.exception("outcome_not_taken: execution=%s", job.call.execution.id)
+            log.exception("outcome_not_taken: execution=%s", handle.call.execution.id)
 
 
-class _Worker:
+class _WorkerProcess:
     """A worker process seen from here: its pipes, of which one tells when it is gone."""
 
     def __init__(
-        self, job: _Job, patterns: tuple[str, ...], folder: str, resources: ExitStack
+        self, handle: _ProcessHandle, patterns: tuple[str, ...], folder: str, resources: ExitStack
     ) -> None:
-        self.outcome: Outcome | None = None
-        self._job = job
-        self._printed = job.call.output
+        self.outcome: CallResult | None = None
+        self._handle = handle
+        self._printed = handle.call.output
         self._began = False
         self._pid: int | None = None
         order = pickle.dumps(
             Order(
-                execution=job.call.execution,
-                func_path=job.call.func_path,
-                func_args=dict(job.call.func_args),
+                execution=handle.call.execution,
+                func_path=handle.call.func_path,
+                func_args=dict(handle.call.func_args),
                 patterns=patterns,
                 folder=folder,
-                secrets=job.call.mask.secrets,
+                secrets=handle.call.mask.secrets,
             )
         )
         with ExitStack() as childs:
@@ -233,7 +237,7 @@ class _Worker:
         except BaseException:
             os.close(lifeline)
             raise
-        job.hold(lifeline)
+        handle.hold(lifeline)
 
     def follow(self, import_seconds: float) -> str:
         """Take what comes until the process is gone, and return how it ended, in words."""
@@ -277,14 +281,14 @@ class _Worker:
         if self._pid is None:
             self._pid = told
             return None
-        return _told(told)
+        return exit_in_words(told)
 
     def _give_up_import(self, seconds: float) -> None:
-        func_path = self._job.call.func_path
+        func_path = self._handle.call.func_path
         story = f"{func_path!r} can't be called: the import of its module took over {seconds:g} s"
-        self.outcome = Outcome(kind="raised", error=story)
+        self.outcome = CallResult(kind="raised", error=story)
         self._began = True
-        self._job.let_go()
+        self._handle.let_go()
 
     def _take_output(self) -> int:
         chunk = os.read(self._output, _CHUNK)
@@ -297,8 +301,8 @@ class _Worker:
             message = self._answer.recv_bytes(MESSAGE_LIMIT)
             if message == BEGAN and not self._began:
                 self._began = True
-                if self._job.began is not None:
-                    self._job.tell(self._job.began)
+                if self._handle.began is not None:
+                    self._handle.tell(self._handle.began)
                 return True
             self.outcome = self.outcome or decode(message)
         except EOFError:
@@ -306,8 +310,8 @@ class _Worker:
         except (OSError, ValueError):
             # The function wrote into this pipe itself: nothing that comes after makes sense.
             story = "the worker process gave an answer that makes no sense"
-            self.outcome = self.outcome or Outcome(kind="died", error=story)
-            self._job.let_go()
+            self.outcome = self.outcome or CallResult(kind="died", error=story)
+            self._handle.let_go()
         return False
 
 
@@ -348,7 +352,7 @@ def _write(descriptor: int, data: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _told(exit_code: int) -> str:
+def exit_in_words(exit_code: int) -> str:
     if exit_code >= 0:
         return f"the worker process ended with exit status {exit_code}"
     try:

@@ -16,8 +16,8 @@ from taskservice.engine.claims import (
     Batch,
     Entry,
     Fire,
-    Manual,
     Recorded,
+    TriggerRequest,
     decide,
     entry_or_none,
     is_long_due,
@@ -110,9 +110,9 @@ class Recorder:
         self._waiting.retries[retry.execution.id] = retry
         self._notify()
 
-    def manual(self, wish: Manual) -> None:
+    def request(self, request: TriggerRequest) -> None:
         """Somebody wants a task to run."""
-        self._waiting.manual.append(wish)
+        self._waiting.requests.append(request)
         self._notify()
 
     def end(self, execution: Execution) -> None:
@@ -249,9 +249,9 @@ class Recorder:
 
     def _put_aside(self, single: Batch, error: Exception) -> None:
         """Try one thing again later, if nobody else would: a fire is found by the next pass."""
-        for wish in single.manual:
-            _refuse(wish, error)
-        single.manual.clear()
+        for request in single.requests:
+            _refuse(request, error)
+        single.requests.clear()
         self._refused_ends(single.ends.keys(), error)
         if isinstance(error, Unavailable) or single.ends or single.releases:
             self._set_aside += 1
@@ -377,14 +377,14 @@ def _recorded(connection: SyncConnection, added: Iterable[Execution]) -> set[Fir
     return known & fires
 
 
-def _refuse(wish: Manual, error: Exception) -> None:
-    if not wish.answer.done():
-        wish.answer.set_exception(error)
+def _refuse(request: TriggerRequest, error: Exception) -> None:
+    if not request.answer.done():
+        request.answer.set_exception(error)
 
 
 def _refuse_all(batch: Batch, error: Exception) -> None:
-    for wish in batch.manual:
-        _refuse(wish, error)
+    for request in batch.requests:
+        _refuse(request, error)
     _tell(batch, error)
 
 

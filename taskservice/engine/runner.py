@@ -11,7 +11,7 @@ import taskservice
 from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.task import Task
 from taskservice.engine.counts import Counts
-from taskservice.engine.executor import Call, Executor, Handle, Outcome
+from taskservice.engine.executor import Call, CallResult, Executor, Handle
 from taskservice.engine.functions import Functions
 from taskservice.engine.masking import NO_MASK, Mask
 from taskservice.engine.output import LIMIT, Output
@@ -146,7 +146,7 @@ class Runner:
             )  # fmt: skip
             running.output = Output(self._output_limit, mask)
         except Exception as error:
-            self._done(running, Outcome(kind="raised", error=str(error)))
+            self._done(running, CallResult(kind="raised", error=str(error)))
             return
         if running.ended:
             self._forget(running)
@@ -202,11 +202,11 @@ class Runner:
             )
         except KeyError:
             story = f"there is no executor {executor!r} in this process"
-            self._done(running, Outcome(kind="died", error=story))
+            self._done(running, CallResult(kind="died", error=story))
         except RuntimeError as error:
             # It is closed, or the system gives no more threads.
             story = f"the executor {executor!r} could not start it: {error}"
-            self._done(running, Outcome(kind="died", error=story))
+            self._done(running, CallResult(kind="died", error=story))
 
     def _note(self, func_path: str) -> str:
         """What is to be said of an execution in this process before it begins."""
@@ -239,7 +239,7 @@ class Runner:
             running.handle.stop()
         return running.ended
 
-    def _done(self, running: Running, outcome: Outcome) -> None:
+    def _done(self, running: Running, outcome: CallResult) -> None:
         self._forget(running)
         if running.ended:
             self._release(running.execution.id)

@@ -8,7 +8,7 @@ import sysconfig
 import traceback
 
 
-def told(error: BaseException) -> str:
+def in_one_line(error: BaseException) -> str:
     """An exception as the last line of its traceback, behind the place in the user's own code.
 
     `file.py:12: SyntaxError: …`: the file as it is found from `sys.path`. An exception that comes
@@ -32,7 +32,7 @@ def files_of(error: BaseException | None) -> list[str]:
 
 def _place(error: BaseException) -> str:
     places = _places(error)
-    return f"{_shown(places[-1][0])}:{places[-1][1]}" if places else ""
+    return f"{_from_folder(places[-1][0])}:{places[-1][1]}" if places else ""
 
 
 def _places(error: BaseException | None) -> list[tuple[str, int]]:
@@ -48,7 +48,7 @@ def _places(error: BaseException | None) -> list[tuple[str, int]]:
     return places
 
 
-def _shown(file: str) -> str:
+def _from_folder(file: str) -> str:
     """A file by its path from the folder of `sys.path` that it is found in."""
     folders = [f"{os.path.abspath(folder)}/" for folder in sys.path if isinstance(folder, str)]
     longest = max((folder for folder in folders if file.startswith(folder)), key=len, default="")

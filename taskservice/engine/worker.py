@@ -23,7 +23,7 @@ from typing import IO, TextIO, cast
 from taskservice import Execution, execution_context
 from taskservice.domain.placeholders import OWN_PREFIX
 from taskservice.engine.coroutines import awaited, is_awaitable
-from taskservice.engine.executor import Outcome, raised, returned
+from taskservice.engine.executor import CallResult, raised, returned
 from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.functions import Functions
 from taskservice.engine.masking import Mask
@@ -49,7 +49,7 @@ class Order:
     folder: str = "."
     secrets: frozenset[str] = frozenset()
 
-    def perform(self, began: Callable[[], None]) -> Outcome:
+    def perform(self, began: Callable[[], None]) -> CallResult:
         """Find the function, run it here, and return how it ended; never raises.
 
         `began` is called when the function is found and about to be called.
@@ -94,18 +94,18 @@ class Order:
             connection.send_bytes(encode(outcome))
 
 
-def encode(outcome: Outcome) -> bytes:
+def encode(outcome: CallResult) -> bytes:
     """Return the message that tells an outcome."""
     return json.dumps([outcome.kind, outcome.result, outcome.error], ensure_ascii=False).encode()
 
 
-def decode(message: bytes) -> Outcome:
+def decode(message: bytes) -> CallResult:
     """Read a message; raises ValueError when it is none, for the function may have sent it."""
     match json.loads(message):
         case ["returned", str(result), None]:
-            return Outcome(kind="returned", result=result)
+            return CallResult(kind="returned", result=result)
         case ["raised", None, str(error)]:
-            return Outcome(kind="raised", error=error)
+            return CallResult(kind="raised", error=error)
     raise ValueError("a message of the wrong form")
 
 

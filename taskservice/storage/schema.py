@@ -30,22 +30,22 @@ async def prepare(database: Database, *, lock_seconds: int = LOCK_SECONDS) -> No
         current = await _is_current(database.engine)
     except _BROKEN as error:
         raise StartError(
-            f"no database at {_shown(database)}: {_cause(error)}; check TASKSERVICE_DATABASE_URL"
+            f"no database at {_place(database)}: {_cause(error)}; check TASKSERVICE_DATABASE_URL"
         ) from error
     if current:
         return
     try:
         async with database.connections.migrating(lock_seconds) as connection:
-            await connection.run_sync(_migrate, _shown(database))
+            await connection.run_sync(_migrate, _place(database))
             await connection.commit()
     except LockKept:
         raise StartError(
-            f"another process has been changing the tables in {_shown(database)} for more than "
+            f"another process has been changing the tables in {_place(database)} for more than "
             f"{lock_seconds} seconds; start again when it is done"
         ) from None
     except _BROKEN as error:
         raise StartError(
-            f"can't bring the tables in {_shown(database)} to revision {HEAD}: {_cause(error)}; "
+            f"can't bring the tables in {_place(database)} to revision {HEAD}: {_cause(error)}; "
             "the next start goes on from here"
         ) from error
 
@@ -81,7 +81,7 @@ def _migrate(connection: Connection, shown: str) -> None:
     command.upgrade(config, "head")
 
 
-def _shown(database: Database) -> str:
+def _place(database: Database) -> str:
     """The URL without what may be secret in it: the password and the options."""
     return database.url.set(query={}).render_as_string(hide_password=True)
 

@@ -16,7 +16,7 @@ import pytest
 
 from taskservice import Execution, current_execution
 from taskservice.engine import coroutines, output
-from taskservice.engine.executor import Call, Handle, Outcome
+from taskservice.engine.executor import Call, CallResult, Handle
 from taskservice.engine.local import LocalExecutor
 from tests.engine.sample_tasks import work
 
@@ -34,19 +34,19 @@ class Running:
     def __init__(
         self, executor: LocalExecutor, function: Callable[..., object], **func_args: object
     ) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[CallResult] = []
         self._done = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         wanted = call(function, func_args)
         self.output = wanted.output
         self.handle: Handle = executor.start(wanted, self._take)
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: CallResult) -> None:
         assert asyncio.get_running_loop() is self._loop
         self.outcomes.append(outcome)
         self._done.set()
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> CallResult:
         await asyncio.wait_for(self._done.wait(), 30)
         await asyncio.sleep(0)
         assert len(self.outcomes) == 1
@@ -253,7 +253,7 @@ async def test_stop_cancels_a_coroutine(executor: LocalExecutor) -> None:
     running = Running(executor, wait)
     await until(began.is_set)
     running.handle.stop()
-    assert await running.outcome() == Outcome(kind="stopped")
+    assert await running.outcome() == CallResult(kind="stopped")
     assert cleaned.is_set()
     running.handle.stop()
     assert await Running(executor, work.add_later, a=1, b=1).result() == 2
@@ -286,7 +286,7 @@ async def test_stop_before_the_coroutine_has_begun(executor: LocalExecutor) -> N
     await until(began.is_set)
     running.handle.stop()
     go.set()
-    assert await running.outcome() == Outcome(kind="stopped")
+    assert await running.outcome() == CallResult(kind="stopped")
 
 
 async def test_a_coroutine_that_cancels_itself_has_raised(executor: LocalExecutor) -> None:
@@ -329,7 +329,7 @@ async def test_stop_drops_what_waits() -> None:
     third = Running(executor, functools.partial(called.append, "third"))
     second.handle.stop()
     second.handle.stop()
-    assert await second.outcome() == Outcome(kind="stopped")
+    assert await second.outcome() == CallResult(kind="stopped")
     go.set()
     assert await first.result() is None
     assert await third.result() is None
@@ -350,7 +350,7 @@ async def test_what_waits_has_not_begun() -> None:
     await until(began.is_set)
     done = asyncio.Event()
 
-    def take(outcome: Outcome) -> None:
+    def take(outcome: CallResult) -> None:
         story.append(outcome.kind)
         done.set()
 
@@ -379,7 +379,7 @@ async def test_close_drops_what_waits_and_leaves_what_runs() -> None:
     await until(began.is_set)
     waiting = Running(executor, work.add, a=1)
     await executor.close()
-    assert waiting.outcomes == [Outcome(kind="stopped")]
+    assert waiting.outcomes == [CallResult(kind="stopped")]
     with pytest.raises(RuntimeError, match="closed"):
         Running(executor, work.add, a=1)
     go.set()
@@ -472,7 +472,7 @@ def test_a_call_that_was_cancelled_before_its_thread_began(
 async def test_a_callback_that_raises_is_logged_and_the_others_are_called(
     executor: LocalExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(outcome: Outcome) -> None:
+    def refuse(outcome: CallResult) -> None:
         raise ValueError("not today")
 
     executor.start(call(work.add, {"a": 1}, id="e2"), refuse)
@@ -489,7 +489,7 @@ def test_the_service_gone_before_the_function_ended() -> None:
         ended.set()
 
     executor = LocalExecutor(idle=0.01)
-    outcomes: list[Outcome] = []
+    outcomes: list[CallResult] = []
 
     async def service() -> None:
         executor.start(call(block, {}), outcomes.append)

@@ -16,7 +16,7 @@ import pytest
 
 from taskservice import Execution
 from taskservice.engine import process
-from taskservice.engine.executor import Call, Handle, Outcome
+from taskservice.engine.executor import Call, CallResult, Handle
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.worker import Order, decode, encode
 
@@ -35,16 +35,16 @@ class Running:
     """A call that was started, and its outcome when it comes."""
 
     def __init__(self, executor: ProcessExecutor, wanted: Call) -> None:
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[CallResult] = []
         self._done = asyncio.Event()
         self.output = wanted.output
         self.handle: Handle = executor.start(wanted, self._take)
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: CallResult) -> None:
         self.outcomes.append(outcome)
         self._done.set()
 
-    async def outcome(self) -> Outcome:
+    async def outcome(self) -> CallResult:
         await asyncio.wait_for(self._done.wait(), 30)
         await asyncio.sleep(0)
         assert len(self.outcomes) == 1
@@ -58,7 +58,7 @@ async def executor() -> AsyncIterator[ProcessExecutor]:
     await executor.close()
 
 
-async def run(executor: ProcessExecutor, name: str, **func_args: object) -> tuple[Outcome, str]:
+async def run(executor: ProcessExecutor, name: str, **func_args: object) -> tuple[CallResult, str]:
     running = Running(executor, call(name, **func_args))
     return await running.outcome(), running.output.text()
 
@@ -145,7 +145,7 @@ async def test_died(
     executor: ProcessExecutor, name: str, func_args: dict[str, object], error: str
 ) -> None:
     outcome, _ = await run(executor, name, **func_args)
-    assert outcome == Outcome(kind="died", error=f"the worker process ended {error}")
+    assert outcome == CallResult(kind="died", error=f"the worker process ended {error}")
     # The crash stayed there.
     assert (await run(executor, "add", a=1))[0].result == "2"
 
@@ -189,7 +189,7 @@ async def test_stdout_closed_by_the_function(executor: ProcessExecutor) -> None:
 async def test_a_function_that_answers_nonsense(executor: ProcessExecutor, header: int) -> None:
     outcome, _ = await run(executor, "answer_nonsense", header=header)
     story = "the worker process gave an answer that makes no sense"
-    assert outcome == Outcome(kind="died", error=story)
+    assert outcome == CallResult(kind="died", error=story)
 
 
 @pytest.mark.parametrize("name", ["forever", "hold_interpreter"])
@@ -200,7 +200,7 @@ async def test_stop_ends_a_hog_and_others_are_not_delayed(
     assert (await run(executor, "add", a=1))[0].result == "2"
     assert hog.outcomes == []
     hog.handle.stop()
-    assert await hog.outcome() == Outcome(kind="stopped")
+    assert await hog.outcome() == CallResult(kind="stopped")
     hog.handle.stop()
 
 
@@ -213,7 +213,7 @@ async def test_stop_ends_what_the_function_started_too(
     child = int(noted.read_text())
     assert alive(child)
     running.handle.stop()
-    assert await running.outcome() == Outcome(kind="stopped")
+    assert await running.outcome() == CallResult(kind="stopped")
     await until(lambda: not alive(child))
 
 
@@ -252,7 +252,7 @@ async def test_what_hides_from_the_worker_ends_with_it(
 async def test_stop_at_once(executor: ProcessExecutor) -> None:
     running = Running(executor, call("forever"))
     running.handle.stop()
-    assert await running.outcome() == Outcome(kind="stopped")
+    assert await running.outcome() == CallResult(kind="stopped")
 
 
 async def test_output_is_there_while_it_runs(executor: ProcessExecutor, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ async def test_output_is_there_while_it_runs(executor: ProcessExecutor, tmp_path
         running = Running(slow, wanted)
         await until(lambda: running.output.text() == "so far\n")
         await slow.close()
-        assert await running.outcome() == Outcome(kind="stopped")
+        assert await running.outcome() == CallResult(kind="stopped")
     finally:
         sys.path.remove(str(tmp_path))
 
@@ -279,10 +279,10 @@ async def test_the_limit_and_the_order_of_those_that_wait(tmp_path: Path) -> Non
     third = Running(executor, call("add", a=1))
     await until((tmp_path / "first").exists)
     dropped.handle.stop()
-    assert await dropped.outcome() == Outcome(kind="stopped")
+    assert await dropped.outcome() == CallResult(kind="stopped")
     assert not (tmp_path / "second").exists()
     first.handle.stop()
-    assert await first.outcome() == Outcome(kind="stopped")
+    assert await first.outcome() == CallResult(kind="stopped")
     await until((tmp_path / "second").exists)
     assert third.outcomes == []
     second.handle.stop()
@@ -297,7 +297,7 @@ async def test_what_waits_has_not_begun(tmp_path: Path) -> None:
     first = Running(executor, call("touch_and_sleep", path=str(tmp_path / "first")))
     done = asyncio.Event()
 
-    def take(outcome: Outcome) -> None:
+    def take(outcome: CallResult) -> None:
         story.append(outcome.kind)
         done.set()
 
@@ -317,7 +317,7 @@ async def test_an_import_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     story: list[object] = []
     done = asyncio.Event()
 
-    def take(outcome: Outcome) -> None:
+    def take(outcome: CallResult) -> None:
         story.append(outcome)
         done.set()
 
@@ -325,7 +325,7 @@ async def test_an_import_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     executor.start(wanted, take, lambda: story.append("began"))
     await asyncio.wait_for(done.wait(), 30)
     error = "'hanging.f' can't be called: the import of its module took over 0.5 s"
-    assert story == [Outcome(kind="raised", error=error)]
+    assert story == [CallResult(kind="raised", error=error)]
     await executor.close()
 
 
@@ -337,7 +337,7 @@ async def test_close_kills_and_drops(tmp_path: Path) -> None:
     pid = int((tmp_path / "pid").read_text())
     await executor.close()
     assert not alive(pid)
-    assert running.outcomes == waiting.outcomes == [Outcome(kind="stopped")]
+    assert running.outcomes == waiting.outcomes == [CallResult(kind="stopped")]
     with pytest.raises(RuntimeError, match="closed"):
         executor.start(call("add", a=1), lambda _: None)
 
@@ -345,7 +345,7 @@ async def test_close_kills_and_drops(tmp_path: Path) -> None:
 async def test_a_callback_that_raises_is_logged(
     executor: ProcessExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(outcome: Outcome) -> None:
+    def refuse(outcome: CallResult) -> None:
         raise ValueError("not today")
 
     executor.start(call("add", a=1), refuse)
@@ -380,10 +380,10 @@ async def test_the_fork_server_killed(executor: ProcessExecutor, tmp_path: Path)
     # The next one gets a new fork server, and those that run go on.
     assert (await run(executor, "add", a=1))[0].result == "2"
     running[1].handle.stop()
-    assert await running[1].outcome() == Outcome(kind="stopped")
+    assert await running[1].outcome() == CallResult(kind="stopped")
     assert not alive(pid)
     gate.touch()
-    assert await running[0].outcome() == Outcome(kind="returned", result='"through"')
+    assert await running[0].outcome() == CallResult(kind="returned", result='"through"')
 
 
 async def test_the_fork_server_killed_while_it_was_asked(
@@ -511,7 +511,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 # The worker's side, in this process.
 
 
-def perform(name: str, began: Callable[[], None] = lambda: None, **func_args: Any) -> Outcome:
+def perform(name: str, began: Callable[[], None] = lambda: None, **func_args: Any) -> CallResult:
     order = Order(
         execution=EXECUTION, func_path=f"{WORK}.{name}", func_args=func_args, patterns=PATTERNS
     )
@@ -519,8 +519,8 @@ def perform(name: str, began: Callable[[], None] = lambda: None, **func_args: An
 
 
 def test_perform() -> None:
-    assert perform("add", a=1) == Outcome(kind="returned", result="2")
-    assert perform("who_later") == Outcome(kind="returned", result='["e1", "t1", 2]')
+    assert perform("add", a=1) == CallResult(kind="returned", result="2")
+    assert perform("who_later") == CallResult(kind="returned", result='["e1", "t1", 2]')
     assert (perform("fail", message="no").error or "").startswith("ValueError: no\n")
     calls: list[str] = []
     assert perform("add", lambda: calls.append("began"), a=1).kind == "returned"
@@ -529,9 +529,10 @@ def test_perform() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome(kind="returned", result='"é"'), Outcome(kind="raised", error="E: é\n")]
+    "outcome",
+    [CallResult(kind="returned", result='"é"'), CallResult(kind="raised", error="E: é\n")],
 )
-def test_a_message_tells_an_outcome(outcome: Outcome) -> None:
+def test_a_message_tells_an_outcome(outcome: CallResult) -> None:
     assert decode(encode(outcome)) == outcome
 
 
@@ -544,4 +545,4 @@ def test_a_message_of_the_wrong_form(message: bytes) -> None:
 
 
 def test_an_exit_by_a_signal_without_a_name() -> None:
-    assert process._told(-63) == "the worker process ended by signal 63"
+    assert process.exit_in_words(-63) == "the worker process ended by signal 63"
