@@ -1,26 +1,17 @@
 """The change of one file as a unified diff, as `patch -p1` and `git apply` take it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import Match, SequenceMatcher
 
-_CONTEXT = 3
-_MOST_EDITS = 1000
+_MOST_PAIRS = 2_000_000
+"""Lines of one text times lines of the other that are compared; beyond, all of them differ."""
 
 _LINE = re.compile("[^\n]*\n|[^\n]+")
 _NO_NEWLINE = "\n\\ No newline at end of file\n"
 _SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
 _ESCAPES = {"\t": "\\t", "\n": "\\n", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """Lines `start` to `end` of the old text make way for lines `new` to `new_end` of the new."""
-
-    start: int
-    end: int
-    new: int
-    new_end: int
 
 
 def unified_diff(path: str, before: str | None, after: str | None) -> str:
@@ -34,105 +25,84 @@ def unified_diff(path: str, before: str | None, after: str | None) -> str:
     lines = [
         f"--- {'/dev/null' if before is None else _name(f'a/{path}')}\n",
         f"+++ {'/dev/null' if after is None else _name(f'b/{path}')}\n",
+        *_hunks(old, new),
     ]
-    for hunk in _hunks(_edits(old, new)):
-        lines += _shown(hunk, old, new)
     return "".join(line if line.endswith("\n") else line + _NO_NEWLINE for line in lines)
 
 
-def _edits(old: Sequence[str], new: Sequence[str]) -> list[_Edit]:
-    """The fewest lines that go and come (E. Myers, 1986); beyond some, all that differ.
+def _hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
+    """The lines of all hunks."""
+    for hunk in _Matcher(old, new).get_grouped_opcodes(3):
+        (_, start, _, begin, _), (_, _, end, _, until) = hunk[0], hunk[-1]
+        yield f"@@ -{_range(start, end)} +{_range(begin, until)} @@\n"
+        for tag, start, end, begin, until in hunk:
+            if tag == "equal":
+                yield from (f" {line}" for line in old[start:end])
+            else:
+                yield from (f"-{line}" for line in old[start:end])
+                yield from (f"+{line}" for line in new[begin:until])
 
-    difflib would be slow where many lines are the same, or not find the fewest.
+
+class _Matcher(SequenceMatcher[str]):
+    """difflib's, in time that grows with the texts alone.
+
+    What both texts begin and end with, and the lines that stand once in both, are the same; only
+    what is left between these is looked through, as far as `_MOST_PAIRS` of lines go.
     """
-    shorter = min(len(old), len(new))
-    head = next((at for at in range(shorter) if old[at] != new[at]), shorter)
-    rest = shorter - head
-    tail = next((at for at in range(rest) if old[-1 - at] != new[-1 - at]), rest)
-    one, other = old[head : len(old) - tail], new[head : len(new) - tail]
-    trace = _trace(one, other)
-    if trace is None:
-        return [_Edit(head, head + len(one), head, head + len(other))]
-    edits: list[_Edit] = []
-    x, y = len(one), len(other)
-    for count in range(len(trace) - 1, 0, -1):
-        diagonal = x - y
-        comes, to_x = _begin(trace[count], diagonal, count)
-        to_y = to_x - diagonal
-        x, y = (to_x, to_y - 1) if comes else (to_x - 1, to_y)
-        end, new_end = to_x + head, to_y + head
-        if edits and (edits[-1].start, edits[-1].new) == (end, new_end):
-            last = edits.pop()
-            end, new_end = last.end, last.new_end
-        edits.append(_Edit(x + head, end, y + head, new_end))
-    return _slid(edits, old, new)
 
+    def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
+        super().__init__(None, old, new, autojunk=False)
+        self._old, self._new = old, new
 
-def _slid(edits: Sequence[_Edit], old: Sequence[str], new: Sequence[str]) -> list[_Edit]:
-    """The edits, which come last to first, in their order, each as far down as it can be.
+    def get_matching_blocks(self) -> list[Match]:
+        blocks = [Match(0, 0, 0)]
+        i = k = 0
+        left = _MOST_PAIRS
+        for j, m in self._anchors():
+            pairs = (j - i) * (m - k)
+            if 0 < pairs <= left:
+                left -= pairs
+                between = SequenceMatcher(None, self._old[i:j], self._new[k:m], autojunk=False)
+                for a, b, size in between.get_matching_blocks()[:-1]:
+                    self._add(blocks, Match(i + a, k + b, size))
+            self._add(blocks, Match(j, m, int(j < len(self._old))))
+            i, k = j + 1, m + 1
+        return blocks
 
-    Where like blocks follow one another, this names the one that goes or comes as a person would.
-    """
-    slid: list[_Edit] = []
-    limit = len(old)
-    for edit in edits:
-        start, end, begin, until = edit.start, edit.end, edit.new, edit.new_end
-        lines, first, last = (old, start, end) if begin == until else (new, begin, until)
-        by = 0
-        if start == end or begin == until:
-            while end + by < limit and lines[first + by] == lines[last + by]:
-                by += 1
-        slid.append(_Edit(start + by, end + by, begin + by, until + by))
-        limit = start + by
-    return slid[::-1]
+    def _anchors(self) -> Iterator[tuple[int, int]]:
+        """Places of lines that are the same, in order; the last is that of the ends."""
+        old, new = self._old, self._new
+        shorter = min(len(old), len(new))
+        head = next((at for at in range(shorter) if old[at] != new[at]), shorter)
+        rest = shorter - head
+        tail = next((at for at in range(rest) if old[-1 - at] != new[-1 - at]), rest)
+        end, until = len(old) - tail, len(new) - tail
+        yield from zip(range(head), range(head), strict=True)
+        counts = Counter(old[head:end]), Counter(new[head:until])
+        places = {new[at]: at for at in range(head, until) if counts[1][new[at]] == 1}
+        last = -1
+        for at in range(head, end):
+            place = places.get(old[at], -1)
+            if place > last and counts[0][old[at]] == 1:
+                yield at, place
+                last = place
+        yield from zip(range(end, len(old) + 1), range(until, len(new) + 1), strict=True)
 
+    def _add(self, blocks: list[Match], block: Match) -> None:
+        """Append a block, as far as it is not part of the last one.
 
-def _trace(one: Sequence[str], other: Sequence[str]) -> list[dict[int, int]] | None:
-    """How far each diagonal reached before 0, 1, 2 … edits; None: it takes too many."""
-    reach = {1: 0}
-    trace: list[dict[int, int]] = []
-    for count in range(_MOST_EDITS):
-        trace.append(dict(reach))
-        for diagonal in range(-count, count + 1, 2):
-            _, x = _begin(reach, diagonal, count)
-            while x < len(one) and x - diagonal < len(other) and one[x] == other[x - diagonal]:
-                x += 1
-            reach[diagonal] = x
-            if x >= len(one) and x - diagonal >= len(other):
-                return trace
-    return None
-
-
-def _begin(reach: Mapping[int, int], diagonal: int, count: int) -> tuple[bool, int]:
-    """With one more edit, onto a diagonal: whether a line comes or goes, and where that leads."""
-    if diagonal == -count or (diagonal != count and reach[diagonal - 1] < reach[diagonal + 1]):
-        return True, reach[diagonal + 1]
-    return False, reach[diagonal - 1] + 1
-
-
-def _hunks(edits: Sequence[_Edit]) -> Iterator[list[_Edit]]:
-    """The edits whose surroundings meet, together."""
-    hunk: list[_Edit] = []
-    for edit in edits:
-        if hunk and edit.start - hunk[-1].end > 2 * _CONTEXT:
-            yield hunk
-            hunk = []
-        hunk.append(edit)
-    yield hunk
-
-
-def _shown(hunk: Sequence[_Edit], old: Sequence[str], new: Sequence[str]) -> list[str]:
-    start = max(hunk[0].start - _CONTEXT, 0)
-    end = min(hunk[-1].end + _CONTEXT, len(old))
-    begin = hunk[0].new - (hunk[0].start - start)
-    until = hunk[-1].new_end + (end - hunk[-1].end)
-    lines = [f"@@ -{_range(start, end)} +{_range(begin, until)} @@\n"]
-    for edit in hunk:
-        lines += [f" {line}" for line in old[start : edit.start]]
-        lines += [f"-{line}" for line in old[edit.start : edit.end]]
-        lines += [f"+{line}" for line in new[edit.new : edit.new_end]]
-        start = edit.end
-    return lines + [f" {line}" for line in old[start:end]]
+        Where only lines of one text are between, like ones may stand on both sides of these: then
+        the last that they could be are taken, which of like blocks are those that a person means.
+        """
+        (a, b, size), (i, k, more) = blocks[-1], block
+        while more and (
+            (a + size == i and (b + size == k or self._new[b + size] == self._new[k]))
+            or (b + size == k and self._old[a + size] == self._old[i])
+        ):
+            size, i, k, more = size + 1, i + 1, k + 1, more - 1
+        blocks[-1] = Match(a, b, size)
+        if more or not block.size:  # the end is told by a block of its own
+            blocks.append(Match(i, k, more))
 
 
 def _range(start: int, end: int) -> str:

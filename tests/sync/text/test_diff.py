@@ -1,6 +1,5 @@
 """The diff of one file, applied by the programs that it is for."""
 
-import itertools
 import subprocess
 from pathlib import Path
 
@@ -95,17 +94,14 @@ few_lines = st.lists(st.sampled_from("abc"), max_size=12).map(
 
 
 @settings(max_examples=300, deadline=None)
-@given(few_lines, few_lines)
-def test_it_has_the_fewest_lines(before: str, after: str) -> None:
-    lines = unified_diff("x.yaml", before, after).split("\n")[2:]
-    changed = sum(line.startswith(("+", "-")) for line in lines)
-    old, new = before.split("\n"), after.split("\n")
-    longest = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
-    for x, y in itertools.product(range(len(old)), range(len(new))):
-        same = old[x] == new[y]
-        above, left = longest[x][y + 1], longest[x + 1][y]
-        longest[x + 1][y + 1] = longest[x][y] + 1 if same else max(above, left)
-    assert changed == len(old) + len(new) - 2 * longest[-1][-1]
+@given(few_lines, few_lines, few_lines, st.booleans())
+def test_one_piece_among_like_lines_is_only_itself(
+    above: str, piece: str, below: str, comes: bool
+) -> None:
+    texts = (above + below, above + piece + below)
+    diff = unified_diff("x.yaml", *(texts if comes else texts[::-1]))
+    changed = [line[:1] for line in diff.split("\n")[2:] if line.startswith(("+", "-"))]
+    assert changed == ["+" if comes else "-"] * piece.count("\n")
 
 
 def test_a_large_file_of_like_lines_is_quick_and_exact() -> None:
