@@ -1,21 +1,17 @@
 """Commits on a new branch of a git work tree, made beside its files and its index."""
 
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from taskservice.cli.promoting import Promotions, Share, Step
 from taskservice.domain.errors import Conflict
-from taskservice.domain.overlay import DELETED
 from taskservice.sync.gitrepo.git import GitError, GitRefused, run_git
 from taskservice.sync.gitrepo.work_tree import Commits, WorkTree, find_work_tree
 
 GIT_SECONDS = 60.0
-_LONGEST_VALUE = 200
 _LINE_ENDS = r"^core\.(autocrlf|eol)$"
 
 
@@ -67,22 +63,35 @@ class Branch:
     def _ref(self) -> str:
         return f"refs/heads/{self.name}"
 
-    def commit(self, promotions: Promotions, *, domain: str) -> list[tuple[str, str]]:
-        """A commit for each person, with a mail address at `domain`: its short id, and who."""
-        paths = {path for share in promotions.shares for path in share.files}
-        modes = {path: self._mode(path, promotions.before[path]) for path in sorted(paths)}
+    def commit(
+        self,
+        before: Mapping[str, str | None],
+        contributions: Sequence[Mapping[str, Any]],
+        *,
+        domain: str,
+    ) -> list[tuple[str, str]]:
+        """A commit for each contribution of `GET /promotion`: its short id, and the author.
+
+        `before` are the texts of the files by path; authors have a mail address at `domain`.
+        """
+        modes = {path: self._mode(path, text) for path, text in sorted(before.items())}
         committer = self._committer()
         made = []
         self._read("read-tree", self._commits.commit)
         parent = self._commits.commit
-        for share in promotions.shares:
-            self._stage(share, modes)
+        for one in contributions:
+            self._stage(one["files"], modes)
             tree = self._read("write-tree")
+            author = {
+                "GIT_AUTHOR_NAME": one["author"],
+                "GIT_AUTHOR_EMAIL": f"{one['author']}@{domain}",
+                "GIT_AUTHOR_DATE": one["set_at"],
+            }
             parent = self._read(
                 "commit-tree", tree, "-p", parent, "-F", "-",
-                given=message(share).encode(), variables=_author(share, domain) | committer,
+                given=one["message"].encode(), variables=author | committer,
             )  # fmt: skip
-            made.append((parent, share.person))
+            made.append((parent, one["author"]))
         # The empty old value: nobody must have made the branch meanwhile.
         update = ("update-ref", "-m", "taskservice promote", self._ref, parent, "")
         self._git(*update, variables=committer)
@@ -94,7 +103,7 @@ class Branch:
         name, _, rest = named.partition(" <")
         return {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": rest.partition(">")[0]}
 
-    def _mode(self, path: str, before: bytes | None) -> str:
+    def _mode(self, path: str, before: str | None) -> str:
         """The mode of a file that is at HEAD what the service has."""
         full = self._tree.prefix + path
         listed = self._read("ls-tree", "-z", "--full-tree", self._commits.commit, "--", full)
@@ -125,20 +134,20 @@ class Branch:
         told = self._read("check-attr", "-z", "filter", "--", path)
         return told.split("\0")[2] not in ("unspecified", "unset")
 
-    def _stage(self, share: Share, modes: Mapping[str, str]) -> None:
+    def _stage(self, files: Mapping[str, str | None], modes: Mapping[str, str]) -> None:
         lines = []
-        for path, data in share.files.items():
+        for path, text in files.items():
             full = self._tree.prefix + path
-            if data is None:
+            if text is None:
                 lines.append(f"0 {'0' * len(self._commits.commit)}\t{full}\0")
             else:
-                lines.append(f"{modes[path]} {self._blob(full, data, write=True)}\t{full}\0")
+                lines.append(f"{modes[path]} {self._blob(full, text, write=True)}\t{full}\0")
         self._read("update-index", "-z", "--index-info", given=os.fsencode("".join(lines)))
 
-    def _blob(self, path: str, data: bytes, *, write: bool) -> str:
+    def _blob(self, path: str, text: str, *, write: bool) -> str:
         """The id of the file's content, line ends as the repository keeps them."""
         writing = ("-w",) if write else ()
-        return self._read("hash-object", *writing, "--stdin", "--path", path, given=data)
+        return self._read("hash-object", *writing, "--stdin", "--path", path, given=text.encode())
 
     def _ask(self, *arguments: str, as_user: bool = False) -> str | None:
         """What a command says in the repository itself; None where it says no."""
@@ -191,41 +200,3 @@ def _complaint(command: str) -> Iterator[None]:
 
 def _text(told: bytes) -> str:
     return os.fsdecode(told).removesuffix("\n")
-
-
-def _author(share: Share, domain: str) -> dict[str, str]:
-    return {
-        "GIT_AUTHOR_NAME": share.person,
-        "GIT_AUTHOR_EMAIL": f"{share.person}@{domain}",
-        "GIT_AUTHOR_DATE": share.at.isoformat(),
-    }
-
-
-def message(share: Share) -> str:
-    """What a commit says: the tasks, each field old and new, why, and until when."""
-    ids = sorted({step.task_id for step in share.steps})
-    what = ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
-    return "\n".join([f"Promote overrides of {what}", "", *map(_step, share.steps), ""])
-
-
-def _step(step: Step) -> str:
-    if step.new is not None:
-        return f"{step.task_id}: declared by API until now"
-    lines = []
-    for one in step.overrides:
-        if one["field"] == DELETED:
-            said = f"{step.task_id}: deleted"
-        else:
-            new = "absent" if one["absent"] else _shown(one["value"])
-            said = f"{step.task_id}: {one['field']}: {_shown(one['declared'])} -> {new}"
-        lines.append(said)
-        if one["reason"]:
-            lines.append(f"  reason: {one['reason']}")
-        if one["until"]:
-            lines.append(f"  until: {one['until']}")
-    return "\n".join(lines)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -4,11 +4,11 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import rich_click as click
 
-from taskservice.cli.client import Client, speaks_to_server
+from taskservice.cli.client import Client, ClientError, speaks_to_server
 from taskservice.cli.completion import complete_tasks
 from taskservice.cli.output import (
     Styled,
@@ -19,11 +19,7 @@ from taskservice.cli.output import (
     say_exactly,
     say_lines,
 )
-from taskservice.cli.paging import all_pages
 from taskservice.domain.errors import Conflict
-
-if TYPE_CHECKING:
-    from taskservice.cli.promoting import Promotions
 
 FAULT = 1
 AUTHOR_DOMAIN = "users.noreply.taskservice"
@@ -83,8 +79,8 @@ def promote(
       taskservice promote daily-report --field func_args.to --write
       taskservice promote --all --branch promote-overrides
     """
-    # Reading and writing YAML is slow to import, and no other command waits for it.
-    from taskservice.cli.promoting import Promotions
+    # Reading YAML is slow to import, and no other command waits for it.
+    from taskservice.cli.promoting import ask_promotion
 
     if not (task_ids or everything or api_tasks):
         raise click.UsageError("name a task, or give --all or --api-tasks")
@@ -94,70 +90,55 @@ def promote(
         raise click.UsageError("--field takes the name of a task")
     if write and branch is not None:
         raise click.UsageError("--write or --branch, not both")
-    wanted: dict[str, Sequence[str]] = dict.fromkeys(task_ids, fields)
+    sources = [*(["file"] if everything else []), *(["api"] if api_tasks else [])]
+    answer = ask_promotion(client, task_ids, sources=sources, fields=fields)
+    if len(task_ids) == 1 and answer["refused"] and not answer["files"]:
+        raise ClientError(answer["refused"][0]["detail"])
     if everything:
-        wanted |= _lasting(client)
-    if api_tasks:
-        page = all_pages(client, "/task-manage/", "Tasks", source="api")
-        wanted |= {task["id"]: () for task in page["items"]}
-    promotions = Promotions()
-    promotions.ask(client, wanted)
-    if not promotions.changed:
+        _tell_left_out(answer)
+    if not answer["files"]:
         say("nothing to promote", err=True)
     elif write:
-        _write(folder, promotions)
+        _write(folder, answer["files"])
     elif branch is not None:
-        _commit(folder, branch, promotions, author_domain)
+        _commit(folder, branch, answer, author_domain)
     if output == "json":
-        print_json([_as_json(promotions, path) for path in promotions.changed])
+        print_json([_as_json(change) for change in answer["files"]])
     elif not write and branch is None:
-        for path in promotions.changed:
-            say_exactly(_diff(promotions, path), _coloured)
-    for task_id, field, until in promotions.left_out:
-        _tell_left_out(task_id, field, until)
-    for field in promotions.outdated:
-        say(f"look twice: {field}: the file has changed it since it was overridden", err=True)
-    for reason in promotions.refused:
-        say_lines(f"taskservice: {reason}", err=True)
-    return FAULT if promotions.refused else 0
+        for change in answer["files"]:
+            say_exactly(_diff(change), _coloured)
+    if not everything:
+        _tell_left_out(answer)
+    for task_id, outdated in answer["outdated"].items():
+        for field in outdated:
+            told = f"{task_id}: {field}: the file has changed it since it was overridden"
+            say(f"look twice: {told}", err=True)
+    for one in answer["refused"]:
+        say_lines(f"taskservice: {one['task_id']}: {one['detail']}", err=True)
+    return FAULT if answer["refused"] else 0
 
 
-def _lasting(client: Client) -> dict[str, Sequence[str]]:
-    """By task that a file declares, the fields whose overrides have no end; tells of the others."""
-    lasting: dict[str, list[str]] = {}
-    for one in client.get("/overrides"):
-        if one["source"] != "file":
-            continue
-        if one["until"] is None:
-            lasting.setdefault(one["task_id"], []).append(one["field"])
-        else:
-            _tell_left_out(one["task_id"], one["field"], one["until"])
-    return dict(lasting)
+def _tell_left_out(answer: Mapping[str, Any]) -> None:
+    for one in answer["left_out"]:
+        task_id, field = one["task_id"], one["field"]
+        told = f"left out: {task_id}: {field} ends by itself at {local_time(one['until'])}"
+        say(f"{told}; to promote it: {task_id} --field {field}", err=True)
 
 
-def _tell_left_out(task_id: str, field: str, until: str) -> None:
-    told = f"left out: {task_id}: {field} ends by itself at {local_time(until)}"
-    say(f"{told}; to promote it: {task_id} --field {field}", err=True)
-
-
-def _diff(promotions: "Promotions", path: str) -> str:
+def _diff(change: Mapping[str, Any]) -> str:
+    """Made here: what a service gives for a diff might be one of other files."""
     from taskservice.sync.text.diff import unified_diff
 
-    return unified_diff(path, _text(promotions.before, path), _text(promotions.after, path))
+    return unified_diff(change["path"], change["before"], change["after"])
 
 
-def _text(files: Mapping[str, bytes | None], path: str) -> str | None:
-    data = files[path]
-    return None if data is None else data.decode()
-
-
-def _as_json(promotions: "Promotions", path: str) -> dict[str, object]:
+def _as_json(change: Mapping[str, Any]) -> dict[str, object]:
     return {
-        "path": path,
-        "task_ids": promotions.tasks_in(path),
-        "diff": _diff(promotions, path),
-        "before": _text(promotions.before, path),
-        "after": _text(promotions.after, path),
+        "path": change["path"],
+        "task_ids": change["task_ids"],
+        "diff": _diff(change),
+        "before": change["before"],
+        "after": change["after"],
     }
 
 
@@ -166,29 +147,30 @@ def _coloured(number: int, line: str) -> Styled:
     return Styled(line, bold=True) if number < 2 else Styled(line, _COLOURS.get(line[:1]))
 
 
-def _write(folder: Path, promotions: "Promotions") -> None:
+def _write(folder: Path, changes: Sequence[Mapping[str, Any]]) -> None:
     """Change the files; none of them unless each is what the service has."""
-    files = {path: _resolved(folder, path) for path in promotions.changed}
-    for path, file in files.items():
+    files = [_resolved(folder, change["path"]) for change in changes]
+    for change, file in zip(changes, files, strict=True):
+        path, before = change["path"], change["before"]
         try:
             found = file.read_bytes()
         except FileNotFoundError:
             found = None
         except OSError as error:
             raise Conflict(f"{folder / path} can't be read: {error.strerror}") from None
-        if found != promotions.before[path]:
+        if found != (None if before is None else before.encode()):
             raise Conflict(
                 f"{folder / path} is not the text that the service has: nothing was written; "
                 "name its folder with --folder, or sync, then try again"
             )
-    for path, file in files.items():
-        after = promotions.after[path]
+    for change, file in zip(changes, files, strict=True):
+        path, after = change["path"], change["after"]
         try:
             _replace(file, after)
         except OSError as error:
             raise Conflict(f"{folder / path} can't be written: {error.strerror}") from None
         done = "deleted" if after is None else "written"
-        say(f"{done}: {folder / path} ({', '.join(promotions.tasks_in(path))})", err=True)
+        say(f"{done}: {folder / path} ({', '.join(change['task_ids'])})", err=True)
 
 
 def _resolved(folder: Path, path: str) -> Path:
@@ -202,13 +184,13 @@ def _resolved(folder: Path, path: str) -> Path:
     return file
 
 
-def _replace(file: Path, data: bytes | None) -> None:
-    if data is None:
+def _replace(file: Path, text: str | None) -> None:
+    if text is None:
         file.unlink()
         return
     draft = file.with_name(f".{file.name}.draft")  # no task file by its name
     try:
-        draft.write_bytes(data)
+        draft.write_bytes(text.encode())
         if file.exists():
             shutil.copymode(file, draft)
         draft.replace(file)
@@ -217,11 +199,12 @@ def _replace(file: Path, data: bytes | None) -> None:
         raise
 
 
-def _commit(folder: Path, name: str, promotions: "Promotions", domain: str) -> None:
+def _commit(folder: Path, name: str, answer: Mapping[str, Any], domain: str) -> None:
     from taskservice.cli.branch import Branch
 
+    before = {change["path"]: change["before"] for change in answer["files"]}
     with Branch(folder, name) as branch:
-        made = branch.commit(promotions, domain=domain)
-    for commit, person in made:
-        say(f"committed {commit} on branch {name}, by {person}", err=True)
+        made = branch.commit(before, answer["contributions"], domain=domain)
+    for commit, author in made:
+        say(f"committed {commit} on branch {name}, by {author}", err=True)
     say(f"next: git push origin {name}", err=True)

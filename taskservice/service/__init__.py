@@ -2,6 +2,7 @@
 
 from taskservice.engine.functions import FunctionInfo, ParameterInfo
 from taskservice.service.changing import LONGEST_REASON
+from taskservice.service.contributions import Promotions
 from taskservice.service.events import Event, Subscription
 from taskservice.service.forecasting import Forecast, Trial
 from taskservice.service.preconditions import Precondition
@@ -19,6 +20,7 @@ __all__ = [
     "ParameterInfo",
     "Precondition",
     "Promotion",
+    "Promotions",
     "Provenance",
     "Service",
     "Subscription",

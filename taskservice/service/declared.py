@@ -11,6 +11,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.preview import Preview
 from taskservice.engine.engine import Engine
 from taskservice.service.changing import Changing
+from taskservice.service.contributions import Promotions, promotions_of
 from taskservice.service.offload import Offload
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
@@ -98,6 +99,36 @@ class Declared(Changing):
         async with self._database.read() as connection:
             stored = await self._stored(connection, task_id)
         return await self._looking.run(promotion_of, self._root, task_id, stored, fields, now_utc())
+
+    async def promotions(
+        self, task_ids: Iterable[str], sources: Collection[str], fields: Sequence[str] = ()
+    ) -> Promotions:
+        """The same of several tasks, author by author; of what can't be promoted it says why.
+
+        `sources` names further tasks: `file` those with a file and an override, `api` those that
+        only the API declared. Raises `Conflict` where all of it is too much.
+        """
+        wanted = dict.fromkeys(task_ids)
+        async with self._database.read() as connection:
+            if sources:
+                known = await store.declared(connection)
+                changed = set(await overridden(connection))
+                wanted |= {
+                    task_id: None
+                    for task_id, row in sorted(known.items())
+                    if row.source in sources
+                    and row.retired_at is None
+                    and (row.source == "api" or task_id in changed)
+                }
+            found = await store.load(connection, list(wanted))
+        return await self._looking.run(
+            promotions_of,
+            self._root,
+            {task_id: found.get(task_id) for task_id in wanted},
+            fields,
+            now_utc(),
+            executor=self._default_executor,
+        )
 
     async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
         """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""

@@ -1,7 +1,7 @@
-"""What would have to be committed for a file to say what the API changed."""
+"""What would have to be committed for files to say what the API changed."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,13 +33,14 @@ class Author:
 class LeftOut:
     """A field whose override ends by itself at `until`, and was not asked for by name."""
 
+    task_id: str
     field: str
     until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """The change of one file; `before` and `after` are its text, None where there is no file.
+    """The change of the file of one task; its texts are None where there is no file.
 
     `path` is relative to the tasks folder. Where nothing is to be promoted, both are the same.
     """
@@ -67,41 +68,80 @@ def promotion_of(
     Raises `NotFound` for a field that is not overridden, and `Conflict` where the folder does
     not have what is stored, or its file can't be edited.
     """
-    declaration = stored.declaration
-    overrides = overlay.standing(declaration, stored.overrides, now)
+    chosen, left_out = chosen_overrides(task_id, stored, fields, now)
+    files, authors = DeclaringFiles(folder), _authors(chosen)
+    after: bytes | None
+    if stored.declaration.path is None:
+        path, after = files.add(task_id, stored, chosen)
+        made = Author(
+            name=stored.declared_by or "api", fields=tuple(stored.declaration.fields),
+            reason=None, until=None, set_at=stored.declared_at,
+        )  # fmt: skip
+        authors = (made, *authors)
+    else:
+        path, after = stored.declaration.path, files.read(task_id, stored)
+        if chosen:
+            after = promoted(path, after, task_id, chosen)
+    return Promotion(
+        task_id=task_id, path=path, before=decoded(files.texts[path]), after=decoded(after),
+        authors=authors, left_out=tuple(left_out),
+    )  # fmt: skip
+
+
+class DeclaringFiles:
+    """Files of the tasks folder, each read once; `texts` has them by path, None for a new one."""
+
+    def __init__(self, folder: Path) -> None:
+        # A root that is a link may be swapped meanwhile.
+        self._root = os.path.realpath(folder)
+        self._digests: dict[str, dict[str, str]] = {}
+        self.texts: dict[str, bytes | None] = {}
+
+    def add(
+        self, task_id: str, stored: StoredTask, overrides: Sequence[Override]
+    ) -> tuple[str, bytes]:
+        """Path and text of a new file for a task of the API's. Raises `Conflict`."""
+        path, data = new_file(
+            task_id, stored.declaration.fields, overrides,
+            lambda name: name in self.texts or os.path.lexists(f"{self._root}/{name}"),
+        )  # fmt: skip
+        self.texts[path] = None
+        return path, data
+
+    def read(self, task_id: str, stored: StoredTask) -> bytes:
+        """The text of the file that says of a task what is stored. Raises `Conflict`."""
+        path = stored.declaration.path or ""
+        data = self.texts.get(path)
+        if data is None:
+            data = self.texts[path] = _read(self._root, path)
+            tasks = read_file(path, data).tasks
+            self._digests[path] = {task.task_id: overlay.digest(task.fields) for task in tasks}
+        if self._digests[path].get(task_id) != overlay.digest(stored.declaration.fields):
+            raise Conflict(
+                f"{path} has changed and what it says of the task now is not synced: mend what "
+                "GET /sync tells of it, or try again after a sync"
+            )
+        return data
+
+
+def chosen_overrides(
+    task_id: str, stored: StoredTask, fields: Sequence[str], now: datetime
+) -> tuple[list[Override], list[LeftOut]]:
+    """The overrides to promote, and those that end by themselves. Raises `NotFound`."""
+    overrides = overlay.standing(stored.declaration, stored.overrides, now)
     known = {override.field: override for override in overrides}
     for field in fields:
         if field not in known:
             raise NotFound(
                 f"no override of {field[:100]!r}; there are: {', '.join(known) or 'none'}"
             )
-    chosen, left_out = [], []
-    for override in overrides:
-        if override.field in fields or (not fields and override.until is None):
-            chosen.append(override)
-        elif not fields and override.until is not None:
-            left_out.append(LeftOut(field=override.field, until=override.until))
-    # A root that is a link may be swapped meanwhile.
-    root = os.path.realpath(folder)
-    if declaration.path is None:
-        path, data = new_file(
-            task_id, declaration.fields, chosen, lambda name: os.path.lexists(f"{root}/{name}")
-        )
-        made = Author(
-            name=stored.declared_by or "api", fields=tuple(declaration.fields),
-            reason=None, until=None, set_at=stored.declared_at,
-        )  # fmt: skip
-        return Promotion(
-            task_id=task_id, path=path, before=None, after=data.decode(),
-            authors=(made, *_authors(chosen)), left_out=tuple(left_out),
-        )  # fmt: skip
-    before = _read(root, declaration.path, task_id, declaration.fields)
-    after = promoted(declaration.path, before, task_id, chosen) if chosen else before
-    return Promotion(
-        task_id=task_id, path=declaration.path, before=before.decode(),
-        after=None if after is None else after.decode(), authors=_authors(chosen),
-        left_out=tuple(left_out),
-    )  # fmt: skip
+    if fields:
+        return [override for override in overrides if override.field in fields], []
+    return [override for override in overrides if override.until is None], [
+        LeftOut(task_id=task_id, field=override.field, until=override.until)
+        for override in overrides
+        if override.until is not None
+    ]
 
 
 def _authors(overrides: Sequence[Override]) -> tuple[Author, ...]:
@@ -118,8 +158,8 @@ def _authors(overrides: Sequence[Override]) -> tuple[Author, ...]:
     )  # fmt: skip
 
 
-def _read(root: str, path: str, task_id: str, fields: Mapping[str, object]) -> bytes:
-    """The bytes of a file that says of a task what is stored. Raises `Conflict`."""
+def _read(root: str, path: str) -> bytes:
+    """The bytes of a file. Raises `Conflict`."""
     try:
         found = status(root, path)
         wrong = unfit(found)
@@ -137,10 +177,9 @@ def _read(root: str, path: str, task_id: str, fields: Mapping[str, object]) -> b
         raise Conflict(f"{path}: {wrong}")
     if data is None:
         raise Conflict(f"{path} is changing right now: try again in a moment")
-    declared = {task.task_id: task.fields for task in read_file(path, data).tasks}
-    if overlay.digest(declared.get(task_id)) != overlay.digest(fields):
-        raise Conflict(
-            f"{path} has changed and what it says of the task now is not synced: mend what "
-            "GET /sync tells of it, or try again after a sync"
-        )
     return data
+
+
+def decoded(data: bytes | None) -> str | None:
+    """The text of a file, None where there is none."""
+    return None if data is None else data.decode()

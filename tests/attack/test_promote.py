@@ -15,14 +15,6 @@ from tests.commands import Result, result
 from tests.origin import task
 
 EVIL = "#!/bin/sh\ntouch canary\n"
-OVERRIDE = {
-    "field": "name", "value": "new", "absent": False, "declared": "one", "reason": None,
-    "declared_when_set": "one", "set_at": "2026-01-01T00:00:00Z", "set_by": "ann", "until": None,
-}  # fmt: skip
-AUTHOR = {
-    "name": "ann", "fields": ["name"], "reason": None, "until": None,
-    "set_at": "2026-01-01T00:00:00Z",
-}  # fmt: skip
 
 
 class Liar:
@@ -31,7 +23,8 @@ class Liar:
     def __init__(self) -> None:
         self.path = "a.yaml"
         self.before: str | None = None
-        self.after: str = task("one")
+        self.after: str = task("new")
+        self.committed: dict[str, str] | None = None
         self.ids = ["a"]
         liar = self
 
@@ -49,12 +42,21 @@ class Liar:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
     def answer(self, path: str) -> Any:
-        if path.endswith("/overrides"):
-            return [OVERRIDE]
-        if path.endswith("/promotion"):
+        if path == "/promotion":
             return {
-                "task_id": "a", "path": self.path, "diff": "", "before": self.before,
-                "after": self.after, "authors": [AUTHOR], "left_out": [],
+                "files": [
+                    {
+                        "path": self.path, "task_ids": ["a"], "before": self.before,
+                        "after": self.after,
+                    }
+                ],
+                "contributions": [
+                    {
+                        "author": "ann", "set_at": "2026-01-01T00:00:00Z", "message": "promote",
+                        "files": self.committed or {self.path: self.after},
+                    }
+                ],
+                "left_out": [], "outdated": {}, "refused": [],
             }  # fmt: skip
         items = [{"id": one} for one in self.ids]
         return {"items": items, "total": len(items), "page": 1, "size": 50, "pages": 1}
@@ -130,6 +132,38 @@ def test_a_new_file_that_declares_something_else_is_refused(
         liar.after = text
         status, _, err = run(liar, folder, "promote", "a", "--write")
         assert status == 1 and "declares something else than a" in err
+    assert everything(tmp_path) == was
+
+
+def test_what_changes_other_tasks_than_were_asked_for_is_refused(
+    liar: Liar, folder: Path, tmp_path: Path
+) -> None:
+    liar.path, liar.before = "b.yaml", "tasks: {a: {name: one}, z: {name: one}}\n"
+    (folder / "b.yaml").write_text(liar.before)
+    was = everything(tmp_path)
+    for text in (
+        "tasks: {a: {name: two}, z: {name: two}}\n", "tasks: {a: {name: two}}\n",
+        "tasks: {a: {name: two}, z: {nam: [}}\n", task("one"),
+    ):  # fmt: skip
+        liar.after = text
+        status, _, err = run(liar, folder, "promote", "a", "--write")
+        assert status == 1 and "declares something else than a" in err
+    liar.after = "tasks: {a: {name: two}, z: {name: one}}\n"
+    status, _, err = run(liar, folder, "promote", "z", "--write")
+    assert status == 1 and "declares something else than a" in err
+    assert everything(tmp_path) == was
+
+
+def test_what_is_committed_is_looked_at_as_well(liar: Liar, folder: Path, tmp_path: Path) -> None:
+    was = everything(tmp_path)
+    for files, told in (
+        ({"a.yaml": EVIL}, "declares something else than a"),
+        ({"../.git/hooks/pre-push": EVIL}, "which can be no task file's path"),
+        ({"other.yaml": task("one")}, "which can be no task file's path"),
+    ):
+        liar.committed = files
+        status, _, err = run(liar, folder, "promote", "a", "--branch", "b")
+        assert status == 1 and told in err
     assert everything(tmp_path) == was
 
 

@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from taskservice.cli.branch import Branch
-from taskservice.cli.promoting import Promotions
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.gitrepo.blame import authors_of
 from taskservice.sync.gitrepo.checkout import Checkout
@@ -239,10 +238,8 @@ def test_a_branch_is_made_without_the_programs_of_its_repository(
         (origin.work / ".git/hooks" / hook).symlink_to(canary.program)
     monkeypatch.setenv("GIT_COMMITTER_NAME", "Eve")
     monkeypatch.setenv("GIT_COMMITTER_EMAIL", "eve@example.org")
-    promotions = Promotions()
-    promotions.before["a.yaml"] = file.read_bytes()
     with Branch(origin.work / "tasks.d", "more") as branch:
-        assert branch.commit(promotions, domain="example.org") == []
+        assert branch.commit({"a.yaml": file.read_text()}, [], domain="example.org") == []
     assert (origin.work / ".git/refs/heads/more").exists()
 
 

@@ -66,7 +66,11 @@ ANSWERS: dict[str, Any] = {
     "GET /task-manage/t/fires": [TIME],
     "GET /task-manage/t/logs": page(EXECUTION),
     "GET /task-manage/t/logs/l": EXECUTION,
-    "GET /overrides": [OVERRIDE],
+    "GET /promotion": {
+        "files": [], "contributions": [], "outdated": {EVIL: [EVIL]},
+        "left_out": [{"task_id": EVIL, "field": EVIL, "until": TIME}],
+        "refused": [{"task_id": EVIL, "detail": EVIL}],
+    },
     "POST /task-manage/t/trigger": EXECUTION | {"id": "l"},
     "POST /task-manage/t/logs/l/cancel": EXECUTION,
     "POST /task-manage/t/pause": TASK,

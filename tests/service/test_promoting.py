@@ -8,6 +8,7 @@ import pytest
 
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.service import Service
+from taskservice.service.contributions import promotions_of
 from taskservice.service.promoting import promotion_of
 from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
@@ -21,6 +22,12 @@ func_path: taskservice.examples.simple_task
 func_args: {message: {z: [1, 1.0, 1e3, 2.5e-7, null, true], "a b": -0.0, big: 9223372036854775807}}
 misfire_grace_time: null
 """
+
+
+FLOW = (
+    "name: n, task_type: t, trigger_type: interval, trigger_args: {hours: 1}, "
+    "func_path: taskservice.examples.simple_task, func_args: {message: m}"
+)
 
 
 async def declare(service: Service, folder: Path, text: str = FILE) -> None:
@@ -118,6 +125,19 @@ async def test_a_task_of_the_apis_and_what_it_was_given(service: Service, folder
     shown = await service.show("own")
     assert (shown.source, shown.overridden) == ("file", "[]")
     assert (await service.promotion("own")).diff == ""
+
+
+async def test_so_many_that_it_is_too_much_are_refused(service: Service, folder: Path) -> None:
+    await declare(service, folder, f"tasks:\n  a: {{{FLOW}}}\n  b: {{{FLOW}}}\n")
+    for task_id in ("a", "b"):
+        await service.change(task_id, {"timeout": 5}, by="ann")
+    async with service._database.read() as connection:
+        tasks = await store.load(connection, ["a", "b"])
+    size = (folder / "a.yaml").stat().st_size
+    made = promotions_of(folder, tasks, (), now_utc(), executor="local", most_bytes=2 * size)
+    assert [change.task_ids for change in made.files] == [("a", "b")]
+    with pytest.raises(Conflict, match="name fewer tasks"):
+        promotions_of(folder, tasks, (), now_utc(), executor="local", most_bytes=2 * size - 1)
 
 
 async def test_a_file_that_says_something_else_is_not_changed(

@@ -29,6 +29,7 @@ ROUTES = {
     "/task-manage/{task_id}/yaml": {"get"},
     "/task-manage/{task_id}/restore": {"post"},
     "/overrides": {"get"},
+    "/promotion": {"get"},
     "/events": {"get"},
     "/metrics": {"get"},
     "/sync": {"get", "post"},

@@ -21,6 +21,10 @@ trigger_args: {crontab: "0 7 * * *"}   # before they come
 func_path: taskservice.examples.data_processing_task
 func_args: {data_id: d, process_type: daily}
 """
+FIELDS = (
+    "name: n, task_type: t, trigger_type: interval, trigger_args: {hours: 1}, "
+    "func_path: taskservice.examples.simple_task, func_args: {message: m}"
+)
 PATH = "/task-manage/report/promotion"
 JSON = {"Accept": "application/json"}
 
@@ -102,6 +106,42 @@ async def test_for_programs_it_is_json(declared: httpx.AsyncClient) -> None:
         "name": "anonymous", "fields": ["name", "timeout"], "reason": "trial", "until": None,
     }  # fmt: skip
     assert by_until == {"name": "anonymous", "fields": ["paused"], "reason": None}
+
+
+async def test_several_tasks_author_by_author(declared: httpx.AsyncClient, tasks_dir: Path) -> None:
+    two = f"tasks:\n  one: {{{FIELDS}}}\n  two: {{{FIELDS}}}\n"
+    (tasks_dir / "two.yaml").write_text(two)
+    await declared.post("/sync")
+    await declared.post("/task-manage", json=hourly(id="own"))
+    await declared.put("/task-manage/one?reason=slow", json={"timeout": 5})
+    await declared.delete("/task-manage/two")
+    await declared.post("/task-manage/report/pause?until=2h")
+    found = (await declared.get("/promotion?source=file&source=api&task_ids=none")).json()
+    (made,) = found.pop("contributions")
+    assert made.pop("set_at")[:2] == "20"
+    left = f"tasks:\n  one: {{{FIELDS}, timeout: 5}}\n"
+    own = (await declared.get("/task-manage/own/promotion", headers=JSON)).json()["after"]
+    assert made == {
+        "author": "anonymous", "files": {"own.yaml": own, "two.yaml": left},
+        "message": "Promote overrides of 3 tasks\n\nown: declared by API until now\n"
+        "one: timeout: null -> 5\n  reason: slow\ntwo: deleted\n",
+    }  # fmt: skip
+    (ends,) = found.pop("left_out")
+    assert (ends["task_id"], ends["field"]) == ("report", "paused")
+    assert found == {
+        "files": [
+            {"path": "own.yaml", "task_ids": ["own"], "before": None, "after": own},
+            {"path": "two.yaml", "task_ids": ["one", "two"], "before": two, "after": left},
+        ],
+        "outdated": {}, "refused": [{"task_id": "none", "detail": "no task 'none'"}],
+    }  # fmt: skip
+    (tasks_dir / "two.yaml").write_text(two.replace("name: n,", "name: n, timeout: 6,"))
+    await declared.post("/sync")
+    found = (await declared.get("/promotion?task_ids=one,two&field=timeout")).json()
+    assert [one["task_ids"] for one in found["files"]] == [["one"]]
+    assert (found["outdated"], found["refused"][0]["task_id"]) == ({"one": ["timeout"]}, "two")
+    ids = ",".join(map(str, range(1001)))
+    assert (await declared.get(f"/promotion?task_ids={ids}")).status_code == 422
 
 
 async def test_the_overrides_of_all_tasks(declared: httpx.AsyncClient, tasks_dir: Path) -> None:

@@ -6,6 +6,7 @@ from litestar import MediaType, Response, delete, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.web import schemas
 from taskservice.web.api.parts import (
     READ,
@@ -13,11 +14,21 @@ from taskservice.web.api.parts import (
     AnyRequest,
     Caller,
     Door,
+    TaskIds,
+    split_ids,
     task_answer,
 )
 from taskservice.web.openapi import ETAG, documented_header, problems, with_text
 
 DIFF = "text/x-diff"
+
+Fields = Annotated[
+    list[str] | None,
+    QueryParameter(
+        description="Of `overridden`, as often as needed; "
+        "without it, all of them but those that end by themselves"
+    ),
+]
 
 
 @get(
@@ -93,13 +104,7 @@ async def get_promotion(
     request: AnyRequest,
     service: Door,
     task_id: FromPath[str],
-    field: Annotated[
-        list[str] | None,
-        QueryParameter(
-            description="Of `overridden`, as often as needed; "
-            "without it, all of them but those that end by themselves"
-        ),
-    ] = None,
+    field: Fields = None,
 ) -> Response[Any]:
     """What to commit for the file to say it: for `patch -p1` or `git apply` in the tasks folder."""
     promotion = await service.promotion(task_id, field or ())
@@ -107,6 +112,33 @@ async def get_promotion(
     if request.accept.best_match([DIFF, MediaType.JSON], default=DIFF) == DIFF:
         return Response(promotion.diff.encode(), media_type=DIFF, headers=headers)
     return Response(schemas.Promotion.of(promotion), media_type=MediaType.JSON, headers=headers)
+
+
+@get(
+    "/promotion",
+    operation_id="promoteTasks",
+    summary="Get several tasks' overrides as changes of their files",
+    tags=["Overrides"],
+    responses=problems(409),
+)
+async def get_promotions(
+    service: Door,
+    task_ids: TaskIds = None,
+    source: Annotated[
+        list[Literal["file", "api"]] | None,
+        QueryParameter(
+            description="Further tasks: with `file` all that have a file and an override, with "
+            "`api` all that only the API declared"
+        ),
+    ] = None,
+    field: Fields = None,
+) -> schemas.Promotions:
+    """The same of many, author by author: a commit for each of them can be made of it."""
+    faults: list[Fault] = []
+    ids = split_ids(task_ids or "", faults)
+    if faults:
+        raise Invalid(faults)
+    return schemas.Promotions.of(await service.promotions(ids, source or (), field or ()))
 
 
 @post(
@@ -130,5 +162,6 @@ HANDLERS = (
     list_all_overrides,
     revert_overrides,
     get_promotion,
+    get_promotions,
     restore_task,
 )

@@ -7,6 +7,7 @@ from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
+from taskservice.domain.errors import Fault
 from taskservice.service import LONGEST_REASON, Precondition, Service
 from taskservice.storage.shown import Shown
 from taskservice.web import schemas
@@ -28,6 +29,10 @@ Until = Annotated[
         max_length=100,
         description="When the override ends by itself: an ISO 8601 time, or a span (`2h`, `3d`)",
     ),
+]
+MOST_IDS = 1000
+TaskIds = Annotated[
+    str | None, QueryParameter(description=f"At most {MOST_IDS}, separated by commas")
 ]
 Moment = Annotated[str | None, QueryParameter(max_length=100, description="An ISO 8601 time")]
 IfMatch = Annotated[
@@ -53,6 +58,15 @@ CHANGE = problems(404, 409, 412, 413)
 def is_head(request: AnyRequest) -> bool:
     """Whether only the headers of the answer are wanted."""
     return HEAD in request.scope
+
+
+def split_ids(task_ids: str, faults: list[Fault]) -> tuple[str, ...]:
+    """The ids in a parameter `TaskIds`, each once; into `faults` where they are too many."""
+    ids = tuple(dict.fromkeys(filter(None, task_ids.split(","))))
+    if len(ids) > MOST_IDS:
+        reason = f"has {len(ids)} ids; at most {MOST_IDS} are allowed"
+        faults.append(Fault(field="task_ids", reason=reason))
+    return ids
 
 
 def task_answer(service: Service, task: Shown) -> Response[schemas.Task]:

@@ -25,16 +25,17 @@ from taskservice.web.api.parts import (
     PageNumber,
     PageSize,
     Reason,
+    TaskIds,
     Until,
     Words,
     precondition_of,
+    split_ids,
     tag_headers,
     task_answer,
 )
 from taskservice.web.auth import OPERATOR
 from taskservice.web.openapi import ETAG, documented_header, problems, with_body
 
-MOST_IDS = 1000
 YAML = "application/yaml"
 
 _SORTS = [f"{sign}{name}" for name in sorted(SORTABLE) for sign in ("", "-")]
@@ -79,9 +80,7 @@ async def list_tasks(
         str | None,
         QueryParameter(max_length=200, description="Text in id, name, description or function"),
     ] = None,
-    task_ids: Annotated[
-        str | None, QueryParameter(description=f"At most {MOST_IDS}, separated by commas")
-    ] = None,
+    task_ids: TaskIds = None,
     retired: Annotated[
         bool, QueryParameter(description="The retired tasks instead of the live ones")
     ] = False,
@@ -100,10 +99,7 @@ async def list_tasks(
     if sort not in _SORTS:
         reason = f"{sort[:50]!r} is no field to sort by{nearest(sort, _SORTS)}"
         faults.append(Fault(field="sort", reason=reason))
-    ids = None if task_ids is None else tuple(dict.fromkeys(filter(None, task_ids.split(","))))
-    if ids and len(ids) > MOST_IDS:
-        reason = f"has {len(ids)} ids; at most {MOST_IDS} are allowed"
-        faults.append(Fault(field="task_ids", reason=reason))
+    ids = None if task_ids is None else split_ids(task_ids, faults)
     if faults:
         raise Invalid(faults)
     wanted = Filter(

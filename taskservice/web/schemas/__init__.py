@@ -2,7 +2,7 @@
 
 from taskservice.web.schemas.executions import Execution, ExecutionDetail, ExecutionPage
 from taskservice.web.schemas.house import FieldError, Function, Live, Problem, Ready
-from taskservice.web.schemas.overrides import Override, Promotion, TaskOverride
+from taskservice.web.schemas.overrides import Override, Promotion, Promotions, TaskOverride
 from taskservice.web.schemas.paging import paging
 from taskservice.web.schemas.plan import Plan
 from taskservice.web.schemas.sync import SyncError, SyncReport
@@ -19,6 +19,7 @@ __all__ = [
     "Plan",
     "Problem",
     "Promotion",
+    "Promotions",
     "Ready",
     "Source",
     "SyncError",

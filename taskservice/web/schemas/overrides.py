@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 import msgspec
 
 from taskservice.service import Promotion as ServicePromotion
+from taskservice.service import Promotions as ServicePromotions
 from taskservice.service import Provenance
 from taskservice.service import TaskOverride as ServiceTaskOverride
 from taskservice.web.schemas.tasks import Source
@@ -86,3 +87,55 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, promotion: ServicePromotion) -> Self:
         """The answer for a promotion."""
         return msgspec.convert(promotion, cls, from_attributes=True)
+
+
+class FileChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The change of one file, and for which tasks it is; a text that is null is no file."""
+
+    path: str
+    task_ids: list[str]
+    before: str | None
+    after: str | None
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What one author set: the texts that come of it, by path, and a message to commit them with.
+
+    The contributions before it are in the texts.
+    """
+
+    author: str
+    set_at: datetime
+    message: str
+    files: dict[str, str | None]
+
+
+class LeftOutOfTask(LeftOut, frozen=True, kw_only=True):
+    """The same, and of which task."""
+
+    task_id: str
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a task, or what one author set of it, can't be promoted."""
+
+    task_id: str
+    detail: str
+
+
+class Promotions(msgspec.Struct, frozen=True, kw_only=True):
+    """The changes of files that promote several tasks, in all and author by author.
+
+    `outdated` are the fields, by task, that their files have changed since they were overridden.
+    """
+
+    files: list[FileChange]
+    contributions: list[Contribution]
+    left_out: list[LeftOutOfTask]
+    outdated: dict[str, list[str]]
+    refused: list[Refusal]
+
+    @classmethod
+    def of(cls, promotions: ServicePromotions) -> Self:
+        """The answer for a promotion of several tasks."""
+        return msgspec.convert(promotions, cls, from_attributes=True)

@@ -1,0 +1,237 @@
+"""What several tasks' overrides change in files, author by author: a commit for each of them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from taskservice.domain import overlay
+from taskservice.domain.errors import Conflict, NotFound
+from taskservice.domain.overlay import DELETED, Declaration, Override
+from taskservice.service.promoting import DeclaringFiles, LeftOut, chosen_overrides, decoded
+from taskservice.service.provenance import TaskOverride, overrides_of
+from taskservice.service.reading import no_task
+from taskservice.storage.tasks import StoredTask
+from taskservice.sync.text.promotion import promoted
+
+MOST_BYTES = 64 * 1024 * 1024
+"""How much is gone through at most: for each task, its whole file."""
+
+_LONGEST_VALUE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """The change of a file in which some of the tasks are; a text that is None is no file."""
+
+    path: str
+    task_ids: tuple[str, ...]
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """What one author set, the last of it at `set_at`; `message` is for a commit of it.
+
+    `files` are the texts that come of it, by path, after the contributions before it.
+    """
+
+    author: str
+    set_at: datetime
+    message: str
+    files: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a task, or what one author set of it, can't be promoted."""
+
+    task_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotions:
+    """How files change that promote several tasks, in all and author by author.
+
+    `outdated` are the fields, by task, that their files have changed since they were overridden.
+    """
+
+    files: tuple[FileChange, ...]
+    contributions: tuple[Contribution, ...]
+    left_out: tuple[LeftOut, ...]
+    outdated: Mapping[str, Sequence[str]]
+    refused: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What one author set of one task.
+
+    `lines` tell of it in a message. Of a task that the author declared by API, `new` is the whole
+    file instead of `overrides`.
+    """
+
+    author: str
+    at: datetime
+    path: str
+    task_id: str
+    lines: tuple[str, ...]
+    overrides: tuple[Override, ...] = ()
+    new: bytes | None = None
+
+
+def promotions_of(
+    folder: Path,
+    tasks: Mapping[str, StoredTask | None],
+    fields: Sequence[str],
+    now: datetime,
+    *,
+    executor: str,
+    most_bytes: int = MOST_BYTES,
+) -> Promotions:
+    """How files change that promote these fields of several tasks, as `promotion_of`. Blocks.
+
+    Who set something first comes before the others, with all that they set. A task that is None
+    is not there; `executor` is that of tasks which name none. Raises `Conflict` where all of it
+    is more than `most_bytes`.
+    """
+    files = DeclaringFiles(folder)
+    steps: list[_Step] = []
+    left_out: list[LeftOut] = []
+    outdated: dict[str, Sequence[str]] = {}
+    refused: list[Refusal] = []
+    size = 0
+    for task_id, stored in tasks.items():
+        try:
+            if stored is None:
+                raise no_task(task_id)
+            chosen, left = chosen_overrides(task_id, stored, fields, now)
+            own = list(_steps(files, task_id, stored, chosen, executor))
+        except (NotFound, Conflict) as error:
+            refused.append(Refusal(task_id=task_id, detail=str(error)))
+            continue
+        steps += own
+        left_out += left
+        if fields_changed := _outdated(stored.declaration, chosen):
+            outdated[task_id] = fields_changed
+        size += sum(len(files.texts[step.path] or step.new or b"") for step in own)
+        if size > most_bytes:
+            raise Conflict("the files of so many tasks are too much at once: name fewer tasks")
+    after = dict(files.texts)
+    by_author: dict[str, list[_Step]] = {}
+    for step in sorted(steps, key=lambda one: (one.at, one.path, one.task_id)):
+        by_author.setdefault(step.author, []).append(step)
+    done: list[_Step] = []
+    contributions = []
+    for author, own in by_author.items():
+        effective = []
+        for step in own:
+            try:
+                text = _after(step, after[step.path])
+            except Conflict as conflict:
+                refused.append(Refusal(task_id=step.task_id, detail=str(conflict)))
+                continue
+            if text != after[step.path]:
+                after[step.path] = text
+                effective.append(step)
+        if effective:
+            contributions.append(
+                Contribution(
+                    author=author, set_at=max(step.at for step in effective),
+                    message=_message(effective),
+                    files={step.path: decoded(after[step.path]) for step in effective},
+                )
+            )  # fmt: skip
+            done += effective
+    return Promotions(
+        files=tuple(
+            FileChange(
+                path=path, before=decoded(before), after=decoded(after[path]),
+                task_ids=tuple(sorted({step.task_id for step in done if step.path == path})),
+            )
+            for path, before in sorted(files.texts.items()) if after[path] != before
+        ),
+        contributions=tuple(contributions), left_out=tuple(left_out),
+        outdated=outdated, refused=tuple(refused),
+    )  # fmt: skip
+
+
+def _outdated(declaration: Declaration, overrides: Sequence[Override]) -> list[str]:
+    """The fields that the file has changed since they were overridden."""
+    declares = overlay.declared_values(declaration)
+    return [
+        one.field
+        for one in overrides
+        if declaration.path is not None
+        and one.field != DELETED
+        and not overlay.same(one.field, one.declared_when_set, declares(one.field))
+    ]
+
+
+def _steps(
+    files: DeclaringFiles,
+    task_id: str,
+    stored: StoredTask,
+    overrides: Sequence[Override],
+    executor: str,
+) -> Iterator[_Step]:
+    """A step for each author; where the task was deleted, nothing else counts."""
+    path = stored.declaration.path
+    if path is None:
+        path, data = files.add(task_id, stored, overrides)
+        yield _Step(
+            author=stored.declared_by or "api", at=stored.declared_at, path=path, task_id=task_id,
+            lines=(f"{task_id}: declared by API until now",), new=data,
+        )  # fmt: skip
+        return
+    files.read(task_id, stored)
+    deleted = [override for override in overrides if override.field == DELETED]
+    lines = {
+        one.override.field: tuple(_lines(one))
+        for one in overrides_of({task_id: stored}, executor=executor)
+    }
+    by_author: dict[str, list[Override]] = {}
+    for override in deleted or overrides:
+        by_author.setdefault(override.set_by, []).append(override)
+    for author, own in by_author.items():
+        yield _Step(
+            author=author, at=max(one.set_at for one in own), path=path, task_id=task_id,
+            lines=tuple(line for one in own for line in lines[one.field]), overrides=tuple(own),
+        )  # fmt: skip
+
+
+def _after(step: _Step, before: bytes | None) -> bytes | None:
+    """The text of a file after a step; a file that is gone stays so. Raises `Conflict`."""
+    if step.new is not None:
+        return step.new
+    return before and promoted(step.path, before, step.task_id, step.overrides)
+
+
+def _message(steps: Sequence[_Step]) -> str:
+    """What a commit says: the tasks, each field old and new, why, and until when."""
+    ids = sorted({step.task_id for step in steps})
+    what = ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
+    lines = (line for step in steps for line in step.lines)
+    return "\n".join([f"Promote overrides of {what}", "", *lines, ""])
+
+
+def _lines(found: TaskOverride) -> Iterator[str]:
+    one = found.override
+    if one.field == DELETED:
+        yield f"{found.task_id}: deleted"
+    else:
+        new = "absent" if one.absent else _in_short(one.value)
+        yield f"{found.task_id}: {one.field}: {_in_short(one.declared)} -> {new}"
+    if one.reason:
+        yield f"  reason: {one.reason}"
+    if one.until:
+        yield f"  until: {one.until.isoformat().replace('+00:00', 'Z')}"
+
+
+def _in_short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
