@@ -97,6 +97,8 @@ CREATE TABLE `task_execution_log` (
   `func_args` json DEFAULT NULL,
   -- Whether it stands in for an attempt that died with its process.
   `recovered` tinyint(1) NOT NULL DEFAULT 0,
+  -- The word that the error begins with: raised, timed out, interrupted, skipped, missed, cancelled.
+  `error_kind` varchar(20) DEFAULT NULL,
   PRIMARY KEY (`id`),
   -- A fire runs once, however many processes there are.
   UNIQUE KEY `uq_fire` (`task_id`, `scheduled_time`, `attempt`),
@@ -184,4 +186,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0008');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0009');

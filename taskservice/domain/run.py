@@ -12,6 +12,9 @@ TaskStatus = Literal["pending", "running", "paused", "completed", "failed"]
 Outcome = Literal["completed", "failed", "cancelled"]
 ExecutionStatus = Literal["running", "completed", "failed", "skipped", "missed", "cancelled"]
 
+ErrorKind = Literal["raised", "timed out", "interrupted", "skipped", "missed", "cancelled"]
+"""Why an execution didn't complete: the word that its error begins with."""
+
 TASK_STATUSES: tuple[str, ...] = ("pending", "running", "paused", "completed", "failed")
 EXECUTION_STATUSES: tuple[str, ...] = (
     "running", "completed", "failed", "skipped", "missed", "cancelled",

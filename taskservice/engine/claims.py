@@ -17,9 +17,6 @@ from taskservice.domain.trigger import Trigger
 from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
 from taskservice.storage.rows import new_id
 
-BUSY_AGAIN = timedelta(seconds=1)
-"""How long another attempt waits when all instances of its task are busy."""
-
 SHORT = 1000
 """How many characters of each text are kept in an end that is reduced."""
 
@@ -155,8 +152,8 @@ class Claims:
 
     `owner` is who will run what is claimed; `held` are the executions that occupy instances of
     the tasks; `recorded` are fires that have their row already, whatever the task's next fire
-    says, by task, time and attempt. What is decided goes into `done`; `running` are then the tasks
-    that run.
+    says, by task, time and attempt; another attempt of a busy task waits for `busy_again`. What is
+    decided goes into `done`; `running` are then the tasks that run.
     """
 
     def __init__(
@@ -166,12 +163,14 @@ class Claims:
         *,
         owner: str,
         now: datetime,
+        busy_again: timedelta,
         recorded: Collection[Fire] = (),
     ) -> None:
         self._done = done
         self._recorded = recorded
         self._owner = owner
         self._now = now
+        self._busy_again = busy_again
         self._instances: Counter[str] = Counter()
         self._unreturned: Counter[str] = Counter()
         self._ended_by: dict[str, set[str]] = {}
@@ -215,11 +214,11 @@ class Claims:
             late = (now - fire.scheduled_time).total_seconds()
             if fire.missed:
                 grace = task.misfire_grace_time
-                execution = _never_ran(
-                    execution, "missed", f"{late:.1f} s late, and {grace} s are allowed"
-                )
+                story = f"{late:.1f} s late, and {grace} s are allowed"
+                execution = execution.ended("missed", now, "missed", story, owner=None)
             elif instances[task_id] >= task.max_instances:
-                execution = _never_ran(execution, "skipped", self._busy(task_id, task))
+                story = self._busy(task_id, task)
+                execution = execution.ended("skipped", now, "skipped", story, owner=None)
             else:
                 self._occupy(task_id)
             done.added.append(execution)
@@ -260,7 +259,7 @@ class Claims:
             done.planned[before.id] = replace(retry, due=now + MENDED_AGAIN)
             return
         if self._instances[row.id] >= entry.task.max_instances:
-            done.planned[before.id] = replace(retry, due=now + BUSY_AGAIN)
+            done.planned[before.id] = replace(retry, due=now + self._busy_again)
             return
         self._occupy(row.id)
         done.dropped.add(before.id)
@@ -271,7 +270,7 @@ class Claims:
                 triggered_by=before.triggered_by,
                 attempt=attempt,
                 func_args=before.func_args,
-                recovered=before.recovered or (before.error or "").startswith("interrupted:"),
+                recovered=before.recovered or before.error_kind == "interrupted",
             )
         )  # fmt: skip
 
@@ -304,6 +303,7 @@ def decide(
     ends_of: str,
     owner: str,
     now: datetime,
+    busy_again: timedelta,
     recorded: Collection[Fire],
 ) -> tuple[Recorded, set[str]]:
     """What a batch comes to, and the tasks that run then; nothing that is given is changed.
@@ -314,7 +314,9 @@ def decide(
     done = Recorded(rows=seen.rows, entries=seen.entries, known=seen.known, waiting=seen.waiting)
     left = dict(held)
     done.ended = decide_ends(batch, left, ends_of, now, done)
-    claims = Claims(done, left.values(), owner=owner, now=now, recorded=recorded)
+    claims = Claims(
+        done, left.values(), owner=owner, now=now, busy_again=busy_again, recorded=recorded
+    )
     claims.claim(batch)
     return done, claims.running
 
@@ -369,12 +371,12 @@ def _plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -
         return
     task = entry.task
     wait: float | None = None
-    if (end.error or "").startswith("interrupted:"):
+    if end.error_kind == "interrupted":
         wait = 0 if task.recover and not row.recovered else None
     elif task.retries:
         wait = task.retries.wait(row.attempt)
     if wait is not None:
-        execution = replace(row, status=end.status, error=end.error)
+        execution = replace(row, status=end.status, error=end.error, error_kind=end.error_kind)
         due = now + timedelta(seconds=wait)
         done.planned[end.id] = Retry(execution=execution, due=due)
 
@@ -413,13 +415,6 @@ def started(recorded: Recorded) -> Iterable[Started]:
     for execution in recorded.added:
         if execution.status == "running":
             yield Started(execution=execution, entry=recorded.entries[execution.task_id])
-
-
-def _never_ran(execution: Execution, status: str, story: str) -> Execution:
-    return replace(
-        execution, status=status, end_time=execution.start_time, owner=None,
-        error=f"{status}: {story}",
-    )  # fmt: skip
 
 
 def is_long_due(row: TaskRow, now: datetime) -> bool:

@@ -11,9 +11,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeGuard, TypeVar, cast
 
-LEFTOVER_GRACE = 5.0
-"""Seconds that tasks which a function left behind get to end once they are cancelled."""
-
 PASSED_OVER = 16
 """How many looks in a row, at files that may be ready, a busy loop may leave out."""
 
@@ -25,10 +22,11 @@ class Coroutines:
     """Runs awaitables on a plain asyncio loop, which is made when first needed and kept.
 
     Belongs to one thread. Tasks that an execution leaves behind are cancelled before
-    the next one begins.
+    the next one begins, and have `leftover_seconds` to end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leftover_seconds: float) -> None:
+        self._leftover_seconds = leftover_seconds
         self._loop: _Loop | None = None
         self._tasks: set[asyncio.Future[Any]] = set()
 
@@ -93,7 +91,7 @@ class Coroutines:
             task.cancel()
         # A task that raises SystemExit, or stops the loop, ends this wait early.
         with contextlib.suppress(BaseException):
-            loop.run_until_complete(asyncio.wait(leftovers, timeout=LEFTOVER_GRACE))
+            loop.run_until_complete(asyncio.wait(leftovers, timeout=self._leftover_seconds))
         if not all(task.done() for task in leftovers):
             self.close()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import structlog
@@ -12,7 +12,7 @@ from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
 from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
-from taskservice.engine import output, owner
+from taskservice.engine import output
 from taskservice.engine.claims import (
     Batch,
     Entry,
@@ -22,9 +22,10 @@ from taskservice.engine.claims import (
     started,
 )
 from taskservice.engine.counts import Counts
-from taskservice.engine.executor import Executor
+from taskservice.engine.executor import AnyExecutor
 from taskservice.engine.functions import Functions
-from taskservice.engine.keeping import KEEP_SECONDS, Keeper
+from taskservice.engine.keeping import Keeper
+from taskservice.engine.options import Options
 from taskservice.engine.ownership import Ownership
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.repeat import repeat
@@ -35,12 +36,6 @@ from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 from taskservice.storage.executions import Execution, Retry
 from taskservice.storage.rows import new_id
-
-RECONCILE_SECONDS = 30.0
-"""How often the whole table is compared with what is scheduled, whatever notices were given."""
-
-STOP_SECONDS = 15.0
-"""How long what is being written at a stop may take: longer than the database's time limits."""
 
 _RETRY_KEY = "\0retry:"  # No task id begins with a control character.
 
@@ -60,15 +55,18 @@ class Engine:
         self,
         database: Database,
         functions: Functions,
-        executors: Mapping[str, Executor],
+        executors: Mapping[str, AnyExecutor],
         *,
         default_executor: str,
         zone: tzinfo,
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = output.LIMIT,
+        options: Options | None = None,
     ) -> None:
+        self._options = options = options or Options()
         self._database = database
         self._executors = executors
+        self._default_executor = default_executor
         self._entries: dict[str, Entry] = {}
         self._retries: dict[str, Retry] = {}
         self.owner = new_id()
@@ -84,6 +82,8 @@ class Engine:
             done=self._recorded,
             recover=self._recover,
             refused=self._not_recorded,
+            again_seconds=options.refused_again,
+            busy_again=timedelta(seconds=options.busy_again),
         )
         self._runner = Runner(
             functions,
@@ -102,8 +102,11 @@ class Engine:
             zone=zone,
             owner=self.owner,
             drop=self._runner.drop,
+            at_once=options.reconciled_at_once,
         )
-        self._ownership = Ownership(self.owner, database, self._recorder, self._runner, self._plan)
+        self._ownership = Ownership(
+            self.owner, database, self._recorder, self._runner, self._plan, options
+        )
         self._keeper = Keeper(database, self.owner, self._runner.running)
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -114,18 +117,19 @@ class Engine:
         output.install()
         await self._ownership.register()
         self._scheduler.start()
+        options = self._options
         self._loops = [
             asyncio.create_task(self._recorder.run()),
-            asyncio.create_task(repeat(self._stop, owner.RENEW_SECONDS, self._keep_alive)),
-            asyncio.create_task(repeat(self._stop, KEEP_SECONDS, self._keeper.keep)),
-            asyncio.create_task(repeat(self._stop, RECONCILE_SECONDS, self._reconcile_all)),
+            asyncio.create_task(repeat(self._stop, options.renew_seconds, self.keep_alive)),
+            asyncio.create_task(repeat(self._stop, options.keep_seconds, self._keeper.keep)),
+            asyncio.create_task(repeat(self._stop, options.reconcile_seconds, self.reconcile_all)),
         ]
 
     async def lead(self) -> None:
         """Close what dead processes left open, schedule every task, and fire."""
         await self._ownership.close_dead()
         self.leads = True
-        await self._reconcile_all()
+        await self.reconcile_all()
 
     def follow(self) -> None:
         """Fire no more: another process schedules, or will. What is asked for runs on."""
@@ -150,6 +154,22 @@ class Engine:
     def at_fault(self) -> frozenset[str]:
         """Tasks that were to be scheduled and can't be."""
         return frozenset(self._schedule.at_fault)
+
+    def finds_functions(self, executor: str | None) -> bool:
+        """Whether an executor (None: the default one) finds functions where it runs them.
+
+        If it doesn't, they are loaded into this process.
+        """
+        place = self._executors.get(executor or self._default_executor)
+        return place is None or place.finds_functions
+
+    def next_fire(self, task_id: str) -> datetime | None:
+        """The fire that a task waits for here."""
+        return self._scheduler.next_fire(task_id)
+
+    async def settled(self) -> None:
+        """Wait until all that has begun and ended by now is recorded."""
+        await self._recorder.settled()
 
     @property
     def firing(self) -> bool:
@@ -199,6 +219,16 @@ class Engine:
         )
         return await answer
 
+    async def take(self, execution_id: str, claimed_by: str) -> bool:
+        """Own and run an execution that another process claimed for whoever takes it.
+
+        False where it isn't there to be taken: it was taken already, or closed. Raises
+        `Unavailable`; of a commit whose answer was lost it is found out later.
+        """
+        if not self._recorder.claiming:
+            raise Unavailable("the service is stopping")
+        return await self._ownership.take(execution_id, claimed_by)
+
     async def cancel(self, execution_id: str, *, by: str) -> None:
         """Stop a running execution; returns when its row says so.
 
@@ -238,7 +268,7 @@ class Engine:
         self._stop.set()
         if self._loops:
             # A transaction cut off in its midst leaves a connection in nobody's hands.
-            _, stuck = await asyncio.wait(self._loops, timeout=STOP_SECONDS)
+            _, stuck = await asyncio.wait(self._loops, timeout=self._options.stop_seconds)
             for loop in stuck:
                 loop.cancel()
             await asyncio.gather(*self._loops, return_exceptions=True)
@@ -313,7 +343,8 @@ class Engine:
         if retry:
             self._recorder.retry(retry)
 
-    async def _reconcile_all(self) -> None:
+    async def reconcile_all(self) -> None:
+        """Make everything that is scheduled agree with the table, where this process schedules."""
         if not self.leads or not await self._schedule.reconcile_all(lambda: self.leads):
             return
         async with self._database.read() as connection:
@@ -330,7 +361,8 @@ class Engine:
         await self._ownership.renew()
         self._plan_unknown(await self._ownership.find_lost())
 
-    async def _keep_alive(self) -> None:
+    async def keep_alive(self) -> None:
+        """Renew this process's lease, and close what processes that died left open."""
         await self._ownership.renew()
         if self.leads:
             await self._ownership.close_dead()

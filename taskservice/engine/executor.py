@@ -73,7 +73,14 @@ class Handle(Protocol):
 
 
 class Executor(Protocol):
-    """A place where functions run."""
+    """A place where functions run under this process, which owns their executions.
+
+    They don't survive it: whoever finds it dead closes their rows. With `finds_functions` a
+    function is found where it runs, and its module not imported here.
+    """
+
+    finds_functions: bool
+    survives: Literal[False]
 
     @property
     def waiting(self) -> int:
@@ -99,6 +106,37 @@ class Executor(Protocol):
 
         What still waited to run is `stopped`.
         """
+
+
+class RemoteExecutor(Protocol):
+    """A way to workers, who may be on other machines and live on when this process dies.
+
+    An execution is a worker's once that has taken it, see `Engine.take`: its row names the worker
+    as its owner, under a lease of its own. The worker finds the function, fills in the arguments,
+    minds the timeout, and writes output and end. Whoever schedules by then needs no more than the
+    row to be attached to it again: the owner that it names is asked for a cancel by a notice, and
+    is closed when its lease runs out. Until it is taken it is the execution of who claimed it.
+    """
+
+    finds_functions: Literal[True]
+    survives: Literal[True]
+
+    @property
+    def waiting(self) -> int:
+        """How many executions wait to be sent."""
+
+    def send(self, execution_id: str, claimed_by: str) -> None:
+        """Have a worker take an execution, without waiting for anything; on the event loop.
+
+        A message that comes twice, or late, does no harm: one worker takes the execution, and
+        only from the owner who claimed it. Raises RuntimeError where it can't be sent.
+        """
+
+    async def close(self) -> None:
+        """Send no more."""
+
+
+AnyExecutor = Executor | RemoteExecutor
 
 
 def returned(value: object, mask: Mask = NO_MASK) -> CallResult:

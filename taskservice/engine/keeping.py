@@ -7,9 +7,6 @@ from taskservice.engine.runner import Running
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 
-KEEP_SECONDS = 1.0
-"""How often what was printed meanwhile is written."""
-
 SOON_OVER = 0.5
 """Seconds from its begin for which an execution is left to its end, which writes it all."""
 

@@ -69,14 +69,20 @@ class LocalExecutor:
     """Runs functions on threads of this process; see `Executor`.
 
     `limit` is the number of threads, `idle` the seconds after which one without work
-    ends. A waiting coroutine takes two file descriptors, so the process should be
-    allowed a few more than twice the limit. The threads are daemons: one that is
-    stuck doesn't keep the interpreter from exiting.
+    ends; tasks that a function leaves behind have `leftover_seconds` to end. A waiting
+    coroutine takes two file descriptors, so the process should be allowed a few more than twice
+    the limit. The threads are daemons: one that is stuck doesn't keep the interpreter from exiting.
     """
 
-    def __init__(self, *, limit: int = 2_000, idle: float = 30.0) -> None:
+    finds_functions = False
+    survives: Literal[False] = False
+
+    def __init__(
+        self, *, limit: int = 2_000, idle: float = 30.0, leftover_seconds: float = 5.0
+    ) -> None:
         self._limit = limit
         self._idle_seconds = idle
+        self._leftover_seconds = leftover_seconds
         self._lock = threading.Lock()
         self._waiting: deque[_LocalHandle] = deque()
         self._busy: set[_Thread] = set()
@@ -206,7 +212,7 @@ class LocalExecutor:
         thread, *others = threads
         for other in others:
             self._start_thread([other])
-        coroutines = Coroutines()
+        coroutines = Coroutines(self._leftover_seconds)
         while (handle := self._take(thread)) is not None:
             outcome = self._run(handle, coroutines)
             self._note(thread, handle, outcome)

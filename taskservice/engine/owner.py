@@ -4,9 +4,6 @@ import os
 import socket
 from pathlib import Path
 
-LEASE_SECONDS = 30.0
-RENEW_SECONDS = 5.0
-
 
 def process_name(pid: int | None = None) -> str:
     """A name that no other process has, here or elsewhere, now or later.

@@ -1,20 +1,21 @@
 """What this process holds of the log, and what processes that died have left open in it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
+from taskservice.domain.state import TaskState
 from taskservice.engine import owner
 from taskservice.engine.claims import AT_FAULT, Batch
+from taskservice.engine.options import Options
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.runner import Runner
 from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Database
-from taskservice.storage.executions import Retry
+from taskservice.storage.database import CommitUnknown, Connection, Database
+from taskservice.storage.executions import Execution, Retry
 
 log_ = structlog.get_logger()
 
@@ -32,26 +33,26 @@ class Ownership:
         recorder: Recorder,
         runner: Runner,
         plan: Callable[[Retry], None],
+        options: Options,
     ) -> None:
         self.id = id
         self._database = database
         self._recorder = recorder
         self._runner = runner
         self._plan = plan
-        self._name = owner.process_name()
+        self._name = options.name
+        self._lease_seconds = options.lease_seconds
 
     async def register(self) -> None:
         """Begin a lease."""
-        seconds = owner.LEASE_SECONDS
         await self._database.write(
-            lambda connection: owners.register(connection, self.id, self._name, seconds)
+            lambda connection: owners.register(connection, self.id, self._name, self._lease_seconds)
         )
 
     async def renew(self) -> None:
         """Renew the lease; one that was lost meanwhile is begun anew."""
-        seconds = owner.LEASE_SECONDS
         alive = await self._database.write(
-            lambda connection: owners.renew(connection, self.id, self._name, seconds)
+            lambda connection: owners.renew(connection, self.id, self._name, self._lease_seconds)
         )
         if not alive:
             log_.error("lease_lost", owner=self.id)
@@ -71,19 +72,35 @@ class Ownership:
             states = await store.states_of(connection, [e.task_id for e in lost])
             waiting = await connection.run_sync(log.retries)
         for execution in lost:
-            state = states.get(execution.task_id)
-            if state and state.faults:
-                # What it would be called with is not known.
-                story = f"interrupted: {AT_FAULT}"
-                self._recorder.end(
-                    replace(
-                        execution, status="failed", owner=None, error=story,
-                        end_time=max(datetime.now(UTC), execution.start_time),
-                    )
-                )  # fmt: skip
-            elif state:
-                self._runner.start(execution, state.task)
+            self._run(execution, states.get(execution.task_id))
         return waiting
+
+    async def take(self, execution_id: str, claimed_by: str) -> bool:
+        """Own and run what another process claimed; False where it isn't there to be taken."""
+
+        async def work(connection: Connection) -> tuple[Execution, TaskState | None] | None:
+            taken = await connection.run_sync(log.take, self.id, execution_id, claimed_by)
+            if taken is None:
+                return None
+            states = await store.states_of(connection, [taken.task_id])
+            return taken, states.get(taken.task_id)
+
+        try:
+            found = await self._database.write(work)
+        except CommitUnknown:
+            self._recorder.doubt()
+            raise
+        if found:
+            self._run(*found)
+        return found is not None
+
+    def _run(self, execution: Execution, state: TaskState | None) -> None:
+        if state and state.faults:
+            # What it would be called with is not known.
+            now = datetime.now(UTC)
+            self._recorder.end(execution.ended("failed", now, "interrupted", AT_FAULT, owner=None))
+        elif state:
+            self._runner.start(execution, state.task)
 
     async def close_dead(self) -> None:
         """Close the executions of processes that are gone: all others, where one serves alone."""
@@ -107,16 +124,10 @@ class Ownership:
         async with self._database.read() as connection:
             held = await connection.run_sync(log.owned, owner_id)
         process = owner.short_name(name)
-        now = datetime.now(UTC)
+        now, story = datetime.now(UTC), f"its process {process} died"
         batch = Batch(
             ends={
-                execution.id: replace(
-                    execution,
-                    status="failed",
-                    end_time=max(now, execution.start_time),
-                    owner=None,
-                    error=f"interrupted: its process {process} died",
-                )
+                execution.id: execution.ended("failed", now, "interrupted", story, owner=None)
                 for execution in held.values()
                 if execution.status == "running"
             },

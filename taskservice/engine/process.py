@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
+from typing import Literal
 
 from taskservice.engine.executor import Call, CallResult
 from taskservice.engine.worker import BEGAN, MESSAGE_LIMIT, Order, decode
@@ -101,6 +102,9 @@ class ProcessExecutor:
     their turn in order. A worker, and what it started, does not outlive its execution or
     this process.
     """
+
+    finds_functions = True
+    survives: Literal[False] = False
 
     def __init__(
         self, patterns: Sequence[str], *, limit: int = 64, import_seconds: float = 30.0

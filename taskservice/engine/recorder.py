@@ -7,7 +7,7 @@ only when that is committed does it run.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import structlog
 
@@ -38,9 +38,6 @@ MOST = 1000
 REFUSALS = 3
 """How often a database that can be read may refuse a batch before its parts go one by one."""
 
-REFUSED_AGAIN = 5.0
-"""Seconds until the one that it refuses is tried again; the others don't wait for it."""
-
 SHOWN = 200
 """How many characters of an error are shown, in the log and where something is left out."""
 
@@ -54,7 +51,7 @@ class Recorder:
     with what each commit came to, on the event loop, before the next transaction begins. `recover`
     is called before the first one after an outage, to find what a commit did whose answer was lost;
     `refused` with the executions whose ends the database refuses, which are tried again after
-    `again_seconds`.
+    `again_seconds`. Another attempt of a task that is busy waits for `busy_again`.
     """
 
     def __init__(
@@ -68,7 +65,8 @@ class Recorder:
         done: Callable[[Batch, Recorded], None],
         recover: Callable[[], Awaitable[None]],
         refused: Callable[[Collection[str], Exception], None],
-        again_seconds: float = REFUSED_AGAIN,
+        again_seconds: float,
+        busy_again: timedelta,
     ) -> None:
         self._database = database
         self._zone = zone
@@ -79,6 +77,7 @@ class Recorder:
         self._recover = recover
         self._refused_ends = refused
         self._again_seconds = again_seconds
+        self._busy_again = busy_again
         self._waiting = Batch()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -129,6 +128,11 @@ class Recorder:
     def has_ended(self, execution_id: str) -> bool:
         """Whether an execution has ended whose row doesn't say so yet."""
         return execution_id in self._unrecorded
+
+    def doubt(self) -> None:
+        """Find out soon what is this process's: a commit's answer was lost."""
+        self._doubtful = True
+        self._notify()
 
     async def settled(self) -> None:
         """Wait until nothing is left to record."""
@@ -269,8 +273,7 @@ class Recorder:
         waiting.ends = batch.ends | waiting.ends
         waiting.releases |= batch.releases
         _refuse_all(batch, error)
-        self._doubtful = True
-        self._notify()
+        self.doubt()
 
     async def record(self, batch: Batch, owner: str | None = None) -> Recorded:
         """Record a batch; `owner` is whose executions end, if not this process's own."""
@@ -306,6 +309,7 @@ class Recorder:
                 return decide(
                     batch, seen, held,
                     ends_of=owner, owner=self._owner, now=now, recorded=recorded,
+                    busy_again=self._busy_again,
                 )  # fmt: skip
 
             return await asyncio.to_thread(work) if long_due else work()

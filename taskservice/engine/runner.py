@@ -4,14 +4,15 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import taskservice
 from taskservice.domain.placeholders import ANY_VARIABLE
+from taskservice.domain.run import ErrorKind
 from taskservice.domain.task import Task
 from taskservice.engine.counts import Counts
-from taskservice.engine.executor import Call, CallResult, Executor, Handle
+from taskservice.engine.executor import AnyExecutor, Call, CallResult, Executor, Handle
 from taskservice.engine.functions import Functions
 from taskservice.engine.masking import NO_MASK, Mask
 from taskservice.engine.output import LIMIT, Output
@@ -32,6 +33,7 @@ class Running:
 
     execution: Execution
     task: Task
+    executor: Executor
     output: Output
     handle: Handle | None = None
     timer: asyncio.TimerHandle | None = None
@@ -51,7 +53,7 @@ class Runner:
     def __init__(
         self,
         functions: Functions,
-        executors: Mapping[str, Executor],
+        executors: Mapping[str, AnyExecutor],
         *,
         default_executor: str,
         env_allow: Sequence[str] = ANY_VARIABLE,
@@ -76,17 +78,34 @@ class Runner:
 
     def start(self, execution: Execution, task: Task) -> None:
         """Run a claimed execution; never blocks, never raises."""
-        running = self.running[execution.id] = Running(execution, task, Output(self._output_limit))
-        executor = task.executor or self._default
-        # A worker process finds the function itself, so that importing it can't harm us.
-        known = executor == "process" or (
+        name = task.executor or self._default
+        executor = self._executors.get(name)
+        if executor is None:
+            self._refuse(execution, f"there is no executor {name!r} in this process")
+        elif executor.survives:
+            try:
+                executor.send(execution.id, str(execution.owner))
+            except RuntimeError as error:
+                self._refuse(execution, f"the executor {name!r} could not send it: {error}")
+        else:
+            self._begin(Running(execution, task, executor, Output(self._output_limit)))
+
+    def _refuse(self, execution: Execution, story: str) -> None:
+        """End an execution that comes to no call."""
+        now = datetime.now(UTC)
+        self._end(execution.ended("failed", now, "interrupted", story, owner=None))
+
+    def _begin(self, running: Running) -> None:
+        execution, task = running.execution, running.task
+        self.running[execution.id] = running
+        known = running.executor.finds_functions or (
             task.func_path in self._resolved and not self._functions.look_is_due(task.func_path)
         )
         args = {**task.func_args, **(execution.func_args or {})}
         if known and is_light(args):
-            self._call(running, executor, args)
+            self._call(running, args)
         else:
-            preparing = asyncio.ensure_future(self._prepare(running, executor, known=known))
+            preparing = asyncio.ensure_future(self._prepare(running, known=known))
             self._preparing.add(preparing)
             preparing.add_done_callback(self._preparing.discard)
 
@@ -95,21 +114,21 @@ class Runner:
         running = self.running.get(execution_id)
         if running is None or running.ended:
             return None
-        return self._cut_short(running, "cancelled", f"cancelled: by {by}")
+        return self._cut_short(running, "cancelled", "cancelled", f"by {by}")
 
     def interrupt(self, running: Running, story: str) -> None:
         """End an execution's row because this process gives up on it."""
-        self._cut_short(running, "failed", f"interrupted: {story}")
+        self._cut_short(running, "failed", "interrupted", story)
 
     def abandon(self, running: Running) -> None:
         """Stop an execution that is not this process's any more; its row says how it ended."""
-        self._cut_short(running, "cancelled", "cancelled: it belongs to this process no more")
+        self._cut_short(running, "cancelled", "cancelled", "it belongs to this process no more")
 
     def drop(self, task_id: str) -> None:
         """Stop the executions of a task that is no more."""
         for running in list(self.running.values()):
             if running.execution.task_id == task_id:
-                self._cut_short(running, "cancelled", "cancelled: the task was deleted")
+                self._cut_short(running, "cancelled", "cancelled", "the task was deleted")
 
     def output_of(self, execution_id: str) -> str | None:
         """What a running execution has printed so far."""
@@ -134,7 +153,7 @@ class Runner:
             self._idle.clear()
             await self._idle.wait()
 
-    async def _prepare(self, running: Running, executor: str, *, known: bool) -> None:
+    async def _prepare(self, running: Running, *, known: bool) -> None:
         """Find the function and fill in its arguments, off the loop, and call it."""
         execution, task = running.execution, running.task
         try:
@@ -152,7 +171,7 @@ class Runner:
             self._forget(running)
             self._release(running.execution.id)
         else:
-            self._call(running, executor, func_args, mask)
+            self._call(running, func_args, mask)
 
     async def _find(self, func_path: str) -> None:
         """Have a function here, and know whether its file is still what was loaded of it."""
@@ -170,11 +189,7 @@ class Runner:
         return func_args, Mask(secrets)
 
     def _call(
-        self,
-        running: Running,
-        executor: str,
-        func_args: Mapping[str, object],
-        mask: Mask = NO_MASK,
+        self, running: Running, func_args: Mapping[str, object], mask: Mask = NO_MASK
     ) -> None:
         execution, task = running.execution, running.task
         call = Call(
@@ -191,21 +206,18 @@ class Runner:
             output=running.output,
             mask=mask,
         )
-        if executor == "local":
+        if not running.executor.finds_functions:
             running.output.add_text(self._note(task.func_path))
         self._counts.called(execution)
         try:
-            running.handle = self._executors[executor].start(
+            running.handle = running.executor.start(
                 call,
-                lambda outcome: self._done(running, outcome),
+                lambda result: self._done(running, result),
                 None if task.timeout is None else lambda: self._limit_time(running),
             )
-        except KeyError:
-            story = f"there is no executor {executor!r} in this process"
-            self._done(running, CallResult(kind="died", error=story))
         except RuntimeError as error:
             # It is closed, or the system gives no more threads.
-            story = f"the executor {executor!r} could not start it: {error}"
+            story = f"the executor {task.executor or self._default!r} could not start it: {error}"
             self._done(running, CallResult(kind="died", error=story))
 
     def _note(self, func_path: str) -> str:
@@ -227,36 +239,34 @@ class Runner:
     def _time_out(self, running: Running) -> None:
         if not running.ended:
             seconds = running.task.timeout
-            self._cut_short(running, "failed", f"timed out: after {seconds:g} s")
+            self._cut_short(running, "failed", "timed out", f"after {seconds:g} s")
 
-    def _cut_short(self, running: Running, status: str, error: str) -> Execution:
+    def _cut_short(self, running: Running, status: str, kind: ErrorKind, story: str) -> Execution:
         if running.ended:
             return running.ended
         # Its owner stays: the function may go on, and occupies an instance until it returns.
-        running.ended = self._ended(running, status, error=error)
+        running.ended = self._ended(running, status, kind, story)
         self._end(running.ended)
         if running.handle:
             running.handle.stop()
         return running.ended
 
-    def _done(self, running: Running, outcome: CallResult) -> None:
+    def _done(self, running: Running, result: CallResult) -> None:
         self._forget(running)
         if running.ended:
             self._release(running.execution.id)
             return
-        match outcome.kind:
+        match result.kind:
             case "returned":
-                status, error = "completed", None
+                ended = self._ended(running, "completed", result=result.result, owner=None)
             case "raised":
-                status, error = "failed", f"raised: {outcome.error}"
-            case "died":
-                status, error = "failed", f"interrupted: {outcome.error}"
-            case "stopped":
-                # Nobody asked for it: the executor was closed.
-                status, error = "failed", "interrupted: the service stopped"
-        ended = self._ended(running, status, error=error, result=outcome.result)
-        running.ended = replace(ended, owner=None)
-        self._end(running.ended)
+                ended = self._ended(running, "failed", "raised", result.error or "", owner=None)
+            case "died" | "stopped":
+                # Nobody asked for the stop: the executor was closed.
+                story = result.error or "the service stopped"
+                ended = self._ended(running, "failed", "interrupted", story, owner=None)
+        running.ended = ended
+        self._end(ended)
 
     def _forget(self, running: Running) -> None:
         if running.timer:
@@ -266,13 +276,13 @@ class Runner:
             self._idle.set()
 
     def _ended(
-        self, running: Running, status: str, *, error: str | None, result: str | None = None
+        self,
+        running: Running,
+        status: str,
+        kind: ErrorKind | None = None,
+        story: str = "",
+        **more: str | None,
     ) -> Execution:
-        return replace(
-            running.execution,
-            status=status,
-            end_time=max(datetime.now(UTC), running.execution.start_time),
-            error=error,
-            result=result,
-            output=running.output.text(ended=True) if running.handle else None,
-        )
+        output = running.output.text(ended=True) if running.handle else None
+        now = datetime.now(UTC)
+        return running.execution.ended(status, now, kind, story, output=output, **more)

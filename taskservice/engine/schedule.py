@@ -13,9 +13,6 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.rows import chunks
 
-RECONCILED_AT_ONCE = 500
-"""How many tasks are compared at a time; to compare so many takes a few milliseconds."""
-
 MENDED_AT_ONCE = 200
 """For how many tasks the next fire is worked out before others have their turn."""
 
@@ -24,7 +21,8 @@ class Schedule:
     """Has `scheduler` call for the tasks in `entries`: those that have a next fire.
 
     `zone` is that of times which name none, `owner` as whom this process writes; `drop` is called
-    with the id of each task that is no more. `at_fault` are those that were found to be at fault,
+    with the id of each task that is no more; the table is compared `at_once` tasks at a time.
+    `at_fault` are those that were found to be at fault,
     and so can't be scheduled.
     """
 
@@ -37,6 +35,7 @@ class Schedule:
         zone: tzinfo,
         owner: str,
         drop: Callable[[str], object],
+        at_once: int,
     ) -> None:
         self._database = database
         self._scheduler = scheduler
@@ -44,6 +43,7 @@ class Schedule:
         self._zone = zone
         self._owner = owner
         self._drop = drop
+        self._at_once = at_once
         self.at_fault: set[str] = set()
         # One reads and adopts at a time, or what was read first could be adopted last.
         self._reading = asyncio.Lock()
@@ -107,7 +107,7 @@ class Schedule:
         while goes_on():
             # A piece at a time: fires that are due come in between.
             async with self._database.read() as connection:
-                fires = await store.fires_known(connection, last, RECONCILED_AT_ONCE)
+                fires = await store.fires_known(connection, last, self._at_once)
             if not fires:
                 break
             *_, last = fires

@@ -287,9 +287,7 @@ class Service(Declared):
 
     async def runs_old_code(self, func_path: str, executor: str | None) -> bool:
         """Whether executions in this process run another code than what is on disk."""
-        if (executor or self._default_executor) != "local" or self._functions.path_faults(
-            func_path
-        ):
+        if self._engine.finds_functions(executor) or self._functions.path_faults(func_path):
             return False
         if self._functions.look_is_due(func_path):
             await asyncio.to_thread(self._functions.look, func_path)

@@ -60,6 +60,7 @@ async def _record_missed(
             start_time=now,
             end_time=now,
             status="missed",
+            error_kind="missed",
             error="missed: its time had passed when it was declared",
         )
         for task_id, fire, attempt in missed

@@ -5,7 +5,7 @@ driver at once, and the statements are made only once.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import product
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.domain.run import EXECUTION_STATUSES, Outcome
+from taskservice.domain.run import EXECUTION_STATUSES, ErrorKind, Outcome
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.owners import LeaseLost
@@ -42,7 +42,7 @@ _SHOWN = (
 
 
 _SOME = select(*_SHOWN).where(_L.id.in_(bindparam("ids", expanding=True)))
-_HELD = (*_SHOWN, _L.owner, _L.func_args, _L.recovered)
+_HELD = (*_SHOWN, _L.owner, _L.func_args, _L.recovered, _L.error_kind)
 
 # One statement for the owner's row and the tasks': the owner's is there without any task, too.
 _LOCK = (
@@ -128,10 +128,19 @@ class Execution:
     folded: int = 0
     result: str | None = None
     error: str | None = None
+    error_kind: ErrorKind | None = None
     output: str | None = None
     owner: str | None = None
     func_args: Mapping[str, Any] | None = None
     recovered: bool = False
+
+    def ended(
+        self, status: str, at: datetime, kind: ErrorKind | None = None, story: str = "", **more: Any
+    ) -> "Execution":
+        """The row as it ends, never before it began; its error is its kind and the story."""
+        error = f"{kind}: {story}" if kind else None
+        end = max(at, self.start_time)
+        return replace(self, status=status, end_time=end, error_kind=kind, error=error, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +231,7 @@ def add(connection: Connection, executions: Sequence[Execution]) -> None:
             "id": e.id, "task_id": e.task_id, "scheduled_time": e.scheduled_time,
             "start_time": e.start_time, "end_time": e.end_time, "status": e.status,
             "attempt": e.attempt, "triggered_by": e.triggered_by, "folded": e.folded,
-            "error": e.error, "owner": e.owner,
+            "error": e.error, "error_kind": e.error_kind, "owner": e.owner,
             "func_args": None if e.func_args is None else dict(e.func_args),
             "recovered": e.recovered,
         }
@@ -257,6 +266,25 @@ def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str
     return {row.id: _execution(row) for row in connection.execute(query)}
 
 
+def take(
+    connection: Connection, owner: str, execution_id: str, claimed_by: str
+) -> Execution | None:
+    """Make an execution the owner's that another one claimed; None where it isn't there any more.
+
+    Whoever closes it locks its task too: one of the two comes first.
+    """
+    row = connection.execute(select(*_HELD).where(_L.id == execution_id)).first()
+    if row is None:
+        return None
+    lock_tasks(connection, owner, [row.task_id])
+    taken = connection.execute(
+        update(task_execution_log)
+        .where(_L.id == execution_id, _L.owner == claimed_by, _L.status == "running")
+        .values(owner=owner)
+    )
+    return _execution_of({**row._mapping, "owner": owner}) if taken.rowcount else None
+
+
 def keep_output(connection: Connection, owner: str, outputs: Mapping[str, str]) -> None:
     """Write what running executions of an owner have printed so far, by id.
 
@@ -284,7 +312,7 @@ def finish(connection: Connection, ended: Sequence[Execution]) -> None:
     rows = [
         {
             "id": e.id, "end_time": _stamp(e.end_time), "status": e.status,
-            "result": e.result, "error": e.error,
+            "result": e.result, "error": e.error, "error_kind": e.error_kind,
             "output": None if e.id in long else e.output, "owner": e.owner,
         }
         for e in ended
@@ -487,6 +515,7 @@ _READABLE: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
     "folded": (_is_count, 0),
     "result": (_is_text_or_null, None),
     "error": (_is_text_or_null, None),
+    "error_kind": (_is_text_or_null, None),
     "output": (_is_text_or_null, None),
     "func_args": (lambda value: value is None or isinstance(value, dict), None),
 }

@@ -185,6 +185,8 @@ task_execution_log = Table(
     Column("func_args", JSON_VALUE),
     # Whether this attempt is the second one after a process died with the first.
     Column("recovered", Boolean, nullable=False, server_default="0"),
+    # The word that the error begins with.
+    Column("error_kind", String(20)),
     Index("idx_task_id", "task_id"),
     Index("idx_start_time", "start_time"),
     # On SQLite the name of an index belongs to the whole database.

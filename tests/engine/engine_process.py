@@ -1,6 +1,8 @@
 """An engine in a process of its own, for tests that kill it.
 
-`serve URL LEASE` runs one until it is killed. `chain URL POINT:NTH ...` runs one after another,
+`serve URL [LEASE]` runs one until it is killed; with a lease it is one of a process elsewhere, of
+which nobody knows whether it lives. `send URL FOLDER` runs one that has workers run what it claims,
+`take URL FOLDER` such a worker. `chain URL POINT:NTH ...` runs one after another,
 each of which kills itself as `kill -9` does when it comes to its point for the nth time.
 """
 
@@ -11,13 +13,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from taskservice.engine import owner
 from taskservice.engine.engine import Engine
+from taskservice.engine.local import LocalExecutor
+from taskservice.engine.options import Options
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 from tests.engine.harness import make_engine
+from tests.engine.remote import FolderExecutor, work
 
 LIFE = 30
 """Seconds after which one that did not come to its point is ended by a signal of its own."""
@@ -35,12 +40,20 @@ POINTS = (
 )
 
 
-async def serve(url: str, arm: Callable[[Engine], None] = lambda _: None) -> None:
-    engine = make_engine(Database(url), processes=False)
+async def serve(url: str, arm: Callable[[Engine], None] = lambda _: None, **more: Any) -> None:
+    engine = make_engine(Database(url), processes=False, **more)
     arm(engine)
     await engine.start()
     await engine.lead()
     await asyncio.Event().wait()
+
+
+async def take(url: str, folder: Path) -> None:
+    database = Database(url)
+    here = LocalExecutor(idle=1)
+    engine = make_engine(database, processes=False, default_executor="remote", remote=here)
+    await engine.start()
+    await work(engine, database, folder)
 
 
 def armed(point: str, nth: int) -> Callable[[Engine], None]:
@@ -125,8 +138,14 @@ def die(url: str, point: str, nth: int) -> None:
 
 def main(mode: str, url: str, *arguments: str) -> None:
     if mode == "serve":
-        owner.LEASE_SECONDS = float(arguments[0])
-        asyncio.run(serve(url))
+        options = [Options(name="elsewhere:1::", lease_seconds=float(one)) for one in arguments]
+        asyncio.run(serve(url, options=options[0] if options else None))
+        return
+    if mode == "send":
+        sending = FolderExecutor(Path(arguments[0]))
+        asyncio.run(serve(url, default_executor="remote", remote=sending))
+    if mode == "take":
+        asyncio.run(take(url, Path(arguments[0])))
     for argument in arguments:
         point, _, nth = argument.partition(":")
         die(url, point, int(nth))

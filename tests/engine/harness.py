@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from taskservice.domain import state
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, Resolution, TaskState, trigger_of
 from taskservice.engine.engine import Engine
-from taskservice.engine.executor import Executor
+from taskservice.engine.executor import AnyExecutor
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
+from taskservice.engine.options import Options
 from taskservice.engine.process import ProcessExecutor
 from taskservice.storage import deletion
 from taskservice.storage import tasks as store
@@ -32,6 +33,8 @@ from taskservice.storage.tables import task_execution_log, task_manage
 TASKS = "tests.engine.sample_tasks.engine_tasks"
 PATTERNS = ("tests.engine.sample_tasks.*",)
 ZONE = ZoneInfo("UTC")
+Work = Callable[[Connection], Awaitable[Any]]
+Write = Callable[[Work], Awaitable[Any]]
 LIMIT = 20.0
 FAR = 3600
 
@@ -99,11 +102,47 @@ def resolution(
     return state.resolution(task_id, declaration, (), previous, now=now, zone=ZONE)
 
 
-def make_engine(database: Database, *, processes: bool = True) -> Engine:
-    executors: dict[str, Executor] = {"local": LocalExecutor(idle=1)}
+def make_engine(
+    database: Database,
+    *,
+    processes: bool = True,
+    options: Options | None = None,
+    default_executor: str = "local",
+    **executors: AnyExecutor,
+) -> Engine:
+    places: dict[str, AnyExecutor] = {"local": LocalExecutor(idle=1), **executors}
     if processes:
-        executors["process"] = ProcessExecutor(PATTERNS)
-    return Engine(database, Functions(PATTERNS), executors, default_executor="local", zone=ZONE)
+        places["process"] = ProcessExecutor(PATTERNS)
+    return Engine(
+        database,
+        Functions(PATTERNS),
+        places,
+        default_executor=default_executor,
+        zone=ZONE,
+        options=options,
+    )
+
+
+def idle(engine: Engine) -> bool:
+    """Whether no function runs in an engine, of an execution that ended before neither."""
+    return not (engine.running or engine.unreturned)
+
+
+class Meddled(Database):
+    """A database whose transactions can be meddled with: held, refused, or their answers lost.
+
+    `meddle` is called in the place of `write`, with what that really is.
+    """
+
+    meddle: Callable[[Write, Work], Awaitable[Any]] | None = None
+
+    async def write(self, work: Work, *, tries: int | None = None) -> Any:
+        """As `Database` has it."""
+
+        async def write(work: Work) -> Any:
+            return await super(Meddled, self).write(work, tries=tries)
+
+        return await (self.meddle(write, work) if self.meddle else write(work))
 
 
 class Bench:
@@ -112,7 +151,7 @@ class Bench:
     def __init__(self, url: str, folder: Path) -> None:
         self.url = url
         self.folder = folder
-        self.database = Database(url)
+        self.database = Meddled(url)
         self._engines: list[Engine] = []
 
     async def prepare(self) -> None:
@@ -126,9 +165,9 @@ class Bench:
             await engine.stop()
         await self.database.close()
 
-    async def start(self) -> Engine:
+    async def start(self, **more: Any) -> Engine:
         """Another engine on the database, as a start of the service would make it."""
-        engine = make_engine(self.database)
+        engine = make_engine(self.database, **more)
         self._engines.append(engine)
         await engine.start()
         await engine.lead()

@@ -3,14 +3,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from taskservice.domain.errors import Conflict, NotFound, Unavailable
 from taskservice.domain.state import TaskState, trigger_of
 from taskservice.domain.trigger import jitter_delay
-from taskservice.engine import schedule as schedule_module
-from taskservice.engine.claims import Batch, Known, Recorded
+from taskservice.engine.claims import Known, Recorded
 from taskservice.engine.engine import Engine
-from taskservice.engine.recorder import Recorder
+from taskservice.engine.options import Options
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Connection
@@ -20,11 +20,14 @@ from tests.engine.harness import (
     TASKS,
     ZONE,
     Bench,
+    Work,
+    Write,
     ago,
     contiguous,
     cron,
     driver_url,
     every,
+    idle,
     once,
     ran_at_most_once,
     resolution,
@@ -34,23 +37,26 @@ from tests.storage.samples import statements
 
 
 class Holding:
-    """Keeps the next batch that the engine records from its transaction, until it is let go."""
+    """Keeps the engine's next transaction from its begin, until it is let go."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.reached = asyncio.Event()
+        self._bench = bench
         self._go_on = asyncio.Event()
-        record = Recorder.record
+        bench.database.meddle = self._hold
 
-        async def held(recorder: Recorder, batch: Batch, owner: str | None = None) -> Recorded:
-            self.reached.set()
-            await self._go_on.wait()
-            return await record(recorder, batch, owner)
-
-        monkeypatch.setattr(Recorder, "record", held)
+    async def _hold(self, write: Write, work: Work) -> Any:
+        self._bench.database.meddle = None
+        self.reached.set()
+        await self._go_on.wait()
+        return await write(work)
 
     def let_go(self) -> None:
         self._go_on.set()
 
+
+UNRENEWED = Options(renew_seconds=FAR)
+"""No transaction comes by itself."""
 
 # On a slow machine an execution may outlast its interval.
 MANY: dict[str, Any] = {"max_instances": 50}
@@ -141,7 +147,7 @@ async def test_reconciling_leaves_an_unchanged_task_alone(bench: Bench) -> None:
     before = await bench.state("a")
     for _ in range(5):
         await engine.reconcile(["a", "b"])
-        await engine._reconcile_all()
+        await engine.reconcile_all()
     await bench.ended("b", 3)
     await engine.drain(5)
     assert await bench.state("a") == before
@@ -150,15 +156,12 @@ async def test_reconciling_leaves_an_unchanged_task_alone(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("at_once", [2, 500])
-async def test_what_others_change_is_found_by_the_next_pass(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
-    monkeypatch.setattr(schedule_module, "RECONCILED_AT_ONCE", at_once)
+async def test_what_others_change_is_found_by_the_next_pass(bench: Bench, at_once: int) -> None:
     await bench.put(
         *(bench.noting(task_id) for task_id in ("earlier", "later", "changed", "paused", "gone"))
     )
     right = (await bench.state("later")).next_run_time
-    engine = await bench.start()
+    engine = await bench.start(options=Options(reconciled_at_once=at_once))
     past, soon = ago(5), ago(-1)
     await bench.put(bench.noting("new", **once(soon)))
     await bench.set_task("earlier", next_run_time=past)
@@ -166,7 +169,7 @@ async def test_what_others_change_is_found_by_the_next_pass(
     await bench.change("changed", "say", **once(soon))
     await bench.change("paused", "note", paused=True)
     await bench.remove("gone")
-    await engine._reconcile_all()
+    await engine.reconcile_all()
     assert (await bench.state("later")).next_run_time == right
     scheduled = {}
     for task_id in ("new", "earlier", "changed"):
@@ -177,30 +180,27 @@ async def test_what_others_change_is_found_by_the_next_pass(
     }  # fmt: skip
     for task_id in ("earlier", "later"):
         state = await bench.state(task_id)
-        assert engine._scheduler.next_fire(task_id) == state.next_run_time
+        assert engine.next_fire(task_id) == state.next_run_time
         assert state.next_run_time is not None and state.next_run_time > soon
     for task_id in ("gone", "paused"):
-        assert engine._scheduler.next_fire(task_id) is None
+        assert engine.next_fire(task_id) is None
     # It ran under its new definition.
     assert bench.evidence("changed") == []
 
 
-async def test_a_pass_ends_where_this_process_no_longer_schedules(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_pass_ends_where_this_process_no_longer_schedules(bench: Bench) -> None:
     await bench.put(bench.noting("a"), bench.noting("b"))
-    engine = await bench.start()
-    read = store.fires_known
+    engine = await bench.start(options=Options(reconciled_at_once=1))
 
-    async def lost(*asked: Any) -> dict[str, tuple[str, datetime]]:
+    def lost(*_: object) -> None:
         engine.follow()
-        return await read(*asked)
 
-    monkeypatch.setattr(schedule_module, "RECONCILED_AT_ONCE", 1)
-    monkeypatch.setattr(store, "fires_known", lost)
-    await engine._reconcile_all()
+    listened = bench.database.connections.read.sync_engine, "before_cursor_execute", lost
+    event.listen(*listened)
+    await engine.reconcile_all()
+    event.remove(*listened)
     # Of the second one the pass knows nothing: it leaves it alone.
-    assert engine._scheduler.next_fire("b") == (await bench.state("b")).next_run_time
+    assert engine.next_fire("b") == (await bench.state("b")).next_run_time
 
 
 async def test_a_default_zone_that_changed_moves_next_fires(bench: Bench) -> None:
@@ -214,16 +214,13 @@ async def test_a_default_zone_that_changed_moves_next_fires(bench: Bench) -> Non
     assert (await bench.state("b")).next_run_time == kept
 
 
-async def test_a_change_that_came_just_before_a_claim_counts(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_change_that_came_just_before_a_claim_counts(bench: Bench) -> None:
     ids = ("paused", "deleted", "retired", "later", "changed", "kept")
-    fire = ago(-0.5)
-    await bench.put(*(bench.noting(task_id, **once(fire)) for task_id in ids))
-    holding = Holding(monkeypatch)
-    engine = await bench.start()
+    engine = await bench.start(options=UNRENEWED)
+    await bench.put(*(bench.noting(task_id, now=ago(2), **once(ago(1))) for task_id in ids))
+    holding = Holding(bench)
+    await engine.reconcile(ids)
     await holding.reached.wait()
-    known = {task_id: engine._entries[task_id] for task_id in ids}
     # Their fires are on the way to be claimed; nobody tells the engine of what is changed now.
     await bench.set_task("paused", paused=True)
     await bench.remove("deleted")
@@ -233,15 +230,13 @@ async def test_a_change_that_came_just_before_a_claim_counts(
     holding.let_go()
     await bench.ended("kept")
     assert [row.result for row in await bench.ended("changed")] == ['"hello"']
-    # Even if it still remembered them as they were, and took them for due.
-    for task_id in ("paused", "deleted", "retired", "later"):
-        engine._entries[task_id] = known[task_id]
-        engine._on_due(task_id)
-    await engine._recorder.settled()
+    # Even if it took them for due once more.
+    await engine.claim(["paused", "deleted", "retired", "later"])
+    await engine.settled()
     assert sorted(row.task_id for row in await bench.rows()) == ["changed", "kept"]
     assert [task_id for task_id in ids if bench.evidence(task_id)] == ["kept"]
-    assert engine._scheduler.next_fire("deleted") is None
-    assert engine._scheduler.next_fire("later") == (await bench.state("later")).next_run_time
+    assert engine.next_fire("deleted") is None
+    assert engine.next_fire("later") == (await bench.state("later")).next_run_time
 
 
 async def written(
@@ -264,14 +259,14 @@ async def written(
 
 def agrees(engine: Engine, state: TaskState) -> bool:
     """Whether a task is scheduled as its row says."""
-    entry = engine._entries.get(state.id)
+    entry = engine.known([state.id])[state.id]
     if state.next_run_time is None:
-        return entry is None and engine._scheduler.next_fire(state.id) is None
+        return entry is None and engine.next_fire(state.id) is None
     return (
         entry is not None
         and (entry.state.etag, entry.state.anchor) == (state.etag, state.anchor)
         and entry.trigger == trigger_of(state.task, state.anchor, ZONE)
-        and engine._scheduler.next_fire(state.id) == state.next_run_time
+        and engine.next_fire(state.id) == state.next_run_time
     )
 
 
@@ -307,38 +302,30 @@ async def test_a_follower_schedules_nothing_that_was_written(bench: Bench) -> No
     engine = await bench.start()
     engine.follow()
     await engine.adopt(*await written(bench, engine, "a"))
-    assert engine._scheduler.next_fire("a") is None
+    assert engine.next_fire("a") is None
 
 
 @pytest.mark.parametrize("claimed", ["before the change", "after the change"])
-async def test_a_fire_that_is_claimed_while_its_task_changes(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, claimed: str
-) -> None:
+async def test_a_fire_that_is_claimed_while_its_task_changes(bench: Bench, claimed: str) -> None:
     fire = ago(-1)
     await bench.put(resolution("a", "say", **every(FAR, start_date=fire.isoformat())))
-    engine = await bench.start()
-    record, changes = Recorder.record, 0
+    engine = await bench.start(options=UNRENEWED)
 
-    async def change_meanwhile(
-        recorder: Recorder, batch: Batch, owner: str | None = None
-    ) -> Recorded:
+    async def change_meanwhile(write: Write, work: Work) -> Any:
         """The engine hears of the change before it hears of the claim."""
-        nonlocal changes
-        if changes or "a" not in batch.due:
-            return await record(recorder, batch, owner)
-        changes += 1
+        bench.database.meddle = None
         if claimed == "before the change":
-            recorded = await record(recorder, batch, owner)
+            recorded = await write(work)
             await engine.adopt(*await written(bench, engine, "a", **every(120)))
             return recorded
         # It keeps its next fire, which is due, and is claimed before this is heard of.
         start = every(FAR, start_date=fire.isoformat())
         states, known = await written(bench, engine, "a", name="other", **start)
-        recorded = await record(recorder, batch, owner)
+        recorded = await write(work)
         await engine.adopt(states, known)
         return recorded
 
-    monkeypatch.setattr(Recorder, "record", change_meanwhile)
+    bench.database.meddle = change_meanwhile
     await bench.ended("a")
 
     async def settled() -> bool:
@@ -360,9 +347,9 @@ async def test_pausing_reaches_an_engine_that_is_told(bench: Bench) -> None:
     await engine.reconcile(["a", "b"])
     count = len(await bench.rows("a"))
     bench.open_gate()
-    await until(lambda: not engine._runner.running)
-    await engine._recorder.settled()
-    assert engine._scheduler.next_fire("a") is None
+    await until(lambda: idle(engine))
+    await engine.settled()
+    assert engine.next_fire("a") is None
     assert len(await bench.rows("a")) == count
     # The end of an execution does not un-pause its task.
     assert (await bench.state("b")).status == "paused"
@@ -378,8 +365,8 @@ async def test_deleting_a_task_stops_its_executions(bench: Bench) -> None:
     await engine.reconcile(["a", "b"])
     await until(lambda: len(bench.evidence("a")) == 2)
     bench.open_gate()
-    await until(lambda: not engine._runner.running)
-    await engine._recorder.settled()
+    await until(lambda: idle(engine))
+    await engine.settled()
     assert await bench.rows() == []
 
 
@@ -492,8 +479,8 @@ async def test_a_drain_lets_executions_end_and_marks_the_rest(bench: Bench) -> N
     for task_id in ("slow", "deaf"):
         (row,) = await bench.rows(task_id)
         assert (row.status, row.error) == ("failed", "interrupted: the service stopped")
-    assert len(bench.evidence("slow")) == 2
-    await engine._reconcile_all()
+    await until(lambda: len(bench.evidence("slow")) == 2)
+    await engine.reconcile_all()
     await engine.reconcile(["due"])
     await bench.stop(engine)
     bench.open_gate("2")
@@ -504,46 +491,43 @@ async def test_a_drain_lets_executions_end_and_marks_the_rest(bench: Bench) -> N
     assert (row.scheduled_time, row.status) == (fire, "completed")
 
 
-async def test_a_drain_waits_for_what_is_being_claimed_and_for_nothing_else(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_drain_waits_for_what_is_being_claimed_and_for_nothing_else(bench: Bench) -> None:
     await bench.put(bench.noting("a"))
-    engine = await bench.start()
+    engine = await bench.start(options=UNRENEWED)
     await bench.put(bench.noting("due", now=ago(2), **once(ago(1))))
-    holding = Holding(monkeypatch)
-    wish = asyncio.create_task(engine.trigger("a", None, by="me"))
+    holding = Holding(bench)
+    asked = asyncio.create_task(engine.trigger("a", None, by="me"))
     await holding.reached.wait()
     # Its fire has come, and waits for its turn to be claimed.
-    engine._recorder.due("due")
+    claim = asyncio.create_task(engine.claim(["due"]))
     draining = asyncio.create_task(engine.drain(10))
     await until(lambda: not engine.firing)
     holding.let_go()
-    execution = await wish
+    execution = await asked
     await draining
+    await claim
     assert (await bench.row(execution.id)).status == "completed"
     assert bench.evidence("a") == [execution.id]
     assert await bench.rows("due") == []
 
 
-async def test_a_stop_leaves_nobody_waiting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_leaves_nobody_waiting(bench: Bench) -> None:
     await bench.put(resolution("a", "say"))
-    engine = await bench.start()
-    holding = Holding(monkeypatch)
-    wishes = [asyncio.create_task(engine.trigger("a", None, by="me"))]
+    engine = await bench.start(options=Options(renew_seconds=FAR, stop_seconds=0.1))
+    holding = Holding(bench)
+    requests = [asyncio.create_task(engine.trigger("a", None, by="me"))]
     await holding.reached.wait()
-    wishes += [asyncio.create_task(engine.trigger("a", None, by="me")) for _ in range(2)]
+    requests += [asyncio.create_task(engine.trigger("a", None, by="me")) for _ in range(2)]
     claim = asyncio.create_task(engine.claim(["a"]))
     await asyncio.sleep(0)
     await bench.stop(engine)
-    for answer in await asyncio.gather(*wishes, claim, return_exceptions=True):
+    for answer in await asyncio.gather(*requests, claim, return_exceptions=True):
         assert isinstance(answer, Unavailable)
     with pytest.raises(Unavailable):
         await engine.claim(["a"])
 
 
-async def test_what_is_due_is_claimed_before_a_change(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_due_is_claimed_before_a_change(bench: Bench) -> None:
     await bench.put(resolution("not due", "say"), resolution("paused", "say", paused=True))
     engine = await bench.start()
     fire = ago(1)
@@ -554,24 +538,33 @@ async def test_what_is_due_is_claimed_before_a_change(
     assert (row.task_id, row.scheduled_time) == ("due", fire)
     await bench.ended("due")
     assert await bench.state("not due") == before
-    assert engine._scheduler.next_fire("not due") == before.next_run_time
+    assert engine.next_fire("not due") == before.next_run_time
     await engine.claim([])
 
     async def failing(*_: object) -> None:
         raise Unavailable("no answer")
 
-    monkeypatch.setattr(engine._recorder, "record", failing)
+    bench.database.meddle = failing
     with pytest.raises(Unavailable, match="no answer"):
         await engine.claim(["due"])
 
 
 async def test_three_hundred_tasks_due_at_once_take_a_handful_of_transactions(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
     fire, declared = ago(-1), ago(10)
     ids = [f"t{number:03}" for number in range(300)]
     await bench.put(*(resolution(task_id, "say", now=declared, **once(fire)) for task_id in ids))
-    claims = _count_claims(monkeypatch)
+    claims: list[int] = []
+
+    async def counted(write: Write, work: Work) -> Any:
+        """How many fires each transaction claims, as they come."""
+        recorded = await write(work)
+        if isinstance(recorded, Recorded) and recorded.added:
+            claims.append(len(recorded.added))
+        return recorded
+
+    bench.database.meddle = counted
     await bench.start()
 
     async def all_ended() -> bool:
@@ -582,21 +575,6 @@ async def test_three_hundred_tasks_due_at_once_take_a_handful_of_transactions(
     assert sorted(row.task_id for row in rows) == ids
     assert sum(claims) == 300
     assert len(claims) <= 5
-
-
-def _count_claims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many fires each transaction claims, as they come."""
-    claims: list[int] = []
-    record = Recorder._record
-
-    async def counted(recorder: Recorder, *args: Any, **more: Any) -> Recorded:
-        recorded = await record(recorder, *args, **more)
-        if recorded.added:
-            claims.append(len(recorded.added))
-        return recorded
-
-    monkeypatch.setattr(Recorder, "_record", counted)
-    return claims
 
 
 async def test_stopping_twice_and_before_a_start_does_no_harm(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from taskservice.engine.keeping import Keeper
+from taskservice.engine.local import LocalExecutor
 from taskservice.engine.output import Output
 from taskservice.engine.runner import Running
 from taskservice.storage import executions as log
@@ -50,7 +51,7 @@ async def begun(bench: Bench, *names: str) -> dict[str, Running]:
         for name in names
     ]
     await bench.database.write(lambda connection: connection.run_sync(log.add, rows))
-    return {row.id: Running(row, task, Output()) for row in rows}
+    return {row.id: Running(row, task, LocalExecutor(), Output()) for row in rows}
 
 
 async def kept(bench: Bench) -> dict[str, str | None]:

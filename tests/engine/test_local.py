@@ -413,9 +413,9 @@ async def test_what_a_coroutine_leaves_behind_is_cancelled(executor: LocalExecut
 
 
 async def test_what_does_not_let_itself_be_cancelled_holds_nothing_up(
-    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coroutines, "LEFTOVER_GRACE", 0.01)
+    executor = LocalExecutor(leftover_seconds=0.01)
     # asyncio logs that such a task is destroyed while it waits.
     monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", True)
     kept: list[object] = []
@@ -431,6 +431,7 @@ async def test_what_does_not_let_itself_be_cancelled_holds_nothing_up(
 
     assert await Running(executor, leave_behind).result() is None
     assert await Running(executor, work.add_later, a=1, b=1).result() == 2
+    await executor.close()
     kept.clear()
     gc.collect()
 

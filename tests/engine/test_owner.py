@@ -5,18 +5,19 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taskservice.domain.errors import Unavailable
 from taskservice.engine import owner
 from taskservice.engine.engine import Engine
-from taskservice.engine.runner import Running
+from taskservice.engine.options import Options
 from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage.executions import Execution
 from taskservice.storage.owners import LeaseLost
-from tests.engine.harness import Bench, ago, make_engine, once, ran_at_most_once, until
+from tests.engine.harness import Bench, Work, Write, ago, once, ran_at_most_once, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,10 +69,10 @@ def test_of_a_process_elsewhere_nothing_is_known(part: str) -> None:
 
 
 class Child:
-    """An engine in another process; its lease is `lease` seconds long."""
+    """An engine in another process; with a lease, of so many seconds, it is one elsewhere."""
 
-    def __init__(self, bench: Bench, lease: float = owner.LEASE_SECONDS) -> None:
-        script = ["-m", "tests.engine.engine_process", "serve", bench.url, str(lease)]
+    def __init__(self, bench: Bench, *lease: float) -> None:
+        script = ["-m", "tests.engine.engine_process", "serve", bench.url, *map(str, lease)]
         self._process = subprocess.Popen([sys.executable, *script], cwd=ROOT)
 
     def kill(self) -> None:
@@ -148,26 +149,24 @@ async def lease_of(bench: Bench, owner_id: str) -> bool | None:
 
 
 async def test_where_death_cannot_be_known_the_lease_decides(
-    mariadb_bench: Bench, children: list[Child], monkeypatch: pytest.MonkeyPatch
+    mariadb_bench: Bench, children: list[Child]
 ) -> None:
     bench = mariadb_bench
-    monkeypatch.setattr(owner, "is_dead", lambda name: False)
-    monkeypatch.setattr(owner, "LEASE_SECONDS", 1.5)
-    monkeypatch.setattr(owner, "RENEW_SECONDS", 0.2)
+    options = Options(lease_seconds=1.5, renew_seconds=0.2)
     await bench.put(
         bench.noting("dead", "wait_for", now=ago(2), **once(ago(1))),
         bench.noting("alive", "wait_for"),
     )
     spawned = datetime.now(UTC)
-    children.append(Child(bench, lease=3))
+    children.append(Child(bench, 3))
     await bench.running("dead")
     (row,) = await bench.rows("dead")
     assert row.owner is not None
-    engine = await bench.start()
+    engine = await bench.start(options=options)
     await engine.trigger("alive", None, by="ann")
     await bench.running("alive")
     children[0].kill()
-    other = await bench.start()
+    other = await bench.start(options=options)
 
     async def closed() -> bool:
         return (await bench.row(row.id)).status == "failed"
@@ -194,9 +193,11 @@ async def lease_is_gone(bench: Bench, row: Execution) -> bool:
 
 async def close_as_dead(bench: Bench, engine: Engine) -> None:
     """What another process does that takes this engine for dead."""
-    other = make_engine(bench.database)
-    await other._ownership.register()
-    await other._ownership._close(engine.owner, owner.process_name(), if_expired=False)
+    await bench.database.write(
+        lambda connection: owners.renew(connection, engine.owner, "elsewhere:1::", -1)
+    )
+    other = await bench.start()
+    await bench.stop(other)
     await bench.database.write(
         lambda connection: owners.forget(connection, other.owner, if_expired=False)
     )
@@ -220,7 +221,7 @@ async def test_who_was_taken_for_dead_cannot_write_to_what_was_closed(bench: Ben
     assert bench.evidence("begun after") == []
     await until(lambda: lease_is_back(bench, engine))
     # What was closed is stopped, for it may have been begun again elsewhere.
-    await until(lambda: "lost" not in {one.execution.task_id for one in running(engine)})
+    await until(lambda: engine.running == 0 and engine.unreturned == 1)
     await engine.trigger("begun after", None, by="ann")
     await bench.ended("begun after")
     bench.open_gate()
@@ -244,10 +245,6 @@ async def lease_is_back(bench: Bench, engine: Engine) -> bool:
     return await lease_of(bench, engine.owner) is False
 
 
-def running(engine: Engine) -> list[Running]:
-    return list(engine._runner.running.values())
-
-
 async def test_what_runs_of_a_task_that_another_process_deletes_is_stopped(bench: Bench) -> None:
     await bench.put(bench.noting("a", "suspend"), bench.noting("b", "wait_for"))
     engine = await bench.start()
@@ -255,29 +252,27 @@ async def test_what_runs_of_a_task_that_another_process_deletes_is_stopped(bench
         await engine.trigger(task_id, None, by="ann")
     await bench.running("a", "b")
     await bench.remove("a")
-    await engine._keep_alive()
-    await until(lambda: [one.execution.task_id for one in running(engine)] == ["b"])
+    await engine.keep_alive()
+    # It was cancelled, and says so.
+    await until(lambda: len(bench.evidence("a")) == 2)
+    assert (engine.running, engine.unreturned) == (1, 0)
     bench.open_gate()
     (row,) = await bench.ended("b")
     assert row.status == "completed"
 
 
-async def test_an_outage_does_not_end_the_renewal(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(owner, "RENEW_SECONDS", 0.05)
-    engine = await bench.start()
+async def test_an_outage_does_not_end_the_renewal(bench: Bench) -> None:
+    engine = await bench.start(options=Options(renew_seconds=0.05))
     renewals: list[bool] = []
-    renew = owners.renew
 
-    async def failing_first(*args: object) -> bool:
+    async def failing_first(write: Write, work: Work) -> Any:
         if len(renewals) < 2:
             renewals.append(False)
             raise (Unavailable("no answer"), ValueError("a mistake"))[len(renewals) - 1]
         renewals.append(True)
-        return await renew(*args)  # type: ignore[arg-type]
+        return await write(work)
 
-    monkeypatch.setattr(owners, "renew", failing_first)
+    bench.database.meddle = failing_first
     await until(lambda: len(renewals) >= 4)
     assert renewals[:2] == [False, False]
     assert await lease_of(bench, engine.owner) is False

@@ -1,67 +1,64 @@
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
+from sqlalchemy import event
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.run import KEPT_APART
-from taskservice.engine import claims
-from taskservice.engine import recorder as module
 from taskservice.engine.claims import Recorded
 from taskservice.engine.engine import Engine
-from taskservice.engine.runner import Runner
+from taskservice.engine.local import LocalExecutor
+from taskservice.engine.options import Options
+from taskservice.engine.recorder import REFUSALS
 from taskservice.storage import executions as log
-from taskservice.storage.database import CommitUnknown, Connection, SyncConnection
+from taskservice.storage.database import CommitUnknown
 from taskservice.storage.executions import Execution
 from tests.engine.harness import (
     Bench,
+    Work,
+    Write,
     ago,
     contiguous,
     every,
+    idle,
     once,
     ran_at_most_once,
     resolution,
     until,
 )
 
-Work = Callable[[Connection], Awaitable[Any]]
-
 
 class Outage:
     """Makes transactions fail, as a database does that can't be reached."""
 
-    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, bench: Bench) -> None:
         self.is_on = True
         self.refused = 0
-        write = bench.database.write
+        bench.database.meddle = self._fail
 
-        async def failing(work: Work) -> Any:
-            if self.is_on:
-                self.refused += 1
-                raise Unavailable("the database does not answer")
-            return await write(work)
-
-        monkeypatch.setattr(bench.database, "write", failing)
+    async def _fail(self, write: Write, work: Work) -> Any:
+        if self.is_on:
+            self.refused += 1
+            raise Unavailable("the database does not answer")
+        return await write(work)
 
 
-def lose_answer(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, which: Callable[[Recorded], object]
-) -> list[Recorded]:
+def lose_answer(bench: Bench, which: Callable[[Recorded], object]) -> list[Recorded]:
     """Lose the answer to the first commit of which `which` says so; the list of those lost."""
     lost: list[Recorded] = []
-    write = bench.database.write
 
-    async def losing(work: Work) -> Any:
+    async def losing(write: Write, work: Work) -> Any:
         recorded = await write(work)
         if not lost and isinstance(recorded, Recorded) and which(recorded):
             lost.append(recorded)
             raise CommitUnknown("the database went away while it saved")
         return recorded
 
-    monkeypatch.setattr(bench.database, "write", losing)
+    bench.database.meddle = losing
     return lost
 
 
@@ -231,16 +228,13 @@ async def test_other_attempts_survive_a_restart_and_a_pause_ends_them(bench: Ben
     assert len(bench.evidence("deleted")) == 1
 
 
-async def test_another_attempt_waits_for_a_busy_instance(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "BUSY_AGAIN", timedelta(seconds=0.1))
+async def test_another_attempt_waits_for_a_busy_instance(bench: Bench) -> None:
     await bench.put(
         resolution("a", "fail_first", retries={"max": 1, "delay": 0.2}, func_args={
             "path": bench.path("a"), "times": 1,
         })
     )  # fmt: skip
-    engine = await bench.start()
+    engine = await bench.start(options=Options(busy_again=0.1))
     await engine.trigger("a", None, by="ann")
     (failed,) = await bench.ended("a")
     await bench.change("a", "wait_for", retries={"max": 1, "delay": 0.2}, func_args={
@@ -264,29 +258,31 @@ async def test_another_attempt_waits_for_a_busy_instance(
 
 
 async def test_an_attempt_that_another_process_made_is_not_made_again(bench: Bench) -> None:
-    await bench.put(bench.noting("a", "note_and_fail", retries={"max": 1, "delay": 0.3}))
+    await bench.put(
+        bench.noting("a", "note_and_fail", retries={"max": 1, "delay": 0.3}),
+        bench.noting("b", "note_and_fail", retries={"max": 1, "delay": 0.3}),
+    )
     engine = await bench.start()
     await engine.trigger("a", None, by="ann")
     (failed,) = await bench.ended("a")
     await bench.database.write(
         lambda connection: connection.run_sync(log.drop_retries, [failed.id])
     )
-    key = next(iter(engine._retries))
-    await until(lambda: key not in engine._retries)
-    await engine._recorder.settled()
+    # Its time comes before that of one that failed after it.
+    await engine.trigger("b", None, by="ann")
+    await bench.ended("b", 2)
+    await engine.settled()
     assert len(await bench.rows("a")) == len(bench.evidence("a")) == 1
 
 
 # Outages.
 
 
-async def test_nothing_runs_that_is_not_recorded(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_runs_that_is_not_recorded(bench: Bench) -> None:
     await bench.put(bench.noting("a", **every(0.2)), bench.noting("b"))
     engine = await bench.start()
     await bench.ended("a")
-    outage = Outage(bench, monkeypatch)
+    outage = Outage(bench)
     with pytest.raises(Unavailable):
         await engine.trigger("b", None, by="ann")
     await until(lambda: outage.refused >= 3)
@@ -301,16 +297,14 @@ async def test_nothing_runs_that_is_not_recorded(
     assert await bench.rows("b") == []
 
 
-async def test_what_ends_in_an_outage_is_recorded_after_it_and_not_run_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_ends_in_an_outage_is_recorded_after_it_and_not_run_again(bench: Bench) -> None:
     await bench.put(bench.noting("a", "wait_for", **once(ago(-0.1))), bench.noting("b", "wait_for"))
     engine = await bench.start()
     await engine.trigger("b", None, by="ann")
     await bench.running("a", "b")
-    outage = Outage(bench, monkeypatch)
+    outage = Outage(bench)
     bench.open_gate()
-    await until(lambda: outage.refused >= 3 and not engine._runner.running)
+    await until(lambda: outage.refused >= 3 and idle(engine))
     assert [row.status for row in await bench.rows()] == ["running", "running"]
     outage.is_on = False
     for task_id in "ab":
@@ -321,9 +315,7 @@ async def test_what_ends_in_an_outage_is_recorded_after_it_and_not_run_again(
 
 
 @pytest.mark.parametrize("what", ["claim", "end", "attempt"])
-async def test_an_answer_to_a_commit_that_is_lost(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+async def test_an_answer_to_a_commit_that_is_lost(bench: Bench, what: str) -> None:
     which: dict[str, Callable[[Recorded], object]] = {
         "claim": lambda recorded: recorded.added,
         "end": lambda recorded: recorded.outcomes,
@@ -335,7 +327,7 @@ async def test_an_answer_to_a_commit_that_is_lost(
         bench.noting("failing", "note_and_fail", retries=retries, **once(ago(-0.2))),
         bench.noting("by hand", "note_and_fail", retries=retries),
     )
-    lost = lose_answer(bench, monkeypatch, which[what])
+    lost = lose_answer(bench, which[what])
     engine = await bench.start()
     try:
         await engine.trigger("by hand", None, by="ann")
@@ -347,7 +339,7 @@ async def test_an_answer_to_a_commit_that_is_lost(
     for task_id in ids[5:]:
         assert [row.attempt for row in await bench.ended(task_id, 2)] == [1, 2]
     assert lost
-    await engine._recorder.settled()
+    await engine.settled()
     async with bench.database.read() as connection:
         assert await connection.run_sync(log.retries) == []
     await engine.drain(5)
@@ -356,12 +348,10 @@ async def test_an_answer_to_a_commit_that_is_lost(
     ran_at_most_once(await bench.rows(), evidence)
 
 
-async def test_a_commit_whose_end_is_unknown_does_not_lose_another_attempt(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_commit_whose_end_is_unknown_does_not_lose_another_attempt(bench: Bench) -> None:
     await bench.put(bench.noting("a", "note_and_fail", retries={"max": 1, "delay": 0.1}))
     engine = await bench.start()
-    lost = lose_answer(bench, monkeypatch, lambda recorded: recorded.planned)
+    lost = lose_answer(bench, lambda recorded: recorded.planned)
     await engine.trigger("a", None, by="ann")
     assert [row.attempt for row in await bench.ended("a", 2)] == [1, 2]
     assert len(lost) == 1
@@ -376,56 +366,53 @@ async def _trigger_all(engine: Engine, *task_ids: str) -> list[Execution]:
     )
 
 
-def _poison(
-    monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, is_bad: Callable[[Any], object]
-) -> list[object]:
-    """Make the storage refuse every call with something bad in it; the list of those calls."""
-    refused: list[object] = []
-    real = getattr(log, name)
+class Poison:
+    """Has the database refuse each statement of a kind that bears one of these words."""
 
-    def refusing(connection: SyncConnection, items: Sequence[Any]) -> None:
-        if any(is_bad(item) for item in items):
-            refused.append(items)
-            raise error
-        real(connection, items)
+    def __init__(self, bench: Bench, kind: str, error: Exception, *words: str) -> None:
+        self.refused: list[object] = []
+        self._listened = bench.database.engine.sync_engine, "before_cursor_execute", self._refuse
+        self._kind, self._error, self._words = kind, error, words
+        event.listen(*self._listened)
 
-    monkeypatch.setattr(log, name, refusing)
-    return refused
+    def end(self) -> None:
+        event.remove(*self._listened)
+
+    def _refuse(self, _: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        table = "task_execution_log"
+        wanted = statement.startswith((f"{self._kind} {table}", f"{self._kind} INTO {table}"))
+        if wanted and any(word in str(parameters) for word in self._words):
+            self.refused.append(parameters)
+            raise self._error
 
 
-async def test_a_fire_that_cannot_be_stored_blocks_no_other(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_fire_that_cannot_be_stored_blocks_no_other(bench: Bench) -> None:
     fire = ago(-0.3)
     await bench.put(
         *(bench.noting(task_id, **once(fire)) for task_id in ("bad", "good", "better")),
         bench.noting("by hand"),
     )
-    bad = ("bad", "by hand")
-    refused = _poison(monkeypatch, "add", ValueError("no"), lambda e: e.task_id in bad)
+    poison = Poison(bench, "INSERT", ValueError("no"), "'bad'", "'by hand'")
     engine = await bench.start()
     await bench.ended("good")
     await bench.ended("better")
     with pytest.raises(ValueError, match="no"):
         await engine.trigger("by hand", None, by="ann")
-    assert refused
+    assert poison.refused
     assert await bench.rows("bad") == []
-    monkeypatch.undo()
+    poison.end()
     # It is still due, and found so by the next pass.
-    await engine._reconcile_all()
+    await engine.reconcile_all()
     (row,) = await bench.ended("bad")
     assert (row.status, row.scheduled_time) == ("completed", fire)
 
 
-async def test_an_output_that_cannot_be_stored_costs_only_itself(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_output_that_cannot_be_stored_costs_only_itself(bench: Bench) -> None:
     await bench.put(
         *(resolution(name, "say", func_args={"message": name}) for name in ("bad", "good"))
     )
     engine = await bench.start()
-    error = ValueError("can't be stored")
-    _poison(monkeypatch, "finish", error, lambda e: e.task_id == "bad" and e.output == "said bad\n")
+    Poison(bench, "UPDATE", ValueError("can't be stored"), "said bad")
     await _trigger_all(engine, "bad", "good")
     (good,), (bad,) = await bench.ended("good"), await bench.ended("bad")
     assert (good.status, good.result, good.output) == ("completed", '"good"', "said good\n")
@@ -434,45 +421,41 @@ async def test_an_output_that_cannot_be_stored_costs_only_itself(
     assert bad.error is None
 
 
-async def test_a_cancel_whose_end_cannot_be_stored_is_answered(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cancel_whose_end_cannot_be_stored_is_answered(bench: Bench) -> None:
     await bench.put(bench.noting("bad", "suspend"))
     engine = await bench.start()
     await engine.trigger("bad", None, by="ann")
     await bench.running("bad")
     (running,) = await bench.rows("bad")
-    _poison(monkeypatch, "finish", ValueError("no such text"), lambda e: e.error)
+    poison = Poison(bench, "UPDATE", ValueError("no such text"), "cancelled: ")
     with pytest.raises(Unavailable, match="stopped, but that can't be recorded yet: no such text"):
         await engine.cancel(running.id, by="bob")
-    monkeypatch.undo()
+    poison.end()
     (row,) = await bench.ended("bad")
     story = "cancelled: by bob\n[left out, since the database does not take it: no such text]"
     assert (row.status, row.error) == ("cancelled", story)
-    await until(lambda: not engine._runner.running)
+    await until(lambda: idle(engine))
     await engine.trigger("bad", None, by="ann")
 
 
-async def test_an_end_that_the_database_drops_blocks_no_other(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_end_that_the_database_drops_blocks_no_other(bench: Bench) -> None:
     """As a server does with a packet that it finds too long: it closes the connection."""
-    monkeypatch.setattr(module, "REFUSED_AGAIN", 0.2)
     await bench.put(
-        bench.noting("bad"),
+        bench.noting("bad", "wait_for"),
         resolution("good", "say"),
         resolution("ticking", "say", **every(0.3), max_instances=50),
     )
-    engine = await bench.start()
-    error = Unavailable("the database went away")
-    refused = _poison(monkeypatch, "finish", error, lambda e: e.task_id == "bad")
-    bad, _ = await _trigger_all(engine, "bad", "good")
+    engine = await bench.start(options=Options(refused_again=0.2))
+    (bad,) = await _trigger_all(engine, "bad")
+    poison = Poison(bench, "UPDATE", Unavailable("the database went away"), bad.id)
+    bench.open_gate()
+    await _trigger_all(engine, "good")
     (row,) = await bench.ended("good")
     assert row.status == "completed"
     await bench.ended("ticking", 3)
-    assert len(refused) > module.REFUSALS
+    assert len(poison.refused) > REFUSALS
     assert (await bench.row(bad.id)).status == "running"
-    monkeypatch.undo()
+    poison.end()
     (row,) = await bench.ended("bad")
     assert row.status == "completed"
     await engine.drain(5)
@@ -480,21 +463,24 @@ async def test_an_end_that_the_database_drops_blocks_no_other(
     contiguous(await bench.rows("ticking"), await bench.state("ticking"))
 
 
-async def test_the_recorder_goes_on_after_an_error_of_its_own(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = Runner.start
-    errors = [RuntimeError("unexpected")]
+class Failing(LocalExecutor):
+    """Raises once what an executor should not."""
 
-    def failing(*args: Any) -> None:
-        if errors:
-            raise errors.pop()
-        start(*args)
+    failed = False
 
-    monkeypatch.setattr(Runner, "start", failing)
+    @property
+    def survives(self) -> Literal[False]:  # type: ignore[override]
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("unexpected")
+        return False
+
+
+async def test_the_recorder_goes_on_after_an_error_of_its_own(bench: Bench) -> None:
+    failing = Failing(idle=1)
     await bench.put(bench.noting("a", **once(ago(-0.2))), resolution("b", "say"))
-    engine = await bench.start()
-    await until(lambda: not errors)
+    engine = await bench.start(local=failing)
+    await until(lambda: failing.failed)
     await engine.trigger("b", None, by="ann")
     await bench.ended("b")
     # Its row was there, so it is found and run.
@@ -523,7 +509,7 @@ async def test_failures_are_logged(
         )}  # fmt: skip
         for task_id in ("failing", "odd", "slow", "missed", "fine"):
             await bench.ended(task_id)
-        await engine._recorder.settled()
+        await engine.settled()
     told = {line["task"]: line for line in logs if str(line["event"]).startswith("execution_")}
     assert told.keys() == {"failing", "odd", "slow", "missed"}
     for task_id in ("failing", "odd", "slow"):
@@ -557,7 +543,7 @@ async def test_a_fire_that_another_process_claimed_leaves_nothing_behind(
         return any(when is not None and when > fire for when in following)
 
     await until(moved_on)
-    await engine._recorder.settled()
+    await engine.settled()
     assert [row.id for row in await bench.rows("a")] == ["theirs"]
     assert (await bench.state("a")).status == "pending"
     # Its instance is free.

@@ -6,12 +6,13 @@ The only module here that knows the service's inside: it is to prove that the ot
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partialmethod
 from types import ModuleType
 from typing import Any
 
 from taskservice.cli import main as run_command
 from taskservice.domain.plan import Declared, Plan
-from taskservice.engine import claims, engine, owner
+from taskservice.engine import claims, engine, options
 from taskservice.engine.claims import Batch
 from taskservice.storage.executions import Execution
 from taskservice.sync import syncer
@@ -22,8 +23,8 @@ SHORT_LEASE = 3.0
 
 def short_lease() -> None:
     """No bug: a process is taken for dead after three seconds, so that tests need not wait."""
-    assert owner.LEASE_SECONDS > owner.RENEW_SECONDS
-    owner.LEASE_SECONDS, owner.RENEW_SECONDS = SHORT_LEASE, 0.5
+    short = options.Options(lease_seconds=SHORT_LEASE, renew_seconds=0.5)
+    _bend(engine.Engine, "__init__", lambda real: partialmethod(real, options=short))
 
 
 def ends_without_owner() -> None:

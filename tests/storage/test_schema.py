@@ -376,6 +376,34 @@ async def test_rows_of_the_design_become_tasks_of_the_api(database_url: str) -> 
     assert log["open"].owner is None
 
 
+async def test_errors_of_older_versions_get_their_kind(database_url: str) -> None:
+    errors = {
+        "raised": "raised: ValueError: interrupted: no",
+        "timed out": "timed out: after 5 s",
+        "interrupted": "interrupted: its process a:1 died",
+        "skipped": "skipped: all 1 instances were busy",
+        "missed": "missed: 5.0 s late, and 1 s are allowed",
+        "cancelled": "cancelled: by ann",
+        "unknown": "boom: what somebody wrote",
+    }
+    await make_seed(database_url)
+    await upgrade(database_url, "0008")
+    rows = ", ".join(
+        f"('{kind}', 'notice', '2026-01-05 09:00:00', 'failed', '{error}')"
+        for kind, error in errors.items()
+    )
+    await execute(
+        database_url,
+        f"INSERT INTO task_execution_log (id, task_id, start_time, status, error) VALUES {rows}",
+    )
+    await prepared(database_url)
+    async with opened(database_url) as database, database.read() as connection:
+        log = {row.id: row for row in await connection.execute(select(task_execution_log))}
+    kinds = {key: log[key].error_kind for key in errors}
+    assert kinds == {kind: None if kind == "unknown" else kind for kind in errors}
+    assert (log["done"].error_kind, log["open"].error_kind) == (None, "interrupted")
+
+
 async def test_a_current_database_costs_one_query(database_url: str) -> None:
     await prepared(database_url)
     said: list[str] = []
