@@ -11,7 +11,18 @@ from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
+from sqlalchemy import (
+    Connection,
+    TextClause,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.run import EXECUTION_STATUSES, ErrorKind, Outcome
@@ -106,11 +117,20 @@ def _open(with_index: str) -> Any:
 
 @cache
 def _unreturned(with_index: str) -> Any:
-    query = text(
-        f"SELECT task_id, count(*) FROM task_execution_log {with_index} "
-        "WHERE owner IS NOT NULL AND task_id IN :ids AND status <> 'running' GROUP BY task_id"
+    return select_unreturned(with_index, "AND task_id IN :ids").bindparams(
+        bindparam("ids", expanding=True)
     )
-    return query.bindparams(bindparam("ids", expanding=True))
+
+
+def select_unreturned(with_index: str, narrowed: str = "") -> TextClause:
+    """What selects of each task the number of its executions that have ended and not returned.
+
+    `with_index` is as a dialect says that `idx_owner` is to be used.
+    """
+    return text(
+        f"SELECT task_id, count(*) AS number FROM task_execution_log {with_index} "
+        f"WHERE owner IS NOT NULL {narrowed} AND status <> 'running' GROUP BY task_id"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
