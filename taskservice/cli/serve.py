@@ -176,7 +176,7 @@ async def _live(
     # The API answers while executions come to their end, and says that it is going.
     await service.drain()
     _exit_at_last(LAST_ANSWERS + LAST_WORK)
-    await service.end_streams()
+    await service.watcher.end()
     server.should_exit = True
     await serving
     await service.stop()

@@ -1,7 +1,7 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
 from taskservice.engine.functions import FunctionInfo, ParameterInfo
-from taskservice.service.changing import LONGEST_REASON
+from taskservice.service.changes import LONGEST_REASON
 from taskservice.service.contributions import Promotions
 from taskservice.service.events import Event, Subscription
 from taskservice.service.forecasting import Forecast, Trial

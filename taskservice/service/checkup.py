@@ -13,7 +13,7 @@ import structlog
 from taskservice.domain.errors import Fault
 from taskservice.domain.state import faults_of
 from taskservice.engine.engine import Engine
-from taskservice.service.reading import now_utc
+from taskservice.service.moments import now_utc
 from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database

@@ -10,9 +10,9 @@ from typing import Any
 from taskservice.domain import overlay
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import DELETED, Declaration, Override
+from taskservice.service.definitions import no_task
 from taskservice.service.promoting import DeclaringFiles, LeftOut, chosen_overrides, decoded
 from taskservice.service.provenance import TaskOverride, overrides_of
-from taskservice.service.reading import no_task
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.text.promotion import promoted
 

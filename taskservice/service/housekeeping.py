@@ -9,8 +9,9 @@ import structlog
 
 from taskservice.engine.engine import Engine
 from taskservice.engine.repeat import repeat
+from taskservice.service.changes import Changes
+from taskservice.service.moments import now_utc
 from taskservice.service.pace import Pace
-from taskservice.service.reading import now_utc
 from taskservice.settings import Settings
 from taskservice.storage import deletion
 from taskservice.storage import executions as log
@@ -32,25 +33,24 @@ logger = structlog.get_logger()
 
 
 class Housekeeping:
-    """Keeps house where the process schedules.
-
-    `expire` ends the overrides whose time has come.
-    """
+    """Keeps house where the process schedules."""
 
     def __init__(
         self,
         database: Database,
         engine: Engine,
         gate: Gate,
+        changes: Changes,
         settings: Settings,
         *,
-        expire: Callable[[], Awaitable[object]],
+        retention_seconds: float = RETENTION_SECONDS,
     ) -> None:
         self._database = database
         self._engine = engine
         self._gate = gate
         self._settings = settings
-        self._expire = expire
+        self._changes = changes
+        self._retention_seconds = retention_seconds
         self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -59,7 +59,7 @@ class Housekeeping:
         await asyncio.gather(
             repeat(stop, HOUSEKEEPING_SECONDS, self._housekeep),
             repeat(stop, HOUSEKEEPING_SECONDS, self._purge),
-            repeat(stop, RETENTION_SECONDS, self._apply_retention),
+            repeat(stop, self._retention_seconds, self._apply_retention),
         )
 
     def _goes_on(self) -> bool:
@@ -68,7 +68,7 @@ class Housekeeping:
     async def _housekeep(self) -> None:
         if not self._engine.leads:
             return
-        await self._expire()
+        await self._changes.expire()
         before = now_utc() - timedelta(seconds=self._settings.prune_grace)
         await self._prune(before)
         await self._give_up(before)

@@ -9,7 +9,7 @@ import structlog
 from taskservice.domain.errors import Unavailable
 from taskservice.engine import owner
 from taskservice.storage import owners
-from taskservice.storage.database import Database
+from taskservice.storage.database import Connection, Database
 from taskservice.storage.owners import Notice
 
 LOOK_SECONDS = 1.0
@@ -27,11 +27,19 @@ NOTICE_SECONDS = 0.2
 log = structlog.get_logger()
 
 
+async def scheduler_name(connection: Connection) -> str | None:
+    """`host:pid` of the process that schedules, if any does at the moment."""
+    found = (await owners.owners(connection)).values()
+    names = [one.name for one in found if one.lock_id is not None and not one.expired]
+    return owner.short_name(names[0]) if names else None
+
+
 class Leading:
     """Lets one process at a time schedule: the one that holds the database's lock.
 
     `lead` and `follow` are awaited when this process, known as `owner_id`, begins and ceases to
-    be that one; `handle` with each notice that another process left for it.
+    be that one; `handle` with each notice that another process left for it. `is_dead` says of the
+    name of a process of this machine whether it is known to be dead.
     """
 
     def __init__(
@@ -42,16 +50,29 @@ class Leading:
         lead: Callable[[], Awaitable[None]],
         follow: Callable[[], Awaitable[None]],
         handle: Callable[[list[Notice]], Awaitable[None]],
+        look_seconds: float = LOOK_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        strange_seconds: float = STRANGE_SECONDS,
+        is_dead: Callable[[str], bool] = owner.is_dead,
     ) -> None:
         self._database = database
         self._owner_id = owner_id
         self._lead = lead
         self._follow = follow
         self._handle = handle
+        self._look_seconds = look_seconds
+        self._patience_seconds = patience_seconds
+        self._strange_seconds = strange_seconds
+        self._is_dead = is_dead
         self._lock = database.scheduler_lock()
         self._leads = False
         self._strange: tuple[int, float] | None = None
         self._stop = asyncio.Event()
+
+    @property
+    def lock_id(self) -> int | None:
+        """The connection by which this process holds the lock, if it does."""
+        return self._lock.id
 
     async def start(self) -> None:
         """Schedule, unless another process does. Raises what `lead` raises, and `Unavailable`."""
@@ -69,7 +90,7 @@ class Leading:
                 else:
                     log.exception("leading_failed")
                 await self._end()
-                await self._sleep(LOOK_SECONDS)
+                await self._sleep(self._look_seconds)
         await self._end()
 
     async def give_up(self) -> None:
@@ -89,25 +110,18 @@ class Leading:
         if found:
             await self._handle(found)
 
-    async def scheduler(self) -> str | None:
-        """`host:pid` of the process that schedules, if any does at the moment."""
-        async with self._database.read() as connection:
-            found = await owners.owners(connection)
-        names = [one.name for one in found.values() if one.lock_id is not None and not one.expired]
-        return owner.short_name(names[0]) if names else None
-
     async def _turn(self) -> None:
         if self._leads:
             if not await self._lock.is_held():
                 raise Unavailable("the scheduler's lock was lost")
-            await self._sleep(LOOK_SECONDS)
-        elif await self._lock.take(PATIENCE_SECONDS):
+            await self._sleep(self._look_seconds)
+        elif await self._lock.take(self._patience_seconds):
             await self._begin()
         else:
             await self._challenge()
 
     async def _begin(self) -> None:
-        lock_id = self._lock.id
+        lock_id = self.lock_id
         await self._database.write(
             lambda connection: owners.set_lock(connection, self._owner_id, lock_id)
         )
@@ -143,14 +157,14 @@ class Leading:
         async with self._database.read() as connection:
             found = await owners.owners(connection)
         keepers = [one for one in found.values() if one.lock_id == holder]
-        if any(not one.expired and not owner.is_dead(one.name) for one in keepers):
+        if any(not one.expired and not self._is_dead(one.name) for one in keepers):
             self._strange = None
             return
         if not keepers:
             # One that took it this moment has not said so yet.
             first, since = self._strange or (holder, time.monotonic())
             self._strange = (holder, since if first == holder else time.monotonic())
-            if time.monotonic() - self._strange[1] < STRANGE_SECONDS:
+            if time.monotonic() - self._strange[1] < self._strange_seconds:
                 return
         log.warning("lock_taken_away", connection=holder)
         self._strange = None
@@ -161,8 +175,8 @@ class Leading:
         async with self._database.read() as connection:
             found = await owners.owners(connection)
         keepers = [one for one in found.values() if one.lock_id is not None and not one.expired]
-        alive = any(not owner.is_dead(one.name) for one in keepers)
-        return 0 if alive else PATIENCE_SECONDS
+        alive = any(not self._is_dead(one.name) for one in keepers)
+        return 0 if alive else self._patience_seconds
 
     async def _sleep(self, seconds: float) -> None:
         try:

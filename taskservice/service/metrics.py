@@ -1,10 +1,11 @@
 """What Prometheus is told. The names are for good: others have alerts that stand on them."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -16,14 +17,19 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from taskservice import __version__
+from taskservice.domain.errors import Unavailable
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.engine.counts import Counts, Histogram
-from taskservice.storage.totals import Totals
+from taskservice.engine.engine import Engine
+from taskservice.service.moments import now_utc
+from taskservice.storage.database import Database
+from taskservice.storage.totals import Totals, totals
+from taskservice.sync.report import last_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Figures:
     """What the database knows.
 
     Of the last sync: its age in seconds (None before the first), how many files were at fault, and
@@ -35,53 +41,56 @@ class Stored:
     sync_errors: int
     held: int
 
-    @classmethod
-    def of(cls, totals: Totals, report: Mapping[str, Any], now: datetime) -> Self:
-        """What is told of these totals and the report of the last sync."""
-        at, held = report["synced_at"], report["held"]
-        return cls(
-            totals=totals,
-            sync_age=at and max((now - datetime.fromisoformat(at)).total_seconds(), 0.0),
-            sync_errors=report["files_at_fault"],
-            held=len(held["task_ids"]) if held else 0,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What there is at a moment; `stored` is None where the database can't be reached.
+    """What there is at a moment; `figures` is None where the database can't be reached.
 
     `waiting` counts by executor what waits for a place to run, `unreturned` what was cancelled or
     timed out and has not returned.
     """
 
-    running: int
-    waiting: Mapping[str, int]
-    unreturned: int
-    scheduling: bool
-    stored: Stored | None
+    running: int = 0
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    unreturned: int = 0
+    scheduling: bool = False
+    figures: Figures | None = None
 
 
 class Metrics(Collector):
     """The metrics of one service, in a registry of their own."""
 
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
+    def __init__(self, database: Database, engine: Engine) -> None:
+        self._database = database
+        self._engine = engine
+        self._measured = Measured()
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.registry.register(self)
+
+    async def text(self) -> bytes:
+        """What Prometheus scrapes; without the database, what is known here."""
+        try:
+            async with self._database.read() as connection:
+                counted = await connection.run_sync(totals)
+                report = await last_report(connection)
+        except Unavailable:
+            figures = None
+        else:
+            figures = _figures(counted, report, now_utc())
         self._measured = Measured(
-            running=0, waiting={}, unreturned=0, scheduling=False, stored=None
+            running=self._engine.running,
+            waiting=self._engine.waiting,
+            unreturned=self._engine.unreturned,
+            scheduling=self._engine.leads,
+            figures=figures,
         )
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._registry.register(self)
+        # It reads the process's files.
+        return await asyncio.to_thread(generate_latest, self.registry)
 
     def describe(self) -> list[Metric]:
         """Nothing: what is collected need not be looked through for names."""
         return []
-
-    def text(self, measured: Measured) -> bytes:
-        """All metrics in Prometheus' text format, with what was measured at this moment."""
-        self._measured = measured
-        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """The families of what this process counted, and of what was measured last."""
@@ -91,7 +100,7 @@ class Metrics(Collector):
         )
         build.add_metric([__version__], 1)
         yield build
-        yield from _counted(self._counts)
+        yield from _counted(self._engine.counts)
         yield GaugeMetricFamily(
             "taskservice_executions_running", "Executions that run in this process.",
             value=measured.running,
@@ -112,10 +121,10 @@ class Metrics(Collector):
         )  # fmt: skip
         yield GaugeMetricFamily(
             "taskservice_database_up", "Whether the database could be read for this answer.",
-            value=measured.stored is not None,
+            value=measured.figures is not None,
         )  # fmt: skip
-        if measured.stored:
-            yield from _stored(measured.stored)
+        if measured.figures:
+            yield from _of_database(measured.figures)
 
 
 def _counted(counts: Counts) -> Iterator[Metric]:
@@ -146,8 +155,19 @@ def _counted(counts: Counts) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def _stored(stored: Stored) -> Iterator[Metric]:
-    totals = stored.totals
+def _figures(counted: Totals, report: Mapping[str, Any], now: datetime) -> Figures:
+    """What there is to tell of these totals and the report of the last sync."""
+    at, held = report["synced_at"], report["held"]
+    return Figures(
+        totals=counted,
+        sync_age=at and max((now - datetime.fromisoformat(at)).total_seconds(), 0.0),
+        sync_errors=report["files_at_fault"],
+        held=len(held["task_ids"]) if held else 0,
+    )
+
+
+def _of_database(figures: Figures) -> Iterator[Metric]:
+    totals = figures.totals
     yield _by("taskservice_tasks", "Live tasks.", "status", get_args(TaskStatus), totals.by_status)
     yield _by(
         "taskservice_declared_tasks", "Live tasks that files declare.", "drift", get_args(Drift),
@@ -160,16 +180,16 @@ def _stored(stored: Stored) -> Iterator[Metric]:
     )  # fmt: skip
     yield GaugeMetricFamily(
         "taskservice_sync_errors", "Declared files that the last sync found at fault.",
-        value=stored.sync_errors,
+        value=figures.sync_errors,
     )  # fmt: skip
     yield GaugeMetricFamily(
         "taskservice_sync_held_tasks", "Tasks whose retirement waits to be confirmed.",
-        value=stored.held,
+        value=figures.held,
     )  # fmt: skip
-    if stored.sync_age is not None:
+    if figures.sync_age is not None:
         yield GaugeMetricFamily(
             "taskservice_sync_age_seconds", "How long ago the last sync was, by any replica.",
-            value=stored.sync_age,
+            value=figures.sync_age,
         )  # fmt: skip
 
 

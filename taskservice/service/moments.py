@@ -1,13 +1,18 @@
-"""Times as people give them: ISO 8601, or a span from now."""
+"""The present, and times as people give them: ISO 8601, or a span from now."""
 
 import re
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.trigger import read_instant
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def now_utc() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
 
 
 def parse_moment(text: str, field: str, zone: tzinfo) -> datetime:

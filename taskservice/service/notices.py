@@ -1,4 +1,4 @@
-"""Doing what other processes on the same database ask this one to do."""
+"""What processes on one database ask of each other, by notices that they leave there."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,13 +9,41 @@ from taskservice.domain.errors import Conflict, Unavailable
 from taskservice.engine.engine import Engine
 from taskservice.storage import owners
 from taskservice.storage.database import Database
-from taskservice.storage.owners import Notice
+from taskservice.storage.owners import Notice, NoticeKind
+
+ANSWER_SECONDS = 30.0
+"""How long another process may take over what it is asked to do."""
+
+ASK_AGAIN_SECONDS = 0.05
 
 log = structlog.get_logger()
 
 
+async def ask(
+    database: Database,
+    kind: NoticeKind,
+    subject: str | None,
+    *,
+    by: str,
+    recipient: str | None,
+    seconds: float = ANSWER_SECONDS,
+) -> None:
+    """Have another process do something, and wait until it did. Raises `Unavailable`."""
+    [notice] = await database.write(
+        lambda connection: owners.tell(connection, kind, [subject], by=by, recipient=recipient)
+    )
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        async with database.read() as connection:
+            if not await owners.is_asked(connection, notice):
+                return
+        await asyncio.sleep(ASK_AGAIN_SECONDS)
+    await database.write(lambda connection: owners.done(connection, [notice]))
+    raise Unavailable("the process that was asked to does not answer")
+
+
 class Notices:
-    """Follows notices, each until it is done.
+    """Does what others ask of this process.
 
     `changed` is awaited with the ids of tasks that others changed, `sync` with whether to prune.
     """

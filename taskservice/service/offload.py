@@ -5,7 +5,7 @@ come late.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
@@ -66,6 +66,14 @@ class Offload:
         """Do a piece of work within a turn."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    async def call_if_large(
+        self, values: Iterable[object], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same where these JSON values are large, which it looks through; else at once."""
+        if is_small(*values):
+            return work(*args, **kwargs)
+        return await self.call(work, *args, **kwargs)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do work that is one piece. Raises `TooManyRequests`."""

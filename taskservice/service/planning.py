@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_each
 from taskservice.domain.preview import Preview
-from taskservice.service.reading import now_utc
+from taskservice.service.moments import now_utc
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.overrides import all_overrides

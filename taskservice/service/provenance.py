@@ -90,7 +90,7 @@ def provenance_of(
                 uncommitted=told and author is None,
             )
     return [
-        _told(origin, stored, lines.get(origin.field), executor)
+        _provenance(origin, stored, lines.get(origin.field), executor)
         for origin in overlay.origins(declaration, stored.overrides)
         if origin.override or not overridden
     ]
@@ -106,7 +106,7 @@ def overrides_of(tasks: Mapping[str, StoredTask], *, executor: str) -> list[Task
         TaskOverride(
             task_id=task_id,
             source=stored.declaration.source,
-            override=_told(origin, stored, None, executor),
+            override=_provenance(origin, stored, None, executor),
         )
         for task_id, stored in sorted(tasks.items())
         if stored.state is None or stored.state.retired_at is None
@@ -126,7 +126,9 @@ def _number(authored: AuthoredTask | None, field: str) -> int | None:
     return authored.place(field)[0]
 
 
-def _told(origin: Origin, stored: StoredTask, line: _Line | None, executor: str) -> Provenance:
+def _provenance(
+    origin: Origin, stored: StoredTask, line: _Line | None, executor: str
+) -> Provenance:
     declaration, override = stored.declaration, origin.override
     default = executor if origin.field == "executor" else None
     created = origin.source == "api" and override is None
@@ -134,9 +136,9 @@ def _told(origin: Origin, stored: StoredTask, line: _Line | None, executor: str)
     return Provenance(
         field=origin.field,
         origin=origin.source,
-        value=_shown(origin.value, default),
-        declared=_shown(origin.declared, default),
-        declared_when_set=_shown(override.declared_when_set, default) if override else None,
+        value=_or_default(origin.value, default),
+        declared=_or_default(origin.declared, default),
+        declared_when_set=_or_default(override.declared_when_set, default) if override else None,
         set_at=override.set_at if override else stored.declared_at if created else None,
         set_by=override.set_by if override else stored.declared_by if created else None,
         reason=override.reason if override else None,
@@ -151,5 +153,5 @@ def _told(origin: Origin, stored: StoredTask, line: _Line | None, executor: str)
     )
 
 
-def _shown(value: Any, default: str | None) -> Any:
+def _or_default(value: Any, default: str | None) -> Any:
     return default if value is UNSET or value is None else value

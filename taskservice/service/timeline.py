@@ -114,9 +114,21 @@ class _Known:
 
 
 class Timelines:
-    """Makes timelines; `zone` is that of triggers which name none, `looking` counts their fires."""
+    """Makes timelines; `zone` is that of triggers which name none, `looking` counts their fires.
 
-    def __init__(self, database: Database, engine: Engine, zone: tzinfo, looking: Offload) -> None:
+    At most so many executions are looked at, the newest ones.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        zone: tzinfo,
+        looking: Offload,
+        *,
+        most: int = log.MOST,
+    ) -> None:
+        self._most = most
         self._database = database
         self._engine = engine
         self._zone = zone
@@ -157,7 +169,7 @@ class Timelines:
     ) -> tuple[datetime | None, list[Count], dict[str, int], dict[str, str], dict[str, str]]:
         """Where the log is cut, its counts by slot and by task, and the names of tasks."""
         async with self._database.read() as connection:
-            cut = await connection.run_sync(log.first_of_newest, begin)
+            cut = await connection.run_sync(log.first_of_newest, begin, self._most)
             counted = await connection.run_sync(log.by_slot, cut or begin, begin, SECONDS)
             ran = await connection.run_sync(log.by_task, cut or begin)
             names = await connection.run_sync(log.names, "")

@@ -14,7 +14,7 @@ import structlog
 
 from taskservice.domain.errors import Unavailable
 from taskservice.service.events import Event, Subscription
-from taskservice.service.reading import now_utc
+from taskservice.service.moments import now_utc
 from taskservice.storage import changes, shown
 from taskservice.storage import executions as log
 from taskservice.storage.changes import Look
@@ -57,11 +57,27 @@ class _Seen:
 
 
 class Watcher:
-    """Tells subscribers what changes in the database; `report` gives that of the syncs."""
+    """Tells subscribers what changes in the database; `report` gives that of the syncs.
 
-    def __init__(self, database: Database, report: Callable[[], Awaitable[Report]]) -> None:
+    One look tells of `most` tasks and executions, and sees `running` of those that run.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        report: Callable[[], Awaitable[Report]],
+        *,
+        most: int = MOST,
+        running: int = changes.RUNNING,
+        reset_seconds: float = RESET_SECONDS,
+        outage_seconds: float = OUTAGE_SECONDS,
+    ) -> None:
         self._database = database
         self._report = report
+        self._most = most
+        self._running = running
+        self._reset_seconds = reset_seconds
+        self._outage_seconds = outage_seconds
         self._subscriptions: set[Subscription] = set()
         self._watching: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
@@ -88,6 +104,16 @@ class Watcher:
         if again:
             subscription.tell([Event(name="reset")])
         return subscription
+
+    @property
+    def watching(self) -> bool:
+        """Whether the database is looked at: somebody subscribes, or did a moment ago."""
+        return self._watching is not None
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen."""
+        return len(self._subscriptions)
 
     def poke(self) -> None:
         """Say that something has changed, so that it is told at once."""
@@ -143,16 +169,16 @@ class Watcher:
             else:
                 logger.exception("watching_failed")
             self._seen = None
-            return OUTAGE_SECONDS, OUTAGE_SECONDS
+            return self._outage_seconds, self._outage_seconds
         for subscription in self._subscriptions:
             subscription.tell(events)
         if any(event.name == "reset" for event in events):
-            return RESET_SECONDS, RESET_SECONDS
+            return self._reset_seconds, self._reset_seconds
         return GAP_SECONDS, LOOK_SECONDS
 
     async def _first(self) -> _Seen:
         async with self._database.read() as connection:
-            look = await connection.run_sync(changes.look, now_utc() - SINCE)
+            look = await connection.run_sync(changes.look, now_utc() - SINCE, self._running)
             tasks = await connection.run_sync(changes.task_ids)
         report = _without_times(await self._report())
         return _Seen(look=look, tasks=tasks, report=report, running=look.running)
@@ -164,13 +190,13 @@ class Watcher:
             self._seen = await self._first()
             return [Event(name="reset")]
         async with self._database.read() as connection:
-            look = await connection.run_sync(changes.look, now_utc() - SINCE)
+            look = await connection.run_sync(changes.look, now_utc() - SINCE, self._running)
             written, gone = await self._compare_tasks(connection, seen, look)
             begun = (look.running | look.begun) - (seen.look.running | seen.look.begun)
             executions = begun | (seen.running - look.running)
             before, seen.look, seen.running = seen.look, look, look.running
-            many = len(executions) + len(written) + len(gone) > MOST
-            if many or len(look.running) > changes.RUNNING:
+            many = len(executions) + len(written) + len(gone) > self._most
+            if many or len(look.running) > self._running:
                 return [Event(name="reset")]
             ran = await connection.run_sync(log.shown, executions)
             tasks = await connection.run_sync(

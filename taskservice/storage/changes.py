@@ -28,7 +28,7 @@ NEWEST = 1000
 RUNNING = 5000
 """How many executions that run one look tells."""
 
-_RUNNING = select(_L.id).where(_L.status == "running").limit(RUNNING + 1)
+_RUNNING = select(_L.id).where(_L.status == "running").limit(bindparam("most"))
 _BEGUN = (
     select(_L.id)
     .where(_L.start_time >= bindparam("since"))
@@ -57,7 +57,7 @@ _SCHEDULING = select(_W.id).where(_W.lock_id.is_not(None))
 class Look:
     """What there is at a moment.
 
-    `running` are all executions that run (more than `RUNNING` where there are too many to tell),
+    `running` are all executions that run (one more than are told where there are too many),
     `begun` the newest that began since; `changed` says of the tasks that were written last since
     when that was; `tasks` is how many there are. `about` is what else a report of the syncs is
     made of, only to be compared.
@@ -70,15 +70,15 @@ class Look:
     about: Mapping[str, str | None]
 
 
-def look(connection: Connection, since: datetime) -> Look:
-    """What there is now, and what of it began or changed since."""
+def look(connection: Connection, since: datetime, running: int = RUNNING) -> Look:
+    """What there is now, and what of it began or changed since; `running` are told of those."""
     after = {"since": since}
     about: dict[str, Any] = {row.name: row.value for row in connection.execute(_REMEMBERED)}
     about |= {f"scheduler {owner}": None for owner in connection.execute(_SCHEDULING).scalars()}
     # In this order: what has begun and is not among those that run has ended.
     begun = frozenset(connection.execute(_BEGUN, after).scalars())
     return Look(
-        running=frozenset(connection.execute(_RUNNING).scalars()),
+        running=frozenset(connection.execute(_RUNNING, {"most": running + 1}).scalars()),
         begun=begun,
         changed={row.id: row.changed_at for row in connection.execute(_CHANGED, after)},
         tasks=connection.execute(_COUNT).scalar_one(),

@@ -20,7 +20,8 @@ from taskservice.domain.task import nearest
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web import api, auth, console, schemas
-from taskservice.web.api.parts import HEAD, Door
+from taskservice.web.api import events
+from taskservice.web.api.parameters import HEAD, ServiceDep
 from taskservice.web.console import problems, render
 from taskservice.web.console.reference import show_reference
 from taskservice.web.guesses import Guesses
@@ -67,34 +68,42 @@ class App(Litestar):
         return await super().__call__(asked, receive, send_head)
 
 
-def create_app(settings: Settings, service: Service | None = None) -> Litestar:
+def create_app(
+    settings: Settings,
+    service: Service | None = None,
+    *,
+    comment_seconds: float = events.COMMENT_SECONDS,
+) -> Litestar:
     """The API and the console over a service.
 
     A service that is given is the caller's to start and to stop; without one the app
-    makes its own, which lives as long as the app does.
+    makes its own, which lives as long as the app does. Streams without an event for
+    `comment_seconds` send a comment.
     """
-    door = service or Service(settings)
+    own = service is None
+    service = service or Service(settings)
 
     @asynccontextmanager
     async def own_service(_: Litestar) -> AsyncGenerator[None, None]:
-        await door.start()
+        await service.start()
         try:
             yield
         finally:
-            await door.stop()
+            await service.stop()
 
     return App(
         [*api.HANDLERS, *console.HANDLERS],
-        lifespan=[] if service else [own_service],
+        lifespan=[own_service] if own else [],
         dependencies={
-            "service": Provide(lambda: door, sync_to_thread=False),
+            "service": Provide(lambda: service, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
         },
         state=State(
             {
                 "settings": settings,
-                "ended_sessions": door.ended_sessions,
+                "service": service,
                 "guesses": Guesses(),
+                "comment_seconds": comment_seconds,
             }
         ),
         guards=[auth.guard(settings)],
@@ -110,7 +119,7 @@ def create_app(settings: Settings, service: Service | None = None) -> Litestar:
     )
 
 
-def _caller(request: AnyRequest, service: Door) -> str:
+def _caller(request: AnyRequest, service: ServiceDep) -> str:
     """Who is asking, as the guard has found.
 
     It asks for the service only to come after it: two dependencies that don't depend on each
@@ -174,14 +183,14 @@ def _is_list(field: FieldDefinition) -> bool:
 def _on_error(request: AnyRequest, error: TaskserviceError) -> Response[Any]:
     status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 500)
     if isinstance(error, Invalid):
-        return _told(request, status, _summary(error.faults), faults=error.faults)
+        return _answer(request, status, _summary(error.faults), faults=error.faults)
     headers = None
     if isinstance(error, TooManyRequests):
         headers = {"Retry-After": str(error.retry_after)}
-    return _told(request, status, str(error), headers=headers)
+    return _answer(request, status, str(error), headers=headers)
 
 
-def _told(
+def _answer(
     request: AnyRequest,
     status: int,
     detail: str,
@@ -212,7 +221,7 @@ def _on_http_error(
                 return _on_error(request, refused)
         if isinstance(error, ValidationException):
             faults = [_parameter_fault(request, item) for item in error.extra or []]
-            return _told(request, 422, _summary(faults) or error.detail, faults=faults)
+            return _answer(request, 422, _summary(faults) or error.detail, faults=faults)
         if error.status_code >= 500:
             return _on_crash(request, error)
         if error.status_code == 405:
@@ -223,7 +232,7 @@ def _on_http_error(
             limit = request.route_handler.resolve_request_max_body_size()
             detail = f"the body is larger than {limit} bytes"
             headers["Connection"] = "close"  # what is left of the body is not worth reading
-        return _told(request, error.status_code, detail, headers=headers)
+        return _answer(request, error.status_code, detail, headers=headers)
 
     return handle
 
@@ -271,7 +280,7 @@ def _on_crash(request: AnyRequest, error: Exception) -> Response[Any]:
         path=request.scope["path"],
         exc_info=error,
     )
-    return _told(request, 500, "the service made a mistake; its log says more")
+    return _answer(request, 500, "the service made a mistake; its log says more")
 
 
 def _summary(faults: list[Fault] | tuple[Fault, ...]) -> str:

@@ -138,7 +138,7 @@ def guesses_of(connection: Connection) -> Guesses:
 
 def ended_sessions_of(connection: Connection) -> EndedSessions:
     """The sessions that were signed out of."""
-    ended: EndedSessions = connection.app.state.ended_sessions
+    ended: EndedSessions = connection.app.state.service.ended_sessions
     return ended
 
 

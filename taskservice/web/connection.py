@@ -159,7 +159,6 @@ class Connection(HttpToolsProtocol):
         self._unanswered = 0
         self._ending = False
         """To be closed when all that came is answered; nothing more is read."""
-        self._refusal: _Refused | None = None
         self._head = 0
         self._headers = 0
         self._unparsed = 0
@@ -208,7 +207,9 @@ class Connection(HttpToolsProtocol):
             self._end_after_answers()
         except httptools.HttpParserError as error:
             detail = f"the request is not HTTP as RFC 9112 has it: {error}"
-            self._refuse(self._refusal or _Refused(400, detail))
+            # What a callback raises the parser gives as the context of its own error.
+            refused = error.__context__
+            self._refuse(refused if isinstance(refused, _Refused) else _Refused(400, detail))
         else:
             if self._reading != _REQUEST or not self._parsed:  # nor is a whole request weighed
                 self._weigh(before, len(data))
@@ -254,15 +255,14 @@ class Connection(HttpToolsProtocol):
         line = len(self.parser.get_method()) + len(self.url) + 12
         if line > self._limits.line:
             most = self._limits.line
-            raise self._refused(414, f"the request's first line has more than {most} bytes")
+            raise _Refused(414, f"the request's first line has more than {most} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._counting:
             self._headers += 1
             self._head += len(name) + len(value) + 4
             if self._head > self._limits.headers or self._headers > self._limits.header_count:
-                self._refusal = self._too_large()
-                raise self._refusal
+                raise self._too_large()
         if self._reading == _HEAD:  # trailers are passed over
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":
@@ -279,7 +279,7 @@ class Connection(HttpToolsProtocol):
             super().on_headers_complete()
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self._reading = _HEAD
-            raise self._refused(400, "the request's target is no address") from None
+            raise _Refused(400, "the request's target is no address") from None
         self._unanswered += 1
 
     def _check_head(self) -> None:
@@ -288,7 +288,7 @@ class Connection(HttpToolsProtocol):
         if version not in ("1.1", "1.0"):
             # A line without a version is HTTP/0.9's.
             status = 400 if version == "0.9" else 505
-            raise self._refused(status, "the versions of HTTP are 1.1 and 1.0 here")
+            raise _Refused(status, "the versions of HTTP are 1.1 and 1.0 here")
         hosts = 0
         for name, value in self.headers:
             if name not in _CHECKED_HEADERS:
@@ -296,19 +296,19 @@ class Connection(HttpToolsProtocol):
             if name == b"host":
                 hosts += 1
                 if value != self._host and not _HOST.fullmatch(value):
-                    raise self._refused(400, "the header Host is no host")
+                    raise _Refused(400, "the header Host is no host")
                 self._host = value
             elif name == b"transfer-encoding":
                 if version == "1.0":
-                    raise self._refused(400, "HTTP/1.0 has no Transfer-Encoding")
+                    raise _Refused(400, "HTTP/1.0 has no Transfer-Encoding")
                 if value.lower() != b"chunked":
-                    raise self._refused(501, "the only Transfer-Encoding here is chunked")
+                    raise _Refused(501, "the only Transfer-Encoding here is chunked")
                 self._counting = True  # trailers may come
             elif name == b"expect" and value.lower() != b"100-continue":
-                raise self._refused(417, "all that can be expected here is 100-continue")
+                raise _Refused(417, "all that can be expected here is 100-continue")
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             wrong = "more than one header Host" if hosts else "no header Host"
-            raise self._refused(400, f"the request has {wrong}")
+            raise _Refused(400, f"the request has {wrong}")
         if not self.url.startswith(b"/"):
             self._take_absolute_target()
 
@@ -319,11 +319,11 @@ class Connection(HttpToolsProtocol):
             return
         scheme, separator, rest = self.url.partition(b"://")
         if not separator or scheme.lower() not in (b"http", b"https"):
-            raise self._refused(400, "the request's target is no address")
+            raise _Refused(400, "the request's target is no address")
         end = re.search(rb"[/?#]|$", rest)
         host = rest[: end.start()] if end else rest
         if not host or not _HOST.fullmatch(host):
-            raise self._refused(400, "the host in the request's target is no host")
+            raise _Refused(400, "the host in the request's target is no host")
         path = rest[len(host) :]
         self.url = path if path.startswith(b"/") else b"/" + path
         self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
@@ -333,7 +333,7 @@ class Connection(HttpToolsProtocol):
         """Is told of each chunk of a body: it is not to be made of crumbs."""
         self._chunks += 1
         if self._chunks > self._limits.small_chunks and self._body < 8 * self._chunks:
-            raise self._refused(400, _CRUMBS)
+            raise _Refused(400, _CRUMBS)
 
     def on_body(self, body: bytes) -> None:
         self._since = self._now
@@ -426,11 +426,6 @@ class Connection(HttpToolsProtocol):
         self._ending = True
         if not self._unanswered:
             self.close()
-
-    def _refused(self, status: int, detail: str) -> _Refused:
-        """A refusal, to be raised out of the parser, which tells of no more than that there was."""
-        self._refusal = _Refused(status, detail)
-        return self._refusal
 
     def _too_large(self) -> _Refused:
         limits = self._limits

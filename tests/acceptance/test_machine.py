@@ -133,9 +133,9 @@ class Machine(RuleBasedStateMachine):
 
     def _sync(self, task_id: str, *, hinted: bool) -> None:
         if hinted:
-            self.run(self.service._syncer.sync_hinted(frozenset({f"{task_id}.yaml"})))
+            self.run(self.service.syncs.syncer.sync_hinted(frozenset({f"{task_id}.yaml"})))
         else:
-            self.run(self.service.sync_now(prune=False, by="me"))
+            self.run(self.service.syncs.sync(prune=False, by="me"))
 
     @rule(task_id=ids, fields=declared_fields, hinted=st.booleans())
     def edit_file(self, task_id: str, fields: dict[str, Any], hinted: bool) -> None:
@@ -160,7 +160,7 @@ class Machine(RuleBasedStateMachine):
     @rule(task_id=ids, fields=st.fixed_dictionaries({}, optional=values))
     def put(self, task_id: str, fields: dict[str, Any]) -> None:
         model = self.models[task_id]
-        change = self.service.change(task_id, fields, by="me")
+        change = self.service.changes.change(task_id, fields, by="me")
         if model.live:
             self.run(change)
             model.override(fields)
@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
     @rule(task_id=ids, paused=st.booleans())
     def pause_or_resume(self, task_id: str, paused: bool) -> None:
         model = self.models[task_id]
-        change = self.service.set_paused(task_id, paused, by="me")
+        change = self.service.changes.set_paused(task_id, paused, by="me")
         if model.live:
             self.run(change)
             model.override({"paused": paused})
@@ -181,7 +181,7 @@ class Machine(RuleBasedStateMachine):
     def revert(self, task_id: str, data: st.DataObject) -> None:
         model = self.models[task_id]
         field = data.draw(st.sampled_from([None, *model.overrides]))
-        revert = self.service.revert(task_id, field and NAMES.get(field, field), by="me")
+        revert = self.service.changes.revert(task_id, field and NAMES.get(field, field), by="me")
         if model.live:
             self.run(revert)
             model.overrides = (
@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
     @rule(task_id=ids)
     def delete(self, task_id: str) -> None:
         model = self.models[task_id]
-        delete = self.service.delete(task_id, by="me")
+        delete = self.service.changes.delete(task_id, by="me")
         if model.live:
             self.run(delete)
             model.deleted = True
@@ -208,7 +208,7 @@ class Machine(RuleBasedStateMachine):
     def restore(self, data: st.DataObject) -> None:
         gone = [task_id for task_id, model in self.models.items() if model.deleted]
         task_id = data.draw(st.sampled_from(gone))
-        self.run(self.service.restore(task_id, by="me"))
+        self.run(self.service.changes.restore(task_id, by="me"))
         self.models[task_id].deleted = False
 
     @rule()
@@ -226,9 +226,9 @@ class Machine(RuleBasedStateMachine):
         for task_id, model in self.models.items():
             if model.declared is None or model.deleted:
                 with pytest.raises(NotFound):
-                    self.run(self.service.get(task_id))
+                    self.run(self.service.tasks.get(task_id))
                 continue
-            state = self.run(self.service.get(task_id)).state
+            state = self.run(self.service.tasks.get(task_id)).state
             assert bool(state.retired_at) == model.retired
             if model.retired:
                 continue

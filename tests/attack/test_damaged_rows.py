@@ -25,7 +25,7 @@ from taskservice.storage.tables import (
 )
 from taskservice.web.app import create_app
 from tests.service.conftest import until
-from tests.web.conftest import client_of
+from tests.web.conftest import Client
 
 HOURLY = {
     "name": "n", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1},
@@ -91,7 +91,7 @@ def serve(empty_url: str, folder: Path) -> Callable[[], Any]:
         service = Service(settings)
         await service.start()
         try:
-            async with client_of(create_app(settings, service)) as http:
+            async with Client(create_app(settings, service)) as http:
                 yield http
         finally:
             await service.stop()

@@ -41,24 +41,24 @@ async def running(make_service: Callable[..., Service], modules: Path) -> AsyncI
     await made.start()
     for executor in ("local", "process"):
         fields = {**TASK, "id": executor, "executor": executor, "func_path": "jobs.run"}
-        await made.create(fields, by="me")
+        await made.changes.create(fields, by="me")
     yield made
     sys.modules.pop("jobs", None)
 
 
 async def run(service: Service, task_id: str) -> Execution:
     """The execution of a run by hand, when it has ended."""
-    begun = await service.trigger(task_id, None, by="me")
+    begun = await service.executions.trigger(task_id, None, by="me")
 
     async def has_ended() -> bool:
-        return (await service.log(task_id, begun.id)).status != "running"
+        return (await service.executions.get(task_id, begun.id)).status != "running"
 
     await until(has_ended)
-    return await service.log(task_id, begun.id)
+    return await service.executions.get(task_id, begun.id)
 
 
 async def is_told(service: Service) -> bool:
-    [found] = await service.functions()
+    [found] = await service.functions.catalogue()
     return found.changed_on_disk
 
 
@@ -67,12 +67,12 @@ async def test_it_is_told_who_runs_old_code(running: Service, modules: Path) -> 
         done = await run(running, task_id)
         assert (done.result, done.output) == ('"old"', "")
     assert not await is_told(running)
-    assert not await running.runs_old_code("jobs.run", "local")
+    assert not await running.functions.runs_old_code("jobs.run", "local")
     write(modules, "def run(): return 'new'\n")
     await until(lambda: is_told(running))
-    assert await running.runs_old_code("jobs.run", None)
-    assert not await running.runs_old_code("jobs.run", "process")
-    assert not await running.runs_old_code("no such path", "local")
+    assert await running.functions.runs_old_code("jobs.run", None)
+    assert not await running.functions.runs_old_code("jobs.run", "process")
+    assert not await running.functions.runs_old_code("no such path", "local")
     done = await run(running, "local")
     assert done.result == '"old"'
     note, _, rest = (done.output or "").partition("\n")
@@ -133,11 +133,13 @@ async def test_a_transaction_waits_for_no_import(
     await first.start()
 
     async def is_live() -> bool:
-        return "a" in {one.id for one in (await first.find(Filter(), sort="id", page=1, size=9))[0]}
+        return "a" in {
+            one.id for one in (await first.tasks.find(Filter(), sort="id", page=1, size=9))[0]
+        }
 
     await until(is_live)
     gate.touch()
-    await first.change("a", {"func_path": "jobs_slow.run"}, by="me")
+    await first.changes.change("a", {"func_path": "jobs_slow.run"}, by="me")
     await first.stop()
     gate.unlink()
     service = make_service(**settings)
@@ -145,24 +147,24 @@ async def test_a_transaction_waits_for_no_import(
     declare(description="changed")
 
     async def is_pending() -> bool:
-        errors = (await service.sync_report())["errors"]
+        errors = (await service.syncs.report())["errors"]
         return ["is still being imported" in one["reason"] for one in errors] == [True]
 
     await until(is_pending)
     # Nothing is locked meanwhile.
     async with asyncio.timeout(10):
-        await service.create({**fields, "id": "other"}, by="me")
+        await service.changes.create({**fields, "id": "other"}, by="me")
         # It can be paused, and changed, whatever its function does.
-        await service.set_paused("a", True, by="me")
-        await service.change("a", {"name": "renamed"}, by="me")
+        await service.changes.set_paused("a", True, by="me")
+        await service.changes.change("a", {"name": "renamed"}, by="me")
     assert await is_pending()
     gate.touch()
 
     async def is_taken() -> bool:
-        return (await service.get("a")).state.task.description == "changed"
+        return (await service.tasks.get("a")).state.task.description == "changed"
 
     await until(is_taken)
-    assert (await service.get("a")).state.task.func_path == "jobs_slow.run"
+    assert (await service.tasks.get("a")).state.task.func_path == "jobs_slow.run"
 
 
 async def test_what_was_refused_is_taken_when_its_code_is_mended(
@@ -174,7 +176,7 @@ async def test_what_was_refused_is_taken_when_its_code_is_mended(
     await service.start()
 
     async def reasons() -> list[str]:
-        return [error["reason"] for error in (await service.sync_report())["errors"]]
+        return [error["reason"] for error in (await service.syncs.report())["errors"]]
 
     async def is_refused() -> bool:
         return any("has no 'later'" in one for one in await reasons())
@@ -195,6 +197,6 @@ async def test_what_was_refused_is_taken_when_its_code_is_mended(
     write(modules, "def later(a): ...\n")
 
     async def is_taken() -> bool:
-        return not await reasons() and (await service.get("a")).state.task.name == "t"
+        return not await reasons() and (await service.tasks.get("a")).state.task.name == "t"
 
     await until(is_taken)

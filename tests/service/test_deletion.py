@@ -63,33 +63,40 @@ async def rows_of(database_url: str) -> tuple[int, int]:
 
 
 async def total(service: Service) -> int:
-    _, found, _ = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
+    _, found, _ = await service.executions.page(
+        "t", status=None, since=None, until=None, page=1, size=1
+    )
     return found
 
 
 async def test_a_deleted_task_is_gone_at_once_and_its_long_log_soon(
     service: Service, database_url: str
 ) -> None:
-    await service.create(FIELDS, by="ann")
+    await service.changes.create(FIELDS, by="ann")
     await ran(database_url)
-    biggest = deleted_at_once(service._database)
-    await service.delete("t", by="ann")
-    for ask in (service.show, service.get, service.yaml, lambda one: service.fires(one, 1)):
+    biggest = deleted_at_once(service.database)
+    await service.changes.delete("t", by="ann")
+    for ask in (
+        service.tasks.show,
+        service.tasks.get,
+        service.tasks.yaml,
+        lambda one: service.tasks.fires(one, 1),
+    ):
         with pytest.raises(NotFound):
             await ask("t")
     with pytest.raises(NotFound):
         await total(service)
     # The id is free, and what comes has a log of its own.
-    await service.create({**FIELDS, "name": "new"}, by="ann")
+    await service.changes.create({**FIELDS, "name": "new"}, by="ann")
     assert await total(service) == 0
-    mine = await service.trigger("t", None, by="ann")
+    mine = await service.executions.trigger("t", None, by="ann")
 
     async def alone() -> bool:
         return await rows_of(database_url) == (1, 1)
 
     await until(alone, 60)
-    assert (await service.log("t", mine.id)).id == mine.id
-    assert (await service.show("t")).name == "new"
+    assert (await service.executions.get("t", mine.id)).id == mine.id
+    assert (await service.tasks.show("t")).name == "new"
     assert 0 < max(biggest) <= 1000
 
 
@@ -109,18 +116,18 @@ async def test_a_declared_task_is_restored_with_its_log(
     service: Service, folder: Path, database_url: str
 ) -> None:
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     await ran(database_url, 5)
-    created = (await service.show("t")).create_time
-    await service.delete("t", by="ann", reason="why")
+    created = (await service.tasks.show("t")).create_time
+    await service.changes.delete("t", by="ann", reason="why")
     with pytest.raises(NotFound, match="no task"):
-        await service.log("t", "any")
+        await service.executions.get("t", "any")
     (folder / "t.yaml").write_text(FILE.replace("name: t", "name: other"))
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     with pytest.raises(NotFound):
-        await service.show("t")
+        await service.tasks.show("t")
 
-    task = await service.restore("t", by="ann")
+    task = await service.changes.restore("t", by="ann")
     assert (task.name, task.create_time, task.status) == ("other", created, "pending")
     assert task.next_run_time and task.next_run_time > datetime.now(UTC)
     assert await total(service) == 5
@@ -132,18 +139,18 @@ async def test_the_log_of_a_deleted_declared_task_goes_after_the_grace(
     (folder / "t.yaml").write_text(FILE)
     service = make_service(prune_grace=0.1)
     await service.start()
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     await ran(database_url)
-    await service.delete("t", by="ann")
+    await service.changes.delete("t", by="ann")
 
     async def nothing() -> bool:
         return await rows_of(database_url) == (0, 0)
 
     await until(nothing, 60)
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     with pytest.raises(NotFound):
-        await service.show("t")
-    await service.restore("t", by="ann")
+        await service.tasks.show("t")
+    await service.changes.restore("t", by="ann")
     assert await total(service) == 0
 
 
@@ -152,14 +159,14 @@ async def test_a_deleted_task_whose_file_goes_is_forgotten_with_its_log(
 ) -> None:
     monkeypatch.setattr(plan, "SETTLE", timedelta(0))
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     await ran(database_url)
-    await service.delete("t", by="ann")
+    await service.changes.delete("t", by="ann")
     (folder / "t.yaml").unlink()
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     # Whoever declares it now begins anew.
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     assert await total(service) == 0
 
     async def alone() -> bool:
@@ -176,10 +183,10 @@ async def test_a_retired_task_with_a_long_log_is_pruned(
     (folder / "t.yaml").write_text(FILE)
     service = make_service(prune_grace=0.1)
     await service.start()
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     await ran(database_url)
     (folder / "t.yaml").unlink()
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
 
     async def nothing() -> bool:
         return await rows_of(database_url) == (0, 0)
@@ -198,20 +205,20 @@ async def test_what_a_deleted_task_runs_is_ended_and_its_instance_free(
     # Its thread sleeps on, and nobody is to wait for it.
     service = make_service(functions=("taskservice.*",), shutdown_grace=0.1)
     await service.start()
-    await service.sync_now(prune=False, by="me")
-    running = await service.trigger("t", None, by="ann")
-    await service.delete("t", by="ann")
-    await service.restore("t", by="ann")
+    await service.syncs.sync(prune=False, by="me")
+    running = await service.executions.trigger("t", None, by="ann")
+    await service.changes.delete("t", by="ann")
+    await service.changes.restore("t", by="ann")
 
     async def ended() -> bool:
-        return (await service.log("t", running.id)).status != "running"
+        return (await service.executions.get("t", running.id)).status != "running"
 
     await until(ended)
-    row = await service.log("t", running.id)
+    row = await service.executions.get("t", running.id)
     assert (row.status, row.error) == ("cancelled", "cancelled: the task was deleted")
 
     async def idle() -> bool:
-        return (await service.show("t")).status != "running"
+        return (await service.tasks.show("t")).status != "running"
 
     await until(idle)
 
@@ -221,7 +228,7 @@ async def test_an_old_deletion_of_long_ago_is_taken_up_by_the_next_start(
 ) -> None:
     first = make_service()
     await first.start()
-    await first.create(FIELDS, by="ann")
+    await first.changes.create(FIELDS, by="ann")
     await ran(database_url)
     await first.stop()
     database = Database(database_url)

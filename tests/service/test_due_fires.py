@@ -13,9 +13,9 @@ from taskservice.storage.executions import Execution, Progress
 from tests.service.conftest import until
 
 CHANGES: dict[str, Callable[[Service], Awaitable[object]]] = {
-    "pause": lambda service: service.set_paused("t", True, by="me"),
-    "trigger": lambda service: service.change("t", {"trigger_args": {"hours": 5}}, by="me"),
-    "file": lambda service: service.sync_now(prune=False, by="me"),
+    "pause": lambda service: service.changes.set_paused("t", True, by="me"),
+    "trigger": lambda service: service.changes.change("t", {"trigger_args": {"hours": 5}}, by="me"),
+    "file": lambda service: service.syncs.sync(prune=False, by="me"),
 }
 
 
@@ -25,7 +25,7 @@ async def test_a_due_fire_is_recorded_before_its_task_changes(
 ) -> None:
     file = folder / "t.yaml"
     file.write_text(declared(hours=3))
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     fire = datetime.now(UTC) - timedelta(seconds=1)
     # As if its time had come this moment: the table says so, the timer doesn't know yet.
     await move(database_url, fire)
@@ -36,7 +36,9 @@ async def test_a_due_fire_is_recorded_before_its_task_changes(
     rows: list[Execution] = []
 
     async def ran() -> bool:
-        found, *_ = await service.logs("t", status=None, since=None, until=None, page=1, size=9)
+        found, *_ = await service.executions.page(
+            "t", status=None, since=None, until=None, page=1, size=9
+        )
         rows[:] = found
         return [row.status for row in rows] == ["completed"]
 

@@ -47,7 +47,7 @@ def start(make_service: Callable[..., Service], parsed: list[str]) -> Start:
         parsed.clear()
         service = make_service()
         await service.start()
-        found = {task_id: await service.get(task_id) for task_id in ("a", "b", "c")}
+        found = {task_id: await service.tasks.get(task_id) for task_id in ("a", "b", "c")}
         await service.stop()
         return {task_id: one.state.task.name for task_id, one in found.items()}
 
@@ -108,7 +108,7 @@ async def test_a_row_that_is_gone_is_written_again(
     make_service: Callable[..., Service],
     task_id: str,
 ) -> None:
-    async with make_service()._database.engine.begin() as connection:
+    async with make_service().database.engine.begin() as connection:
         for table, key in (("task_declaration", "task_id"), ("task_manage", "id")):
             await connection.exec_driver_sql(f"DELETE FROM {table} WHERE {key} = '{task_id}'")
     assert await start() == before
@@ -127,7 +127,7 @@ async def test_a_moved_file_is_read_at_its_new_place(
 async def test_another_way_of_reading_reads_all_again(
     before: Names, start: Start, parsed: list[str], make_service: Callable[..., Service]
 ) -> None:
-    async with make_service()._database.engine.begin() as connection:
+    async with make_service().database.engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE task_declaration SET seal = 'by an older reader'")
     assert await start() == before
     assert parsed == ["one.yaml", "two.yaml"]
@@ -136,7 +136,7 @@ async def test_another_way_of_reading_reads_all_again(
 async def test_a_task_that_comes_back_is_taken_with_all_its_fields(
     before: Names, start: Start, parsed: list[str], make_service: Callable[..., Service]
 ) -> None:
-    async with make_service()._database.engine.begin() as connection:
+    async with make_service().database.engine.begin() as connection:
         await connection.exec_driver_sql(
             "UPDATE task_manage SET retired_at = '2026-01-05 10:00:00' WHERE id = 'a'"
         )

@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 from taskservice.domain.errors import NotFound, StartError, Unavailable
 from taskservice.service import Service
-from taskservice.service import service as service_module
 from taskservice.settings import Settings
 from taskservice.sync.gitrepo import repository as repository_module
 from tests.databases import MariaDB
@@ -43,13 +42,13 @@ async def follow(make_service: Callable[..., Service], origin: Origin) -> Callab
 
 
 async def repository(service: Service) -> dict[str, Any]:
-    found: dict[str, Any] = (await service.sync_report())["repository"]
+    found: dict[str, Any] = (await service.syncs.report())["repository"]
     return found
 
 
 async def name_of(service: Service, task_id: str) -> str | None:
     try:
-        return (await service.get(task_id)).state.task.name
+        return (await service.tasks.get(task_id)).state.task.name
     except NotFound:
         return None
 
@@ -79,11 +78,11 @@ async def test_a_commit_is_live_within_the_interval(
 
         async def told(commit: str = commit) -> bool:
             # A sync may find the commit a moment before the pull that brought it is noted.
-            report = await service.sync_report()
+            report = await service.syncs.report()
             return bool(report["revision"] == report["repository"]["live"] == commit)
 
         await until(told)
-        shown = await service.get("a")
+        shown = await service.tasks.get("a")
         assert (shown.path, shown.revision) == ("a.yaml", commit)
         state = await repository(service)
         assert state.pop("fetched_at")
@@ -91,7 +90,7 @@ async def test_a_commit_is_live_within_the_interval(
             "url": origin.url, "branch": "main", "path": "deploy",
             "wanted": commit, "live": commit, "problem": None,
         }  # fmt: skip
-    assert (await service.sync_report())["errors"] == []
+    assert (await service.syncs.report())["errors"] == []
 
 
 async def test_a_start_waits_for_the_first_commit_but_not_for_long(
@@ -99,15 +98,15 @@ async def test_a_start_waits_for_the_first_commit_but_not_for_long(
 ) -> None:
     service = await follow(git_interval=NEVER)
     assert await name_of(service, "a") == "one"
-    assert (await service.sync_report())["errors"] == []
+    assert (await service.syncs.report())["errors"] == []
     await service.stop()
     shutil.rmtree(folder)
     monkeypatch.setattr(repository_module, "FIRST_SECONDS", 0)
     service = await follow(git_interval=NEVER)
-    await service.change("a", {"description": "all the same"}, by="ann")
+    await service.changes.change("a", {"description": "all the same"}, by="ann")
 
     async def live() -> Any:
-        report = await service.sync_report()
+        report = await service.syncs.report()
         return report["repository"]["live"] and not report["errors"] and not report["held"]
 
     await until(live)
@@ -117,11 +116,11 @@ async def test_a_sync_that_is_asked_for_pulls(follow: Callable[..., Any], origin
     service = await follow(git_interval=NEVER)
     for name in ("two", "three"):
         commit = origin.commit({"deploy/a.yaml": task(name), f"deploy/{name}.yaml": task(name)})
-        report = await service.sync_now(prune=False, by="ann")
+        report = await service.syncs.sync(prune=False, by="ann")
         assert report["revision"] == report["repository"]["live"] == commit
         assert await name_of(service, "a") == await name_of(service, name) or name == "two"
         assert await name_of(service, name) == name
-    asked = [service.sync_now(prune=False, by="ann") for _ in range(20)]
+    asked = [service.syncs.sync(prune=False, by="ann") for _ in range(20)]
     assert len(await asyncio.gather(*asked)) == 20
 
 
@@ -130,10 +129,10 @@ async def test_a_broken_file_is_told_and_the_rest_of_the_commit_is_live(
 ) -> None:
     service = await follow(git_interval=NEVER)
     origin.commit({f"deploy/t{number}.yaml": task("old") for number in range(10)})
-    await service.sync_now(prune=False, by="ann")
+    await service.syncs.sync(prune=False, by="ann")
     files = {f"deploy/t{number}.yaml": task("new") for number in range(10)}
     commit = origin.commit({**files, "deploy/t3.yaml": "name: [half\n"})
-    report = await service.sync_now(prune=False, by="ann")
+    report = await service.syncs.sync(prune=False, by="ann")
     assert report["repository"]["live"] == commit
     assert [error["path"] for error in report["errors"]] == ["t3.yaml"]
     names = [await name_of(service, f"t{number}") for number in range(10)]
@@ -150,10 +149,10 @@ async def test_a_rewritten_branch_is_held_until_somebody_confirms(
     state = await until_wanted(service, rewritten)
     assert state["live"] == good
     assert "was rewritten" in state["problem"]
-    report = await service.sync_now(prune=False, by="ann")
+    report = await service.syncs.sync(prune=False, by="ann")
     assert report["repository"]["live"] == good
     assert await name_of(service, "a") == "good"
-    report = await service.sync_now(prune=True, by="ann")
+    report = await service.syncs.sync(prune=True, by="ann")
     assert report["repository"]["live"] == report["revision"] == rewritten
     assert report["repository"]["problem"] is None
     assert await name_of(service, "a") == "rewritten"
@@ -202,7 +201,7 @@ async def test_a_restart_without_network_goes_on_with_what_is_there(
         **before, "problem": None, "fetched_at": None
     }  # fmt: skip
     assert after["fetched_at"] >= before["fetched_at"]
-    assert (await service.sync_report())["held"] is None
+    assert (await service.syncs.report())["held"] is None
     assert await name_of(service, "a") == "one"
 
 
@@ -222,7 +221,7 @@ async def test_with_nothing_live_and_no_network_nothing_is_retired(
         return (await repository(service))["problem"]
 
     await until(told)
-    report = await service.sync_now(prune=False, by="ann")
+    report = await service.syncs.sync(prune=False, by="ann")
     assert report["repository"]["live"] == live
     assert report["retired"] == []
     assert [error["path"] for error in report["errors"]] == ["."]
@@ -231,7 +230,7 @@ async def test_with_nothing_live_and_no_network_nothing_is_retired(
     origin.find()
     origin.commit({"deploy/a.yaml": task("two")})
     await until_named(service, "two")
-    report = await service.sync_now(prune=False, by="ann")
+    report = await service.syncs.sync(prune=False, by="ann")
     assert (report["held"], report["errors"], report["retired"]) == (None, [], [])
 
 
@@ -240,16 +239,16 @@ async def test_a_commit_without_the_folder_is_held_until_somebody_confirms(
 ) -> None:
     """Git keeps no empty folders: so it is when the last file of the folder is deleted."""
     service = await follow(git_interval=NEVER)
-    await service.sync_now(prune=False, by="ann")
+    await service.syncs.sync(prune=False, by="ann")
     commit = origin.commit({"deploy/a.yaml": None})
     for _ in range(2):
-        report = await service.sync_now(prune=False, by="ann")
+        report = await service.syncs.sync(prune=False, by="ann")
         assert (report["repository"]["live"], report["revision"]) == (commit, commit)
         assert report["repository"]["problem"] == f"commit {commit[:12]} has no folder 'deploy'"
         assert [error["path"] for error in report["errors"]] == ["."]
         assert report["held"]["task_ids"] == ["a"]
         assert (report["retired"], report["declared"]) == ([], 1)
-    report = await service.sync_now(prune=True, by="ann")
+    report = await service.syncs.sync(prune=True, by="ann")
     assert [one["task_id"] for one in report["retired"]] == ["a"]
     assert (report["held"], report["declared"]) == (None, 0)
 
@@ -258,13 +257,13 @@ async def test_a_folder_that_comes_back_is_held_no_more(
     follow: Callable[..., Any], origin: Origin
 ) -> None:
     service = await follow(git_interval=NEVER)
-    await service.sync_now(prune=False, by="ann")
+    await service.syncs.sync(prune=False, by="ann")
     origin.git("mv", "deploy", "elsewhere")
     origin.commit()
-    assert (await service.sync_now(prune=False, by="ann"))["held"]
+    assert (await service.syncs.sync(prune=False, by="ann"))["held"]
     origin.git("mv", "elsewhere", "deploy")
     origin.commit()
-    report = await service.sync_now(prune=False, by="ann")
+    report = await service.syncs.sync(prune=False, by="ann")
     assert (report["held"], report["errors"], report["retired"]) == (None, [], [])
     assert report["repository"]["problem"] is None
 
@@ -275,14 +274,14 @@ async def test_a_commit_that_deletes_everything_is_held(
     service = await follow(git_interval=NEVER)
     files = {f"deploy/t{number}.yaml": task("t") for number in range(6)}
     origin.commit(files)
-    await service.sync_now(prune=False, by="ann")
+    await service.syncs.sync(prune=False, by="ann")
     commit = origin.commit({"deploy/keep": "", **dict.fromkeys(["deploy/a.yaml", *files])})
 
     async def held() -> Any:
-        return (await service.sync_now(prune=False, by="ann"))["held"]
+        return (await service.syncs.sync(prune=False, by="ann"))["held"]
 
     await until(held)
-    report = await service.sync_report()
+    report = await service.syncs.report()
     assert (report["revision"], report["retired"]) == (commit, [])
     assert len(report["held"]["task_ids"]) == 7
 
@@ -314,7 +313,7 @@ async def test_who_no_longer_follows_says_so(
     await until_named(service, "one")
     await service.stop()
     with pytest.raises(Unavailable):
-        await service._repository.pull_now()
+        await service.syncs.repository.pull_now()
     plain = make_service()
     await plain.start()
     assert await repository(plain) is None
@@ -347,7 +346,7 @@ async def test_a_stop_waits_for_no_git(
         return begun.exists()
 
     await until(has_begun)
-    asked = asyncio.create_task(service._repository.pull_now())
+    asked = asyncio.create_task(service.syncs.repository.pull_now())
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
         await service.stop()
@@ -361,33 +360,30 @@ async def test_what_fails_once_is_done_at_the_next_pull(
     service = await follow()
     await until_named(service, "one")
     failures: list[Exception] = [ValueError("a mistake"), Unavailable("an outage")]
-    sync = service._repository._sync
+    sync = service.syncs.repository._sync
 
     async def failing_first(prune: bool) -> None:
         if failures:
             raise failures.pop()
         await sync(prune)
 
-    monkeypatch.setattr(service._repository, "_sync", failing_first)
+    monkeypatch.setattr(service.syncs.repository, "_sync", failing_first)
     with pytest.raises(Unavailable, match="an outage"):
-        await service.sync_now(prune=False, by="ann")
+        await service.syncs.sync(prune=False, by="ann")
     with pytest.raises(ValueError, match="a mistake"):
-        await service.sync_now(prune=False, by="ann")
+        await service.syncs.sync(prune=False, by="ann")
     origin.commit({"deploy/a.yaml": task("two")})
     await until_named(service, "two")
 
 
-async def test_a_webhook_is_answered_in_time(
-    follow: Callable[..., Any], origin: Origin, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_webhook_is_answered_in_time(follow: Callable[..., Any], origin: Origin) -> None:
     service = await follow(git_interval=NEVER)
     origin.commit({"deploy/a.yaml": task("two")})
-    report = await service.sync_for_webhook()
+    report = await service.syncs.sync_for_webhook()
     assert report["repository"]["live"] == report["repository"]["wanted"]
     assert await name_of(service, "a") == "two"
     origin.commit({"deploy/a.yaml": task("three")})
-    monkeypatch.setattr(service_module, "WEBHOOK_SECONDS", 0)
-    assert (await service.sync_for_webhook())["repository"]["live"]
+    assert (await service.syncs.sync_for_webhook(seconds=0))["repository"]["live"]
     await until_named(service, "three")
 
 
@@ -419,14 +415,14 @@ async def test_one_pulls_for_all_and_all_tell_the_same(
 ) -> None:
     scheduler, other = pair
     commit = origin.commit({"deploy/a.yaml": task("two")})
-    report = await other.sync_now(prune=False, by="ann")
+    report = await other.syncs.sync(prune=False, by="ann")
     assert report["repository"]["live"] == commit
     assert await repository(scheduler) == report["repository"]
     assert list((tmp_path / "two").iterdir()) == []
     rewritten = origin.commit({"deploy/a.yaml": task("three")}, amend=True)
-    await other.sync_for_webhook()
+    await other.syncs.sync_for_webhook()
     assert (await repository(other))["live"] == commit
-    await other.sync_now(prune=True, by="ann")
+    await other.syncs.sync(prune=True, by="ann")
     assert (await repository(other))["live"] == rewritten
 
     # What takes over has nothing yet, but knows what the tasks are of.
@@ -437,9 +433,9 @@ async def test_one_pulls_for_all_and_all_tell_the_same(
         return (await other.ready())["scheduler"] == "ok"
 
     await until(leads)
-    report = await other.sync_now(prune=False, by="ann")
+    report = await other.syncs.sync(prune=False, by="ann")
     assert (report["repository"]["wanted"], report["repository"]["live"]) == (again, rewritten)
     assert await name_of(other, "a") == "three"
-    report = await other.sync_now(prune=True, by="ann")
+    report = await other.syncs.sync(prune=True, by="ann")
     assert report["repository"]["live"] == again
     assert await name_of(other, "a") == "four"

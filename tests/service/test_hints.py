@@ -50,18 +50,18 @@ def save(folder: Path, task_id: str, name: str, more: str = TASK) -> None:
 
 
 async def hint(service: Service, hint: Hint) -> None:
-    await service._syncer.sync_hinted(hint)
+    await service.syncs.syncer.sync_hinted(hint)
 
 
 async def name_of(service: Service, task_id: str) -> str:
-    return (await service.get(task_id)).state.task.name
+    return (await service.tasks.get(task_id)).state.task.name
 
 
 @pytest.fixture
 async def running(folder: Path, service: Service, listings: list[str]) -> Service:
     for task_id in ("a", "b"):
         save(folder, task_id, "one")
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     listings.clear()
     return service
 
@@ -75,7 +75,7 @@ async def test_a_save_is_synced_without_a_look_at_the_rest(
     assert listings == []
     assert await name_of(running, "a") == "two"
     assert await name_of(running, "b") == "one"  # nobody said so
-    assert (await running.sync_report())["errors"] == []
+    assert (await running.syncs.report())["errors"] == []
 
 
 async def test_a_fault_is_reported_and_mended(
@@ -84,16 +84,16 @@ async def test_a_fault_is_reported_and_mended(
     save(folder, "a", "two", TASK.replace("channel", "chanel"))
     save(folder, "b", "two")
     await hint(running, frozenset({"a.yaml"}))
-    assert [one["task_id"] for one in (await running.sync_report())["errors"]] == ["a", "a"]
+    assert [one["task_id"] for one in (await running.syncs.report())["errors"]] == ["a", "a"]
     assert await name_of(running, "b") == "two"
     save(folder, "b", "three")
     listings.clear()
     await hint(running, frozenset({"b.yaml"}))
     assert listings == []
-    assert len((await running.sync_report())["errors"]) == 2  # those of the other file
+    assert len((await running.syncs.report())["errors"]) == 2  # those of the other file
     save(folder, "a", "three")
     await hint(running, frozenset({"a.yaml"}))
-    assert (await running.sync_report())["errors"] == []
+    assert (await running.syncs.report())["errors"] == []
     assert await name_of(running, "a") == "three"
 
 
@@ -115,39 +115,39 @@ async def test_while_something_is_missing_everything_is_looked_at(
 
 
 async def test_what_the_api_did_meanwhile_counts(running: Service, folder: Path) -> None:
-    await running.change("a", {"description": "mine"}, by="me")
-    await running.delete("b", by="me")
+    await running.changes.change("a", {"description": "mine"}, by="me")
+    await running.changes.delete("b", by="me")
     for task_id in ("a", "b"):
         save(folder, task_id, "two")
     await hint(running, frozenset({"a.yaml", "b.yaml"}))
-    state = (await running.get("a")).state
+    state = (await running.tasks.get("a")).state
     assert (state.task.name, state.task.description) == ("two", "mine")
     assert state.overridden == ("description",)
     with pytest.raises(NotFound):
-        await running.get("b")
-    await running.restore("b", by="me")
+        await running.tasks.get("b")
+    await running.changes.restore("b", by="me")
     assert await name_of(running, "b") == "two"
 
 
 async def test_an_override_that_no_longer_fits_is_told(running: Service, folder: Path) -> None:
     func_args = {"user_id": "u", "message": "mine", "channel": "c"}
-    await running.change("a", {"func_args": func_args}, by="me")
+    await running.changes.change("a", {"func_args": func_args}, by="me")
     other = TASK.replace("notification_task", "data_processing_task")
     save(folder, "a", "two", other.replace("user_id: u, message: m, channel: c", DATA))
     for _ in range(2):
         await hint(running, frozenset({"a.yaml"}))
-        [error] = (await running.sync_report())["errors"]
+        [error] = (await running.syncs.report())["errors"]
         assert error["field"] == "func_args.message"
         assert "with the override of func_args.message" in error["reason"]
     assert await name_of(running, "a") == "one"
     # Nothing is saved: what was refused follows as soon as the override is gone.
-    await running.revert("a", None, by="me")
+    await running.changes.revert("a", None, by="me")
 
     async def mended() -> bool:
         return await name_of(running, "a") == "two"
 
     await until(mended)
-    assert (await running.sync_report())["errors"] == []
+    assert (await running.syncs.report())["errors"] == []
 
 
 async def test_a_sync_that_failed_is_made_up_for(

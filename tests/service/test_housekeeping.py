@@ -1,5 +1,6 @@
 """What the service does by itself: pruning, ending overrides, deleting old executions."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from taskservice.domain import plan
 from taskservice.domain.errors import NotFound, StartError
 from taskservice.service import Service
-from taskservice.service import housekeeping as module
+from taskservice.service.housekeeping import Housekeeping
 from taskservice.storage import executions as log
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import Execution
@@ -33,50 +34,49 @@ async def test_a_retired_task_is_pruned_with_what_is_known_of_it(
     service = make_service(prune_grace=1.0)
     (folder / "t.yaml").write_text(FILE)
     await service.start()
-    await service.sync_now(prune=False, by="me")
-    await service.change("t", {"description": "by hand"}, by="ann")
+    await service.syncs.sync(prune=False, by="me")
+    await service.changes.change("t", {"description": "by hand"}, by="ann")
     (folder / "t.yaml").unlink()
-    await service.sync_now(prune=False, by="me")
-    (waiting,) = (await service.sync_report())["retired"]
+    await service.syncs.sync(prune=False, by="me")
+    (waiting,) = (await service.syncs.report())["retired"]
     assert waiting["task_id"] == "t"
     assert waiting["delete_at"] - waiting["retired_at"] == timedelta(seconds=1)
 
     async def pruned() -> bool:
         try:
-            await service.get("t")
+            await service.tasks.get("t")
         except NotFound:
             return True
         return False
 
     await until(pruned)
-    assert (await service.sync_report())["retired"] == []
+    assert (await service.syncs.report())["retired"] == []
     # Its overrides have gone with it.
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False, by="me")
-    assert (await service.get("t")).state.overridden == ()
+    await service.syncs.sync(prune=False, by="me")
+    assert (await service.tasks.get("t")).state.overridden == ()
 
 
 async def test_an_override_ends_at_its_time(service: Service, folder: Path) -> None:
     (folder / "t.yaml").write_text(FILE)
-    await service.sync_now(prune=False, by="me")
-    await service.delete("t", by="ann", until="1s", reason="for a moment")
+    await service.syncs.sync(prune=False, by="me")
+    await service.changes.delete("t", by="ann", until="1s", reason="for a moment")
     with pytest.raises(NotFound, match="no task"):
-        await service.get("t")
-    assert [view.reason for view in await service.provenance("t", overridden=True)] == [
-        "for a moment"
-    ]
+        await service.tasks.get("t")
+    assert [
+        view.reason for view in await service.declarations.provenance("t", overridden=True)
+    ] == ["for a moment"]
 
     async def ended() -> bool:
-        return not await service.provenance("t", overridden=True)
+        return not await service.declarations.provenance("t", overridden=True)
 
     await until(ended)
-    assert (await service.get("t")).state.next_run_time is not None
+    assert (await service.tasks.get("t")).state.next_run_time is not None
 
 
 async def test_old_executions_are_deleted_a_batch_at_a_time(
-    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+    make_service: Callable[..., Service],
 ) -> None:
-    monkeypatch.setattr(module, "RETENTION_SECONDS", 0.1)
     service = make_service(log_retention=timedelta(days=1))
     await service.start()
     fields = {
@@ -84,7 +84,7 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
         "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
         "func_args": {"message": "m"},
     }  # fmt: skip
-    await service.create(fields, by="ann")
+    await service.changes.create(fields, by="ann")
     now = datetime.now(UTC)
     old = (timedelta(hours=25, seconds=number) for number in range(350))
     ages = [timedelta(hours=1), timedelta(hours=23), *old]
@@ -98,13 +98,23 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
     async def work(connection: Connection) -> None:
         await connection.run_sync(log.add, rows)
 
-    await service._database.write(work)
+    await service.database.write(work)
 
     async def deleted() -> bool:
-        _, left, _ = await service.logs("t", status=None, since=None, until=None, page=1, size=1)
+        _, left, _ = await service.executions.page(
+            "t", status=None, since=None, until=None, page=1, size=1
+        )
         return left == 2
 
+    stop = asyncio.Event()
+    often = Housekeeping(
+        service.database, service.engine, service.gate, service.changes, service.settings,
+        retention_seconds=0.1,
+    )  # fmt: skip
+    running = asyncio.create_task(often.run(stop))
     await until(deleted)
+    stop.set()
+    await running
 
 
 async def test_without_a_folder_it_does_not_start(

@@ -1,7 +1,7 @@
 """Which of several services schedules: the lock, who may take it away, and notices."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ import pytest
 from sqlalchemy import text
 
 from taskservice.domain.errors import Conflict, Unavailable
-from taskservice.engine import owner
-from taskservice.service import Service, changing, leading
-from taskservice.service.leading import Leading
+from taskservice.service import Service
+from taskservice.service.leading import Leading, scheduler_name
+from taskservice.service.notices import ask
 from taskservice.settings import Settings
+from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.schema import prepare
 from tests.databases import MariaDB
 from tests.service.conftest import until
+from tests.storage.samples import statements
 
 TASK = {
     "name": "t", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1},
@@ -39,16 +41,27 @@ async def database(mariadb_server: MariaDB) -> AsyncIterator[Database]:
 class Candidate:
     """A process that wants to schedule."""
 
-    def __init__(self, database: Database, name: str, *, lease: float = 60) -> None:
+    def __init__(
+        self,
+        database: Database,
+        name: str,
+        *,
+        lease: float = 60,
+        failures: Sequence[Exception] = (),
+        **more: Any,
+    ) -> None:
         self.name, self.lease = name, lease
         self.database = database
         self.leads = False
+        self.failures = list(failures)
         self.leading = Leading(
-            database, name, lead=self._lead, follow=self._follow, handle=self._handle
+            database, name, lead=self._lead, follow=self._follow, handle=self._handle, **more
         )
         self.task: asyncio.Task[None] | None = None
 
     async def _lead(self) -> None:
+        if self.failures:
+            raise self.failures.pop()
         self.leads = True
 
     async def _follow(self) -> None:
@@ -95,25 +108,29 @@ async def test_one_leads_and_the_next_one_does_when_it_ends(
 ) -> None:
     first, second = await candidate("first:1"), await candidate("second:2")
     assert (first.leads, second.leads) == (True, False)
-    assert await second.leading.scheduler() == "first:1"
+    assert await scheduler(first) == "first:1"
     await first.end()
     assert not first.leads
     await when(lambda: second.leads)
-    assert await second.leading.scheduler() == "second:2"
+    assert await scheduler(first) == "second:2"
     await second.end()
-    assert await first.leading.scheduler() is None
+    assert await scheduler(first) is None
+
+
+async def scheduler(candidate: Candidate) -> str | None:
+    """Who schedules, as the database has it."""
+    async with candidate.database.read() as connection:
+        return await scheduler_name(connection)
 
 
 async def test_who_loses_the_lock_follows_and_may_lead_again(
     candidate: Callable[..., Awaitable[Candidate]],
     database: Database,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leading, "LOOK_SECONDS", 0.1)
-    first = await candidate("first:1")
-    lock_id = first.leading._lock.id
+    first = await candidate("first:1", look_seconds=0.1)
+    lock_id = first.leading.lock_id
     await kill(database, lock_id)
-    await when(lambda: first.leads and first.leading._lock.id not in (None, lock_id))
+    await when(lambda: first.leads and first.leading.lock_id not in (None, lock_id))
 
 
 async def kill(database: Database, connection_id: int | None) -> None:
@@ -127,11 +144,8 @@ async def kill(database: Database, connection_id: int | None) -> None:
 async def test_the_lock_is_taken_away_from_who_cannot_give_it_back(
     candidate: Callable[..., Awaitable[Candidate]],
     database: Database,
-    monkeypatch: pytest.MonkeyPatch,
     whose: str,
 ) -> None:
-    monkeypatch.setattr(leading, "STRANGE_SECONDS", 0.5)
-    monkeypatch.setattr(owner, "is_dead", lambda name: name == "dead:1")
     stuck = database.scheduler_lock()
     assert await stuck.take(0)
     if whose != "nobody's":
@@ -142,46 +156,26 @@ async def test_the_lock_is_taken_away_from_who_cannot_give_it_back(
             await owners.set_lock(connection, "stuck", stuck.id)
 
         await database.write(keep)
-    other = await candidate("other:2")
+    other = await candidate("other:2", strange_seconds=0.5, is_dead=lambda name: name == "dead:1")
     await when(lambda: other.leads)
     with pytest.raises(Unavailable):
         await stuck.is_held()
 
 
 async def test_the_lock_is_left_with_who_lives(
-    candidate: Callable[..., Awaitable[Candidate]],
-    monkeypatch: pytest.MonkeyPatch,
+    candidate: Callable[..., Awaitable[Candidate]], database: Database
 ) -> None:
-    monkeypatch.setattr(leading, "STRANGE_SECONDS", 0)
-    monkeypatch.setattr(leading, "PATIENCE_SECONDS", 0)
-    first, second = await candidate("first:1"), await candidate("second:2")
-    looks = 0
-    challenge = second.leading._challenge
-
-    async def counted() -> None:
-        nonlocal looks
-        await challenge()
-        looks += 1
-
-    monkeypatch.setattr(second.leading, "_challenge", counted)
-    await when(lambda: looks > 20)
+    first = await candidate("first:1")
+    second = await candidate("second:2", strange_seconds=0, patience_seconds=0)
+    with statements(database, reads=True) as sent:
+        # Who wants the lock looks each time whether those live that hold it.
+        await when(lambda: len([one for one in sent if "FROM task_owner" in one]) > 20)
     assert (first.leads, second.leads) == (True, False)
 
 
-async def test_what_fails_while_leading_begins_is_tried_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(leading, "LOOK_SECONDS", 0.05)
-    one = Candidate(database, "one:1")
-    failures: list[Exception] = [ValueError("a mistake"), Unavailable("an outage")]
-    lead = one._lead
-
-    async def failing_first() -> None:
-        if failures:
-            raise failures.pop()
-        await lead()
-
-    monkeypatch.setattr(one.leading, "_lead", failing_first)
+async def test_what_fails_while_leading_begins_is_tried_again(database: Database) -> None:
+    failures = [ValueError("a mistake"), Unavailable("an outage")]
+    one = Candidate(database, "one:1", failures=failures, look_seconds=0.05)
     with pytest.raises(Unavailable):
         await one.start()
     one.task = asyncio.create_task(one.leading.run())
@@ -193,7 +187,10 @@ async def test_what_fails_while_leading_begins_is_tried_again(
 async def pair(database: Database, folder: Path) -> AsyncIterator[tuple[Service, Service]]:
     """Two services on one database; the first one schedules."""
     url = database.url.render_as_string(hide_password=False)
-    made = [Service(Settings(database_url=url, tasks_dir=folder)) for _ in range(2)]
+    settings = Settings(
+        database_url=url, tasks_dir=folder, functions=("taskservice.*",), shutdown_grace=0.1
+    )
+    made = [Service(settings) for _ in range(2)]
     for service in made:
         await service.start()
     yield made[0], made[1]
@@ -205,68 +202,67 @@ async def test_a_change_through_another_is_scheduled(pair: tuple[Service, Servic
     scheduler, other = pair
     assert await scheduler.ready() == {"database": "ok", "scheduler": "ok"}
     assert await other.ready() == {"database": "ok", "scheduler": "standby"}
-    made = await other.create({**TASK, "id": "t"}, by="ann")
-    known = scheduler._engine._scheduler
-    await when(lambda: known.next_fire("t") == made.next_run_time)
-    await other.set_paused("t", True, by="ann")
-    await when(lambda: known.next_fire("t") is None)
-    assert other._engine._scheduler.next_fire("t") is None
+    made = await other.changes.create({**TASK, "id": "t"}, by="ann")
+    await when(lambda: fires(scheduler) == {"t": made.next_run_time})
+    await other.changes.set_paused("t", True, by="ann")
+    await when(lambda: fires(scheduler) == {})
+    assert other.engine.scheduled() is None
+
+
+def fires(service: Service) -> dict[str, Any]:
+    """The next fires that a service has scheduled."""
+    return {one.state.id: one.state.next_run_time for one in service.engine.scheduled() or ()}
 
 
 async def test_of_many_that_make_a_task_of_one_id_one_does(pair: tuple[Service, Service]) -> None:
     async def create(number: int) -> str:
         fields = {**TASK, "id": "same", "name": f"by {number}"}
         try:
-            made = await pair[number % 2].create(fields, by=str(number))
+            made = await pair[number % 2].changes.create(fields, by=str(number))
         except Conflict:
             return ""
         return made.name
 
     names = await asyncio.gather(*(create(number) for number in range(12)))
     (made,) = filter(None, names)
-    assert (await pair[0].get("same")).state.task.name == made
+    assert (await pair[0].tasks.get("same")).state.task.name == made
 
 
 async def test_a_sync_through_another_is_done_by_who_schedules(
     pair: tuple[Service, Service], folder: Path
 ) -> None:
     scheduler, other = pair
-    report = await other.sync_now(prune=False, by="ann")
-    assert report == {**await scheduler.sync_report(), "synced_at": report["synced_at"]}
+    report = await other.syncs.sync(prune=False, by="ann")
+    assert report == {**await scheduler.syncs.report(), "synced_at": report["synced_at"]}
     (folder / "a.yaml").write_text("name: [broken\n")
-    report = await other.sync_now(prune=True, by="ann")
+    report = await other.syncs.sync(prune=True, by="ann")
     assert [error["path"] for error in report["errors"]] == ["a.yaml"]
-    assert report["scheduler"] == await scheduler._leading.scheduler()
+    async with scheduler.database.read() as connection:
+        assert report["scheduler"] == await scheduler_name(connection)
 
 
-async def test_a_cancel_reaches_the_process_that_runs_it(
-    pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cancel_reaches_the_process_that_runs_it(pair: tuple[Service, Service]) -> None:
     scheduler, other = pair
-    await scheduler.create({**TASK, "id": "t"}, by="ann")
-    asked: list[tuple[str, str]] = []
-    execution = await other.trigger("t", None, by="ann")
+    sleeping = {"func_path": "taskservice.examples_shell.run_command", "executor": "process"}
+    func_args = {"command": "sleep 60"}
+    await scheduler.changes.create(
+        {**TASK, **sleeping, "id": "t", "func_args": func_args, "max_instances": 2}, by="ann"
+    )
+    running = await other.executions.trigger("t", None, by="ann")
+    ended = await scheduler.executions.cancel("t", running.id, by="bob")
+    assert (ended.status, ended.error) == ("cancelled", "cancelled: by bob")
 
-    async def cancel(execution_id: str, *, by: str) -> None:
-        asked.append((execution_id, by))
-        raise Conflict("it has ended meanwhile")
-
-    monkeypatch.setattr(other._engine, "cancel", cancel)
-
-    async def still_running(task_id: str, log_id: str) -> Any:
-        return replace(execution, status="running")
-
-    monkeypatch.setattr(scheduler, "log", still_running)
+    # One that its process knows nothing of any more.
+    lost = replace(running, id="lost")
+    await scheduler.database.write(lambda connection: connection.run_sync(log.add, [lost]))
     with pytest.raises(Conflict, match="does not run"):
-        await scheduler.cancel("t", execution.id, by="bob")
-    assert asked == [(execution.id, "bob")]
+        await scheduler.executions.cancel("t", "lost", by="bob")
 
 
 async def test_who_does_not_answer_is_not_waited_for_for_ever(
-    pair: tuple[Service, Service], database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database,
 ) -> None:
-    monkeypatch.setattr(changing, "ANSWER_SECONDS", 0.2)
     with pytest.raises(Unavailable, match="does not answer"):
-        await pair[0]._ask("cancel", "run", by="ann", recipient="nobody")
+        await ask(database, "cancel", "run", by="ann", recipient="nobody", seconds=0.2)
     async with database.read() as connection:
         assert await owners.notices(connection, "nobody", scheduling=False) == []

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from taskservice import __version__
-from taskservice.domain.errors import Unavailable
 from taskservice.service import Service
-from taskservice.service import service as module
+from taskservice.service.metrics import Metrics
+from taskservice.storage.database import Database
 from tests.service.conftest import until
 
 Samples = dict[str, float]
@@ -30,8 +30,13 @@ FAILING = {
 
 
 async def scraped(service: Service) -> Samples:
+    """Every sample of a service."""
+    return await samples_of(service.metrics)
+
+
+async def samples_of(metrics: Metrics) -> Samples:
     """Every sample: by its name, with the values of its labels behind it."""
-    text = (await service.metrics()).decode()
+    text = (await metrics.text()).decode()
     samples = [
         ("/".join((sample.name, *sample.labels.values())), sample.value)
         for family in text_string_to_metric_families(text)
@@ -84,16 +89,16 @@ async def test_executions_tasks_and_syncs_are_counted(
     (folder / "wrong.yaml").write_text("nme: x\ntask_typ: y\n")
     service = make_service(functions=("metric_work.*", "taskservice.examples.*"))
     await service.start()
-    await service.sync_now(prune=False, by="ann")  # a file must have rested to be taken
-    await service.create(FAILING, by="ann")
-    await service.set_paused("one", True, by="ann")
+    await service.syncs.sync(prune=False, by="ann")  # a file must have rested to be taken
+    await service.changes.create(FAILING, by="ann")
+    await service.changes.set_paused("one", True, by="ann")
     every_second = {**FAILING, "id": "ticking", "trigger_args": {"seconds": 1}}
-    await service.create(
+    await service.changes.create(
         {**every_second, "func_path": "taskservice.examples.simple_task",
          "func_args": {"message": "m"}},
         by="ann",
     )  # fmt: skip
-    await service.trigger("failing", None, by="ann")
+    await service.executions.trigger("failing", None, by="ann")
 
     async def has_run() -> bool:
         found = await scraped(service)
@@ -103,7 +108,7 @@ async def test_executions_tasks_and_syncs_are_counted(
         )
 
     await until(has_run)
-    await service.delete("ticking", by="ann")
+    await service.changes.delete("ticking", by="ann")
     found = await scraped(service)
     completed = found["taskservice_executions_ended_total/completed"]
     assert found["taskservice_executions_ended_total/failed"] == 1
@@ -128,30 +133,25 @@ async def test_what_a_sync_held_is_counted(service: Service, folder: Path) -> No
     files = [folder / f"t{number}.yaml" for number in range(5)]
     for file in files:
         file.write_text("\n".join([one[0], *one[1:3]]).replace("one", file.stem))
-    await service.sync_now(prune=False, by="ann")
+    await service.syncs.sync(prune=False, by="ann")
     for file in files:
         file.unlink()
 
     async def is_held() -> bool:
-        await service.sync_now(prune=False, by="ann")
+        await service.syncs.sync(prune=False, by="ann")
         return (await scraped(service))["taskservice_sync_held_tasks"] == 5
 
     await until(is_held)
-    await service.sync_now(prune=True, by="ann")
+    await service.syncs.sync(prune=True, by="ann")
     found = await scraped(service)
     assert found["taskservice_sync_held_tasks"] == 0
     assert found["taskservice_retired_tasks"] == 5
     assert found["taskservice_declared_tasks/in_sync"] == 0
 
 
-async def test_without_the_database_it_says_so(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(_connection: object) -> None:
-        raise Unavailable("the database does not answer")
-
-    monkeypatch.setattr(module, "totals", gone)
-    found = await scraped(service)
+async def test_without_the_database_it_says_so(service: Service) -> None:
+    gone = Database("mysql+asyncmy://nobody@127.0.0.1:1/gone")
+    found = await samples_of(Metrics(gone, service.engine))
     assert found["taskservice_database_up"] == 0
     assert "taskservice_tasks/pending" not in found
     assert found["taskservice_executions_started_total"] == 0
@@ -165,9 +165,9 @@ async def test_two_services_of_one_process_count_apart(
     second = make_service(database_url=f"sqlite+aiosqlite:///{tmp_path / 'second.db'}")
     await second.start()
     task = {**FAILING, "func_path": "taskservice.examples.simple_task"}
-    await first.create({**task, "func_args": {"message": "m"}}, by="ann")
-    await first.trigger("failing", None, by="ann")
+    await first.changes.create({**task, "func_args": {"message": "m"}}, by="ann")
+    await first.executions.trigger("failing", None, by="ann")
     assert (await scraped(first))["taskservice_executions_started_total"] == 1
     assert (await scraped(second))["taskservice_executions_started_total"] == 0
-    assert isinstance(first._metrics._registry, CollectorRegistry)
+    assert isinstance(first.metrics.registry, CollectorRegistry)
     assert (await scraped(first))["process_open_fds"] <= len(os.listdir("/proc/self/fd")) + 5

@@ -9,8 +9,8 @@ import pytest
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.service import Service
 from taskservice.service.contributions import promotions_of
+from taskservice.service.moments import now_utc
 from taskservice.service.promoting import promotion_of
-from taskservice.service.reading import now_utc
 from taskservice.storage import tasks as store
 
 FILE = """\
@@ -32,41 +32,43 @@ FLOW = (
 
 async def declare(service: Service, folder: Path, text: str = FILE) -> None:
     (folder / "a.yaml").write_text(text)
-    await service.sync_now(prune=False, by="ann")
+    await service.syncs.sync(prune=False, by="ann")
 
 
 async def test_what_is_stored_is_known_again_in_the_file(service: Service, folder: Path) -> None:
     await declare(service, folder)
-    await service.change("a", {"timeout": 2.5}, by="ann", reason="slow")
-    await service.change("a", {"tags": ["x"]}, by="ben")
-    found = await service.promotion("a")
+    await service.changes.change("a", {"timeout": 2.5}, by="ann", reason="slow")
+    await service.changes.change("a", {"tags": ["x"]}, by="ben")
+    found = await service.declarations.promotion("a")
     assert (found.before, found.after) == (FILE, FILE + "tags: [x]\ntimeout: 2.5\n")
     assert [(author.name, author.fields, author.reason) for author in found.authors] == [
         ("ann", ("timeout",), "slow"), ("ben", ("tags",), None),
     ]  # fmt: skip
-    some = await service.promotion("a", ["tags"])
+    some = await service.declarations.promotion("a", ["tags"])
     assert some.after == FILE + "tags: [x]\n"
     with pytest.raises(NotFound, match="no override of 'name'; there are: tags, timeout"):
-        await service.promotion("a", ["name"])
+        await service.declarations.promotion("a", ["name"])
     await declare(service, folder, some.after)
-    assert [one.field for one in await service.provenance("a", overridden=True)] == ["timeout"]
+    assert [one.field for one in await service.declarations.provenance("a", overridden=True)] == [
+        "timeout"
+    ]
 
 
 async def test_what_ends_by_itself_is_left_out_unless_it_is_named(
     service: Service, folder: Path
 ) -> None:
     await declare(service, folder)
-    await service.set_paused("a", True, by="ann", until="1h")
-    found = await service.promotion("a")
+    await service.changes.set_paused("a", True, by="ann", until="1h")
+    found = await service.declarations.promotion("a")
     assert (found.diff, found.authors) == ("", ())
     ((field, until),) = [(one.field, one.until) for one in found.left_out]
     assert field == "paused" and timedelta(minutes=59) < until - now_utc() < timedelta(hours=1)
-    await service.change("a", {"timeout": 5}, by="ann")
-    found = await service.promotion("a")
+    await service.changes.change("a", {"timeout": 5}, by="ann")
+    found = await service.declarations.promotion("a")
     assert (found.after, len(found.left_out)) == (FILE + "timeout: 5\n", 1)
-    named = await service.promotion("a", ["paused"])
+    named = await service.declarations.promotion("a", ["paused"])
     assert (named.after, named.left_out) == (FILE + "paused: true\n", ())
-    named = await service.promotion("a", ["paused", "timeout"])
+    named = await service.declarations.promotion("a", ["paused", "timeout"])
     assert named.after == FILE + "paused: true\ntimeout: 5\n"
 
 
@@ -74,16 +76,16 @@ async def test_a_deletion_that_ends_by_itself_is_left_out_too(
     service: Service, folder: Path
 ) -> None:
     await declare(service, folder)
-    await service.delete("a", by="ann", until="1h")
-    found = await service.promotion("a")
+    await service.changes.delete("a", by="ann", until="1h")
+    found = await service.declarations.promotion("a")
     assert found.diff == "" and [one.field for one in found.left_out] == ["deleted"]
-    assert (await service.promotion("a", ["deleted"])).after is None
+    assert (await service.declarations.promotion("a", ["deleted"])).after is None
 
 
 async def test_a_pause_with_an_end_is_not_in_the_new_file_of_a_task(
     service: Service, folder: Path
 ) -> None:
-    await service.create(
+    await service.changes.create(
         {
             "id": "own", "name": "n", "task_type": "t", "trigger_type": "interval",
             "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
@@ -91,18 +93,18 @@ async def test_a_pause_with_an_end_is_not_in_the_new_file_of_a_task(
         },
         by="ann",
     )  # fmt: skip
-    await service.set_paused("own", True, by="ann", until="1h")
-    found = await service.promotion("own")
+    await service.changes.set_paused("own", True, by="ann", until="1h")
+    found = await service.declarations.promotion("own")
     assert "paused" not in str(found.after) and len(found.left_out) == 1
-    assert "paused: true" in str((await service.promotion("own", ["paused"])).after)
+    assert "paused: true" in str((await service.declarations.promotion("own", ["paused"])).after)
 
 
 async def test_an_override_whose_time_is_over_is_not_promoted(
     service: Service, folder: Path
 ) -> None:
     await declare(service, folder)
-    await service.set_paused("a", True, by="ann", until="1h")
-    async with service._database.read() as connection:
+    await service.changes.set_paused("a", True, by="ann", until="1h")
+    async with service.database.read() as connection:
         stored = (await store.load(connection, ["a"]))["a"]
     later = now_utc() + timedelta(hours=2)
     assert promotion_of(folder, "a", stored, (), later).diff == ""
@@ -116,22 +118,22 @@ async def test_a_task_of_the_apis_and_what_it_was_given(service: Service, folder
         "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
         "func_args": {"message": "m"}, "tags": None, "timeout": 5,
     }  # fmt: skip
-    await service.create(fields, by="ann")
-    found = await service.promotion("own")
+    await service.changes.create(fields, by="ann")
+    found = await service.declarations.promotion("own")
     assert (found.path, found.before) == ("own.yaml", None)
     assert found.authors[0].name == "ann"
     (folder / found.path).write_text(found.after or "")
-    await service.sync_now(prune=False, by="ann")
-    shown = await service.show("own")
+    await service.syncs.sync(prune=False, by="ann")
+    shown = await service.tasks.show("own")
     assert (shown.source, shown.overridden) == ("file", "[]")
-    assert (await service.promotion("own")).diff == ""
+    assert (await service.declarations.promotion("own")).diff == ""
 
 
 async def test_so_many_that_it_is_too_much_are_refused(service: Service, folder: Path) -> None:
     await declare(service, folder, f"tasks:\n  a: {{{FLOW}}}\n  b: {{{FLOW}}}\n")
     for task_id in ("a", "b"):
-        await service.change(task_id, {"timeout": 5}, by="ann")
-    async with service._database.read() as connection:
+        await service.changes.change(task_id, {"timeout": 5}, by="ann")
+    async with service.database.read() as connection:
         tasks = await store.load(connection, ["a", "b"])
     size = (folder / "a.yaml").stat().st_size
     made = promotions_of(folder, tasks, (), now_utc(), executor="local", most_bytes=2 * size)
@@ -144,13 +146,13 @@ async def test_a_file_that_says_something_else_is_not_changed(
     service: Service, folder: Path
 ) -> None:
     await declare(service, folder)
-    await service.change("a", {"timeout": 2.5}, by="ann")
+    await service.changes.change("a", {"timeout": 2.5}, by="ann")
     for text in ("name: [\n", "tasks:\n  b: {name: n}\n", FILE + "nam: x\n"):
         (folder / "a.yaml").write_text(text)
         with pytest.raises(Conflict, match=r"^a\.yaml has changed"):
-            await service.promotion("a")
+            await service.declarations.promotion("a")
     (folder / "a.yaml").write_text("x" * 2**21)
     with pytest.raises(Conflict, match=r"a\.yaml: the file has 2097152 bytes"):
-        await service.promotion("a")
+        await service.declarations.promotion("a")
     with pytest.raises(NotFound, match="no task 'nobody'"):
-        await service.promotion("nobody")
+        await service.declarations.promotion("nobody")

@@ -46,15 +46,15 @@ def save(folder: Path, task_id: str, name: str, more: str = TASK) -> None:
 
 
 async def name_of(service: Service, task_id: str) -> str:
-    return (await service.get(task_id)).state.task.name
+    return (await service.tasks.get(task_id)).state.task.name
 
 
 async def synced_at(service: Service) -> datetime:
-    return datetime.fromisoformat((await service.sync_report())["synced_at"])
+    return datetime.fromisoformat((await service.syncs.report())["synced_at"])
 
 
 async def execute(service: Service, statements: str) -> None:
-    async with service._database.engine.begin() as connection:
+    async with service.database.engine.begin() as connection:
         for statement in statements.split("; "):
             await connection.exec_driver_sql(statement)
 
@@ -64,14 +64,14 @@ async def running(folder: Path, service: Service) -> Service:
     """One with five tasks of files and one of the API's, all in sync."""
     for task_id in ("a", "b", "c", "d", "e"):
         save(folder, task_id, "one")
-    await service.sync_now(prune=False, by="me")
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     fields = {
         "id": "f", "name": "mine", "task_type": "t", "trigger_type": "interval",
         "trigger_args": {"hours": 1}, "func_path": "taskservice.examples.simple_task",
         "func_args": {"message": "m"},
     }  # fmt: skip
-    await service.create(fields, by="me")
+    await service.changes.create(fields, by="me")
     return service
 
 
@@ -79,22 +79,22 @@ async def running(folder: Path, service: Service) -> Service:
 def syncs(running: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Is added to by every whole sync."""
     made: list[str] = []
-    sync = running._syncer.sync
+    sync = running.syncs.syncer.sync
 
     async def noted(**how: bool) -> bool:
         made.append("sync")
         return await sync(**how)
 
-    monkeypatch.setattr(running._syncer, "sync", noted)
+    monkeypatch.setattr(running.syncs.syncer, "sync", noted)
     return made
 
 
 async def test_where_all_is_in_sync_only_that_is_noted(running: Service, syncs: list[str]) -> None:
     before = await synced_at(running)
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
     assert await synced_at(running) > before
     assert syncs == []
-    assert not running._syncer._poke.is_set()
+    assert not running.syncs.syncer._poke.is_set()
 
 
 async def test_a_change_that_the_status_hides_is_synced_alone(
@@ -102,26 +102,26 @@ async def test_a_change_that_the_status_hides_is_synced_alone(
 ) -> None:
     for module in (reading, parsed_file):
         monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
-    await running.sync_now(prune=False, by="me")
+    await running.syncs.sync(prune=False, by="me")
     syncs.clear()
     save(folder, "a", "two")
 
     async def changed() -> bool:
         return await name_of(running, "a") == "two"
 
-    await running._syncer.sync_hinted(frozenset({"a.yaml"}))
+    await running.syncs.syncer.sync_hinted(frozenset({"a.yaml"}))
     assert not await changed()
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
     await until(changed)
     assert syncs == []
 
 
 async def test_files_that_came_and_went_are_synced(running: Service, folder: Path) -> None:
     save(folder, "new", "two")
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
 
     async def there() -> bool:
-        return bool((await running.sync_report())["declared"] == 6)
+        return bool((await running.syncs.report())["declared"] == 6)
 
     await until(there)
 
@@ -139,7 +139,7 @@ async def test_a_row_that_was_changed_by_hand_is_put_right(
     running: Service, statement: str, syncs: list[str]
 ) -> None:
     async def rows() -> list[Any]:
-        async with running._database.read() as connection:
+        async with running.database.read() as connection:
             query = (
                 "SELECT d.task_id, d.source, d.digest, t.retired_at FROM task_declaration d"
                 " JOIN task_manage t ON t.id = d.task_id ORDER BY 1"
@@ -148,7 +148,7 @@ async def test_a_row_that_was_changed_by_hand_is_put_right(
 
     before = await rows()
     await execute(running, statement)
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
 
     async def as_before() -> bool:
         return await rows() == before
@@ -159,10 +159,10 @@ async def test_a_row_that_was_changed_by_hand_is_put_right(
 
 async def test_a_row_that_no_file_declares_is_retired(running: Service, syncs: list[str]) -> None:
     await execute(running, "UPDATE task_declaration SET source = 'file' WHERE task_id = 'f'")
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
 
     async def retired() -> bool:
-        return [one["task_id"] for one in (await running.sync_report())["retired"]] == ["f"]
+        return [one["task_id"] for one in (await running.syncs.report())["retired"]] == ["f"]
 
     await until(retired)
 
@@ -171,9 +171,9 @@ async def test_a_task_at_fault_keeps_its_row(
     running: Service, folder: Path, syncs: list[str]
 ) -> None:
     save(folder, "a", "two", "task_type: [\n")
-    await running.sync_now(prune=False, by="me")
+    await running.syncs.sync(prune=False, by="me")
     syncs.clear()
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
     assert syncs == []
     assert await name_of(running, "a") == "one"
 
@@ -187,15 +187,15 @@ async def test_what_is_saved_meanwhile_is_no_reason_to_sync_all(
         if not saved[0]:
             saved[0] = True
             save(folder, "d", "two, and another task", TASK)
-            await running._syncer.sync_hinted(frozenset({"d.yaml"}))
+            await running.syncs.syncer.sync_hinted(frozenset({"d.yaml"}))
         return await read(*asked)
 
     monkeypatch.setattr(store, "declared_after", saving)
     before = await synced_at(running)
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
     assert await name_of(running, "d") == "two, and another task"
     assert syncs == []
-    assert not running._syncer._poke.is_set()
+    assert not running.syncs.syncer._poke.is_set()
     assert await synced_at(running) != before
 
 
@@ -204,7 +204,7 @@ async def test_when_very_much_differs_all_is_synced(
 ) -> None:
     monkeypatch.setattr(rescan_module, "CHUNK", 1)
     await execute(running, "UPDATE task_declaration SET digest = 'x'")
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
 
     async def synced() -> bool:
         return syncs == ["sync"]
@@ -221,18 +221,18 @@ async def test_a_commit_is_noted(running: Service, folder: Path) -> None:
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "one")
-    await running._syncer.rescan()
+    await running.syncs.syncer.rescan()
     commit = git(folder, "rev-parse", "HEAD")
 
     async def noted() -> bool:
-        return (await running.get("a")).revision == commit
+        return (await running.tasks.get("a")).revision == commit
 
     await until(noted)
 
 
 async def test_what_a_sync_left_behind_is_tried_again(running: Service, syncs: list[str]) -> None:
-    running._syncer._owing = True
-    await running._syncer.rescan()
+    running.syncs.syncer._owing = True
+    await running.syncs.syncer.rescan()
 
     async def synced() -> bool:
         return syncs == ["sync"]
@@ -254,7 +254,7 @@ async def test_it_is_done_again_and_again_whatever_happens(
             return
         raise outcomes.pop()
 
-    monkeypatch.setattr(made._syncer, "rescan", fails)
+    monkeypatch.setattr(made.syncs.syncer, "rescan", fails)
     await made.start()
     async with asyncio.timeout(10):
         await enough.wait()
@@ -262,8 +262,8 @@ async def test_it_is_done_again_and_again_whatever_happens(
 
 async def test_a_stop_ends_it(running: Service, folder: Path) -> None:
     before = await synced_at(running)
-    running._syncer.stop()
+    running.syncs.syncer.stop()
     save(folder, "a", "two")
-    await running._syncer.rescan()
-    assert not running._syncer._hinted
+    await running.syncs.syncer.rescan()
+    assert not running.syncs.syncer._hinted
     assert await synced_at(running) == before

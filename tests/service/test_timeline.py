@@ -4,13 +4,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from taskservice.service import Service
 from taskservice.service.offload import Offload
 from taskservice.service.timeline import MARKS, SLOT, SLOTS, Timeline, Timelines
 from taskservice.storage import executions as log
-from taskservice.storage import timeline
 from taskservice.storage.executions import Execution
 from taskservice.storage.rows import new_id
 from tests.storage.samples import statements
@@ -41,12 +38,12 @@ async def record(
                   end_time=None if status == "running" else start + timedelta(seconds=1))
         for start in starts
     ]  # fmt: skip
-    await service._database.write(lambda connection: connection.run_sync(log.add, rows))
+    await service.database.write(lambda connection: connection.run_sync(log.add, rows))
 
 
 async def made(service: Service, now: datetime, wanted: str = "", page: int = 1) -> Timeline:
     """The timeline at a moment."""
-    return await service._timelines.make(wanted, page=page, size=2, now=now)
+    return await service.timelines.make(wanted, page=page, size=2, now=now)
 
 
 async def test_past_and_future_stand_side_by_side(service: Service, folder: Path) -> None:
@@ -54,7 +51,7 @@ async def test_past_and_future_stand_side_by_side(service: Service, folder: Path
     declare(folder, "daily", DAILY.format(hour=(now.hour + 3) % 24), "夜间")
     declare(folder, "often", OFTEN)
     declare(folder, "idle", "trigger_type: date\ntrigger_args: {run_date: 2050-01-01T00:00:00Z}")
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     day = [now - timedelta(hours=24) + timedelta(minutes=20 * n) for n in range(70)]
     await record(service, "often", day)
     await record(service, "often", [day[3]], "failed")
@@ -88,7 +85,7 @@ async def test_many_fires_are_counted_and_few_are_told(service: Service, folder:
     now = datetime(2031, 5, 1, 10, 20, tzinfo=UTC)
     declare(folder, "often", OFTEN)
     declare(folder, "daily", DAILY.format(hour=0))
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     found = await made(service, now)
     often, daily = found.lanes
     assert often.moments is None
@@ -108,7 +105,7 @@ async def test_lanes_are_searched_and_come_by_pages(service: Service, folder: Pa
     now = datetime(2031, 5, 1, tzinfo=UTC)
     for number in range(5):
         declare(folder, f"t{number}", DAILY.format(hour=number), f"Report {number}%")
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     pages = [await made(service, now, "report", page) for page in (1, 2, 3, 4)]
     assert [one.total for one in pages] == [5] * 4
     assert [[lane.task_id for lane in one.lanes] for one in pages] == [
@@ -119,16 +116,15 @@ async def test_lanes_are_searched_and_come_by_pages(service: Service, folder: Pa
     assert sum(slot.fires for slot in pages[0].slots) == 5
 
 
-async def test_too_many_executions_are_cut(
-    service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_many_executions_are_cut(service: Service, folder: Path) -> None:
     declare(folder, "t", DAILY.format(hour=0))
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     now = datetime.now(UTC)
     starts = [now - timedelta(hours=hours) for hours in range(1, 11)]
     await record(service, "t", starts)
-    monkeypatch.setattr(timeline.first_of_newest, "__defaults__", (3,))
-    found = await made(service, now)
+    looking = Offload("looking", threads=1, waiting=9, busy="never")
+    few = Timelines(service.database, service.engine, UTC, looking, most=3)
+    found = await few.make("", page=1, size=2, now=now)
     assert found.since == starts[3]
     assert found.lanes[0].ran == 4
 
@@ -138,12 +134,12 @@ async def test_another_replica_tells_the_same(
 ) -> None:
     declare(folder, "daily", DAILY.format(hour=0))
     declare(folder, "often", OFTEN)
-    await service.sync_now(prune=False, by="me")
+    await service.syncs.sync(prune=False, by="me")
     other = make_service()
     now = datetime(2031, 5, 1, 10, 20, tzinfo=UTC)
     elsewhere = Timelines(
-        other._database,
-        other._engine,
+        other.database,
+        other.engine,
         UTC,
         Offload("looking", threads=1, waiting=9, busy="never"),
     )
@@ -154,12 +150,12 @@ async def test_another_replica_tells_the_same(
 async def test_the_queries_do_not_grow_with_the_tasks(service: Service, folder: Path) -> None:
     now = datetime(2031, 5, 1, tzinfo=UTC)
     declare(folder, "t0", DAILY.format(hour=0))
-    await service.sync_now(prune=False, by="me")
-    with statements(service._database, reads=True) as few:
+    await service.syncs.sync(prune=False, by="me")
+    with statements(service.database, reads=True) as few:
         await made(service, now)
     for number in range(1, 20):
         declare(folder, f"t{number}", DAILY.format(hour=0))
-    await service.sync_now(prune=False, by="me")
-    with statements(service._database, reads=True) as many:
-        await service._timelines.make("", page=1, size=50, now=now)
+    await service.syncs.sync(prune=False, by="me")
+    with statements(service.database, reads=True) as many:
+        await service.timelines.make("", page=1, size=50, now=now)
     assert len([one for one in many if "task_execution_log" in one]) <= len(few)

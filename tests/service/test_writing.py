@@ -26,18 +26,18 @@ async def together(*asked: Awaitable[object]) -> list[Any]:
 
 
 async def create(service: Service, *task_ids: str, **fields: Any) -> list[Any]:
-    created = (service.create({"id": key, **TASK, **fields}, by="me") for key in task_ids)
+    created = (service.changes.create({"id": key, **TASK, **fields}, by="me") for key in task_ids)
     return await together(*created)
 
 
 async def descriptions(service: Service, *task_ids: str) -> list[str | None]:
-    return [(await service.show(key)).description for key in task_ids]
+    return [(await service.tasks.show(key)).description for key in task_ids]
 
 
 async def change(service: Service, *task_ids: str, **more: Any) -> list[Any]:
     wanted = ({"description": f"{key} changed"} for key in task_ids)
     changed = (
-        service.change(key, fields, by="me", **more)
+        service.changes.change(key, fields, by="me", **more)
         for key, fields in zip(task_ids, wanted, strict=True)
     )
     return await together(*changed)
@@ -61,30 +61,31 @@ async def test_a_change_is_a_few_statements_and_nothing_is_read_back(
         await create(service, "a")
     elif kind == "override":
         (folder / "a.yaml").write_text(json.dumps(TASK))
-        await service.sync_now(prune=False, by="me")
+        await service.syncs.sync(prune=False, by="me")
     with (
-        statements(service._database) as sent,
-        statements(service._database, reads=True) as read,
+        statements(service.database) as sent,
+        statements(service.database, reads=True) as read,
     ):
         [answer] = await (create if kind == "create" else change)(service, "a")
     # The service looks by itself now and then, but never for tasks by their ids.
     tables = "task_manage", "task_declaration", "task_override"
     sent = [one for one in sent if re.search(f"(FROM|INTO) ({'|'.join(tables)})", one)]
     assert len([one for one in sent if "IN (" in one or "INTO" in one]) == statements_sent
-    if not service._database.one_process:  # where reads go by the same connections
+    if not service.database.one_process:  # where reads go by the same connections
         assert [one for one in read if "task_manage.id IN (" in one] == []
     # What is answered is what is stored, and what is scheduled.
-    assert values(answer) == values(await service.show("a"))
-    assert service._engine._scheduler.next_fire("a") == answer.next_run_time
+    assert values(answer) == values(await service.tasks.show("a"))
+    fires = {one.state.id: one.state.next_run_time for one in service.engine.scheduled() or ()}
+    assert fires["a"] == answer.next_run_time
 
 
 async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
     await create(service, *"abc")
     a, b, gone, c = await together(
-        service.change("a", {"description": "a changed"}, by="me"),
-        service.change("b", {"name": ""}, by="me"),
-        service.change("gone", {"description": "changed"}, by="me"),
-        service.change(
+        service.changes.change("a", {"description": "a changed"}, by="me"),
+        service.changes.change("b", {"name": ""}, by="me"),
+        service.changes.change("gone", {"description": "changed"}, by="me"),
+        service.changes.change(
             "c", {"description": "changed"}, by="me", precondition=Precondition(match=["other"])
         ),
     )
@@ -97,20 +98,20 @@ async def test_one_that_can_t_be_made_harms_no_other(service: Service) -> None:
 async def test_changes_of_one_task_follow_one_another(service: Service) -> None:
     await create(service, "a")
     await asyncio.gather(
-        service.change("a", {"description": "d"}, by="me"),
-        service.change("a", {"name": "n"}, by="you"),
-        service.set_paused("a", True, by="me"),
+        service.changes.change("a", {"description": "d"}, by="me"),
+        service.changes.change("a", {"name": "n"}, by="you"),
+        service.changes.set_paused("a", True, by="me"),
     )
-    task = (await service.get("a")).state.task
+    task = (await service.tasks.get("a")).state.task
     assert (task.description, task.name, task.paused) == ("d", "n", True)
 
 
 async def test_a_one_that_becomes_true_is_declared(service: Service) -> None:
     await create(service, "a")
     for value in (1, True):
-        await service.change("a", {"func_args": {"message": value}}, by="me")
-    await service.change("a", {"description": "d"}, by="me")
-    assert (await service.get("a")).state.task.func_args["message"] is True
+        await service.changes.change("a", {"func_args": {"message": value}}, by="me")
+    await service.changes.change("a", {"description": "d"}, by="me")
+    assert (await service.tasks.get("a")).state.task.func_args["message"] is True
 
 
 async def test_an_id_is_given_once(service: Service) -> None:
@@ -133,9 +134,11 @@ async def with_module(
 
 async def test_a_module_is_imported_by_another_process(with_module: Service) -> None:
     await create(with_module, "a")
-    await with_module.change("a", {"func_path": "imported_late.call", "func_args": {}}, by="me")
+    await with_module.changes.change(
+        "a", {"func_path": "imported_late.call", "func_args": {}}, by="me"
+    )
     assert "imported_late" not in sys.modules
     with pytest.raises(Invalid, match="no_such"):
-        await with_module.change("a", {"func_path": "imported_late.no_such"}, by="me")
+        await with_module.changes.change("a", {"func_path": "imported_late.no_such"}, by="me")
     with pytest.raises(Invalid, match="is not of the form"):
-        await with_module.change("a", {"func_path": "call"}, by="me")
+        await with_module.changes.change("a", {"func_path": "call"}, by="me")

@@ -17,16 +17,25 @@ from taskservice.web.app import create_app
 BASE = "http://127.0.0.1:8000"
 
 
-def client_of(app: Litestar) -> httpx.AsyncClient:
-    """A client that calls the app without a network between them."""
-    asgi: Any = app
-    return httpx.AsyncClient(transport=httpx.ASGITransport(asgi), base_url=BASE)
+class Client(httpx.AsyncClient):
+    """A client that calls an app without a network between them."""
+
+    def __init__(self, app: Litestar) -> None:
+        self.app = app
+        asgi: Any = app
+        super().__init__(transport=httpx.ASGITransport(asgi), base_url=BASE)
+
+    @property
+    def service(self) -> Service:
+        """The service behind the app."""
+        service: Service = self.app.state.service
+        return service
 
 
 class Serve(Protocol):
     """Runs the app with such settings, for as long as the context lasts."""
 
-    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]: ...
+    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[Client]: ...
 
 
 @pytest.fixture
@@ -43,13 +52,13 @@ def serve(tmp_path: Path, tasks_dir: Path, sqlite_tables: Path) -> Serve:
     database = shutil.copy(sqlite_tables, tmp_path / "taskservice.db")
 
     @asynccontextmanager
-    async def run(**more: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async def run(**more: Any) -> AsyncIterator[Client]:
         url = f"sqlite+aiosqlite:///{database}"
         settings = Settings(database_url=url, tasks_dir=tasks_dir, **more)
         service = Service(settings)
         await service.start()
         try:
-            async with client_of(create_app(settings, service)) as http:
+            async with Client(create_app(settings, service)) as http:
                 yield http
         finally:
             await service.stop()
@@ -58,7 +67,18 @@ def serve(tmp_path: Path, tasks_dir: Path, sqlite_tables: Path) -> Serve:
 
 
 @pytest.fixture
-async def client(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
+async def client(serve: Serve) -> AsyncIterator[Client]:
     """A client of an app without tokens."""
     async with serve() as http:
         yield http
+
+
+@pytest.fixture
+async def without_database(tasks_dir: Path) -> AsyncIterator[Client]:
+    """A client of an app whose database can't be reached."""
+    url = "mysql+asyncmy://nobody@127.0.0.1:1/gone"
+    settings = Settings(database_url=url, tasks_dir=tasks_dir)
+    service = Service(settings)
+    async with Client(create_app(settings, service)) as http:
+        yield http
+    await service.database.close()

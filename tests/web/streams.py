@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+from tests.web.conftest import Client
 
 LIMIT = 15.0
 
@@ -59,10 +59,9 @@ class Stream:
 
 @asynccontextmanager
 async def listening(
-    client: httpx.AsyncClient, url: str, headers: dict[str, str] | None = None, method: str = "GET"
+    client: Client, url: str, headers: dict[str, str] | None = None, method: str = "GET"
 ) -> AsyncIterator[Stream]:
     """The answer to a request to the app behind a client, who hangs up at the end."""
-    transport: Any = client._transport
     messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     hung_up = asyncio.Event()
     asked = False
@@ -89,7 +88,8 @@ async def listening(
         "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000),
     }  # fmt: skip
-    answering = asyncio.create_task(transport.app(scope, receive, send))
+    app: Any = client.app
+    answering = asyncio.create_task(app(scope, receive, send))
     stream = Stream(messages)
     try:
         await stream.begin()

@@ -10,7 +10,7 @@ from taskservice.settings import Settings
 from taskservice.web import auth
 from taskservice.web.app import create_app
 from tests.web.bodies import hourly
-from tests.web.conftest import Serve, client_of
+from tests.web.conftest import Client, Serve
 
 TOKENS = Settings.from_environment(
     {
@@ -149,7 +149,7 @@ async def test_a_page_of_its_own_does(client: httpx.AsyncClient) -> None:
 async def test_apps_of_one_process_keep_their_own_rules() -> None:
     guarded, free = create_app(Settings(api_tokens=TOKENS)), create_app(Settings())
     for app, status in ((guarded, 401), (free, 200), (guarded, 401)):
-        async with client_of(app) as client:
+        async with Client(app) as client:
             assert (await client.get("/schema")).status_code == status
             assert (await client.get("/functions")).status_code == status
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
+from litestar import get
 from structlog.testing import capture_logs
 
-from taskservice.domain.errors import Unavailable
-from taskservice.service import Service
 from tests.web.bodies import fields_at_fault, hourly
+from tests.web.conftest import Client
 
 MIB = 1024 * 1024
 
@@ -139,28 +139,21 @@ async def test_a_text_to_look_for_may_be_null(client: httpx.AsyncClient) -> None
     assert (await client.get("/task-manage/?q=null")).json()["total"] == 0
 
 
-async def test_an_outage_says_that_trying_again_may_help(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def unavailable(*_: object) -> None:
-        raise Unavailable("the database can't be reached")
-
-    monkeypatch.setattr(Service, "show", unavailable)
-    answer = await client.get("/task-manage/x")
+async def test_an_outage_says_that_trying_again_may_help(without_database: Client) -> None:
+    answer = await without_database.get("/task-manage/x")
     problem = check_problem(answer, 503)
-    assert problem["detail"] == "the database can't be reached"
+    assert problem["detail"].startswith("the database does not answer")
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_mistake_of_the_service_is_logged_and_not_shown(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def broken(*_: object) -> None:
+async def test_a_mistake_of_the_service_is_logged_and_not_shown(client: Client) -> None:
+    @get("/broken")
+    async def broken() -> None:
         raise RuntimeError("an inner detail")
 
-    monkeypatch.setattr(Service, "show", broken)
+    client.app.register(broken)
     with capture_logs() as logged:
-        answer = await client.get("/task-manage/x")
+        answer = await client.get("/broken")
     problem = check_problem(answer, 500)
     assert "inner" not in str(problem)
     assert [entry["event"] for entry in logged] == ["request_failed"]

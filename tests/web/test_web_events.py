@@ -3,13 +3,9 @@
 import asyncio
 from typing import Any
 
-import httpx
-import pytest
-
-from taskservice.service import Service
-from taskservice.web.api import events
+from taskservice.web.app import create_app
 from tests.web.bodies import hourly
-from tests.web.conftest import Serve
+from tests.web.conftest import Client, Serve
 from tests.web.streams import Sent, Stream, listening
 from tests.web.test_web_auth import TOKENS, bearer
 
@@ -22,14 +18,7 @@ async def told(stream: Stream, *names: str) -> Sent:
     raise AssertionError("the stream ended")
 
 
-def service_of(client: httpx.AsyncClient) -> Service:
-    """The service behind the app behind a client."""
-    transport: Any = client._transport
-    service: Service = transport.app.dependencies["service"].dependency()
-    return service
-
-
-async def test_the_data_are_those_of_the_other_routes(client: httpx.AsyncClient) -> None:
+async def test_the_data_are_those_of_the_other_routes(client: Client) -> None:
     async with listening(client, "/events") as stream:
         assert stream.status == 200
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -56,7 +45,7 @@ async def test_the_data_are_those_of_the_other_routes(client: httpx.AsyncClient)
         assert len({first.id, ended.id, gone.id}) == 3
 
 
-async def test_a_sync_is_told_as_its_report(client: httpx.AsyncClient, tasks_dir: Any) -> None:
+async def test_a_sync_is_told_as_its_report(client: Client, tasks_dir: Any) -> None:
     async with listening(client, "/events") as stream:
         (tasks_dir / "broken.yaml").write_text("name: [\n")
         event = await told(stream, "sync")
@@ -66,7 +55,7 @@ async def test_a_sync_is_told_as_its_report(client: httpx.AsyncClient, tasks_dir
         assert event.data == {**report, "synced_at": event.data["synced_at"]}
 
 
-async def test_one_task_alone_may_be_listened_to(client: httpx.AsyncClient) -> None:
+async def test_one_task_alone_may_be_listened_to(client: Client) -> None:
     async with listening(client, "/events?task_id=t") as stream:
         await client.post("/task-manage/", json=hourly(id="other"))
         await client.post("/task-manage/", json=hourly(id="t"))
@@ -76,41 +65,39 @@ async def test_one_task_alone_may_be_listened_to(client: httpx.AsyncClient) -> N
     assert (await client.get("/events", params={"taskid": "t"})).status_code == 422
 
 
-async def test_json_that_somebody_stored_over_lines_is_one_line(client: httpx.AsyncClient) -> None:
+async def test_json_that_somebody_stored_over_lines_is_one_line(client: Client) -> None:
     await client.post("/task-manage/", json=hourly(id="t"))
     written = "UPDATE task_manage SET func_args = '{\n\"data_id\":\r\n 1}' WHERE id = 't'"
-    database = service_of(client)._database
+    database = client.service.database
     await database.write(lambda connection: connection.exec_driver_sql(written))
     async with listening(client, "/events") as stream:
         await client.post("/task-manage/t/trigger")
         assert (await told(stream, "task")).data["func_args"] == {"data_id": 1}
 
 
-async def test_who_comes_back_is_told_to_reload(client: httpx.AsyncClient) -> None:
+async def test_who_comes_back_is_told_to_reload(client: Client) -> None:
     async with listening(client, "/events", {"Last-Event-ID": "x"}) as stream:
         event = await told(stream, "reset")
         assert event.data == {}
 
 
-async def test_silence_is_broken_by_a_comment(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "COMMENT_SECONDS", 0.05)
-    async with listening(client, "/events") as stream:
+async def test_silence_is_broken_by_a_comment(client: Client) -> None:
+    app = create_app(client.service.settings, client.service, comment_seconds=0.05)
+    async with listening(Client(app), "/events") as stream:
         assert await stream.block() == "retry: 1000"
         assert await stream.block() == ": nothing new"
 
 
-async def test_one_who_hangs_up_is_forgotten(client: httpx.AsyncClient) -> None:
-    watcher = service_of(client)._watcher
+async def test_one_who_hangs_up_is_forgotten(client: Client) -> None:
+    watcher = client.service.watcher
     async with listening(client, "/events"), listening(client, "/events"):
-        assert len(watcher._subscriptions) == 2
-    assert len(watcher._subscriptions) == 0
+        assert watcher.subscribers == 2
+    assert watcher.subscribers == 0
 
 
-async def test_the_services_end_ends_the_answer(client: httpx.AsyncClient) -> None:
+async def test_the_services_end_ends_the_answer(client: Client) -> None:
     async with listening(client, "/events") as stream:
-        await service_of(client).end_streams()
+        await client.service.watcher.end()
         assert await stream.next() is None
         assert stream.ended
     refused = await client.get("/events")
@@ -118,12 +105,12 @@ async def test_the_services_end_ends_the_answer(client: httpx.AsyncClient) -> No
     assert refused.json()["detail"] == "the service is stopping"
 
 
-async def test_a_head_ends(client: httpx.AsyncClient) -> None:
+async def test_a_head_ends(client: Client) -> None:
     answer = await asyncio.wait_for(client.head("/events"), 15)
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-cache"
-    assert service_of(client)._watcher._subscriptions == set()
+    assert client.service.watcher.subscribers == 0
 
 
 async def test_a_viewer_may_listen_and_a_stranger_may_not(serve: Serve) -> None:

@@ -10,7 +10,7 @@ import pytest
 from taskservice.settings import Settings
 from taskservice.web.app import create_app
 from tests.web.bodies import fields_at_fault, hourly
-from tests.web.conftest import client_of
+from tests.web.conftest import Client
 
 COLUMNS = (
     "id", "name", "task_type", "status", "trigger_type", "trigger_args", "func_path", "func_args",
@@ -313,7 +313,7 @@ async def test_an_app_without_a_service_makes_and_ends_its_own(
 ) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'own.db'}"
     app = create_app(Settings(database_url=url, tasks_dir=tasks_dir))
-    async with client_of(app) as client:
+    async with Client(app) as client:
         async with app.lifespan():
             assert (await client.get("/health/ready")).status_code == 200
         assert (await client.get("/health/ready")).status_code == 503

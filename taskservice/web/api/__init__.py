@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskservice.web.api import events, executions, house, overrides, plan, tasks
+from taskservice.web.api import events, executions, overrides, plan, system, tasks
 
 HANDLERS: tuple[Any, ...] = (
     *tasks.HANDLERS,
@@ -10,5 +10,5 @@ HANDLERS: tuple[Any, ...] = (
     *overrides.HANDLERS,
     *plan.HANDLERS,
     *events.HANDLERS,
-    *house.HANDLERS,
+    *system.HANDLERS,
 )

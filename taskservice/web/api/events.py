@@ -17,7 +17,7 @@ from taskservice.settings import Executor
 from taskservice.storage.executions import Execution
 from taskservice.storage.shown import Shown
 from taskservice.web import schemas
-from taskservice.web.api.parts import AnyRequest, Door, is_head
+from taskservice.web.api.parameters import AnyRequest, ServiceDep, is_head
 from taskservice.web.openapi import problems
 
 STREAM = "text/event-stream"
@@ -50,7 +50,7 @@ _frames: WeakKeyDictionary[Event, bytes] = WeakKeyDictionary()
 )
 async def get_events(
     request: AnyRequest,
-    service: Door,
+    service: ServiceDep,
     task_id: Annotated[
         str | None, QueryParameter(max_length=36, description="Only what is about this task")
     ] = None,
@@ -66,9 +66,9 @@ async def get_events(
     if is_head(request):
         return Response(b"", media_type=STREAM, headers=_HEADERS).to_asgi_response(None, request)
     again = "last-event-id" in request.headers
-    subscription = await service.subscribe(task_id, again=again)
+    subscription = await service.watcher.subscribe(task_id, again=again)
     answer = ASGIStreamingResponse(
-        iterator=_sent(subscription, service.settings.executor),
+        iterator=_sent(subscription, service.settings.executor, request.app.state.comment_seconds),
         media_type=STREAM,
         headers=_HEADERS,
         status_code=200,
@@ -81,9 +81,11 @@ async def get_events(
     return stream
 
 
-async def _sent(subscription: Subscription, executor: Executor) -> AsyncIterator[bytes]:
+async def _sent(
+    subscription: Subscription, executor: Executor, comment_seconds: float
+) -> AsyncIterator[bytes]:
     yield _BEGIN
-    while (events := await subscription.next(COMMENT_SECONDS)) is not None:
+    while (events := await subscription.next(comment_seconds)) is not None:
         if not events:
             yield _COMMENT
         # Many are sent together, but no more than a client that is slow may leave unread.

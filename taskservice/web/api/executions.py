@@ -8,15 +8,15 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from taskservice.domain.run import ExecutionStatus
 from taskservice.web import bodies, body_schemas, schemas
-from taskservice.web.api.parts import (
+from taskservice.web.api.parameters import (
     READ,
     WRITE,
     AnyRequest,
     Caller,
-    Door,
     Moment,
     PageNumber,
     PageSize,
+    ServiceDep,
 )
 from taskservice.web.auth import OPERATOR
 from taskservice.web.openapi import problems, with_body
@@ -40,11 +40,11 @@ Before = Annotated[
     operation_class=with_body(body_schemas.TRIGGER, body_schemas.TRIGGER_EXAMPLES, required=False),
 )
 async def trigger_task(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> schemas.Execution:
     """Runs it, paused or not, with other `func_args` for this once if they are given."""
     arguments = await bodies.trigger_arguments(request)
-    return schemas.Execution.of(await service.trigger(task_id, arguments, by=caller))
+    return schemas.Execution.of(await service.executions.trigger(task_id, arguments, by=caller))
 
 
 @get(
@@ -55,7 +55,7 @@ async def trigger_task(
     responses=READ,
 )
 async def list_executions(
-    service: Door,
+    service: ServiceDep,
     task_id: FromPath[str],
     status: FromQuery[ExecutionStatus | None] = None,
     since: Moment = None,
@@ -68,7 +68,7 @@ async def list_executions(
 
     It is counted to 10,000 executions, and has pages as far; `before` goes on after any.
     """
-    found = await service.logs(
+    found = await service.executions.page(
         task_id, status=status, since=since, until=until, page=page, before=before, size=size
     )
     return schemas.ExecutionPage(
@@ -89,10 +89,10 @@ async def list_executions(
     responses=READ,
 )
 async def get_execution(
-    service: Door, task_id: FromPath[str], log_id: FromPath[str]
+    service: ServiceDep, task_id: FromPath[str], log_id: FromPath[str]
 ) -> schemas.ExecutionDetail:
     """One row of the log, with what the function printed and logged."""
-    return schemas.ExecutionDetail.of(await service.log(task_id, log_id))
+    return schemas.ExecutionDetail.of(await service.executions.get(task_id, log_id))
 
 
 @post(
@@ -105,10 +105,10 @@ async def get_execution(
     responses=WRITE,
 )
 async def cancel_execution(
-    service: Door, caller: Caller, task_id: FromPath[str], log_id: FromPath[str]
+    service: ServiceDep, caller: Caller, task_id: FromPath[str], log_id: FromPath[str]
 ) -> schemas.Execution:
     """Stops it; one that has ended is a conflict."""
-    return schemas.Execution.of(await service.cancel(task_id, log_id, by=caller))
+    return schemas.Execution.of(await service.executions.cancel(task_id, log_id, by=caller))
 
 
 HANDLERS = (

@@ -8,12 +8,12 @@ from litestar.params import FromPath, QueryParameter
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.web import schemas
-from taskservice.web.api.parts import (
+from taskservice.web.api.parameters import (
     READ,
     WRITE,
     AnyRequest,
     Caller,
-    Door,
+    ServiceDep,
     TaskIds,
     split_ids,
     task_answer,
@@ -39,7 +39,7 @@ Fields = Annotated[
     responses=READ,
 )
 async def list_overrides(
-    service: Door,
+    service: ServiceDep,
     task_id: FromPath[str],
     fields: Annotated[
         Literal["overridden", "all"], QueryParameter(description="Which fields to tell of")
@@ -50,7 +50,7 @@ async def list_overrides(
     With `fields=all`, every field of the task with where it comes from: a default, a line of a file
     with its commit, author and date, or somebody by API.
     """
-    found = await service.provenance(task_id, overridden=fields == "overridden")
+    found = await service.declarations.provenance(task_id, overridden=fields == "overridden")
     return [schemas.Override.of(one) for one in found]
 
 
@@ -61,9 +61,11 @@ async def list_overrides(
     tags=["Overrides"],
     responses=problems(),
 )
-async def list_all_overrides(service: Door) -> list[schemas.TaskOverride]:
+async def list_all_overrides(service: ServiceDep) -> list[schemas.TaskOverride]:
     """The same of every task, by id: of those that the API deleted too."""
-    return [schemas.TaskOverride.of_task(found) for found in await service.all_overrides()]
+    return [
+        schemas.TaskOverride.of_task(found) for found in await service.declarations.all_overrides()
+    ]
 
 
 @delete(
@@ -76,7 +78,7 @@ async def list_all_overrides(service: Door) -> list[schemas.TaskOverride]:
     response_headers=[ETAG],
 )
 async def revert_overrides(
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     field: Annotated[
@@ -85,7 +87,7 @@ async def revert_overrides(
     ] = None,
 ) -> Response[schemas.Task]:
     """Lets the fields follow the file again."""
-    return task_answer(service, await service.revert(task_id, field, by=caller))
+    return task_answer(service, await service.changes.revert(task_id, field, by=caller))
 
 
 @get(
@@ -102,12 +104,12 @@ async def revert_overrides(
 )
 async def get_promotion(
     request: AnyRequest,
-    service: Door,
+    service: ServiceDep,
     task_id: FromPath[str],
     field: Fields = None,
 ) -> Response[Any]:
     """What to commit for the file to say it: for `patch -p1` or `git apply` in the tasks folder."""
-    promotion = await service.promotion(task_id, field or ())
+    promotion = await service.declarations.promotion(task_id, field or ())
     headers = {"Vary": "Accept"}
     if request.accept.best_match([DIFF, MediaType.JSON], default=DIFF) == DIFF:
         return Response(promotion.diff.encode(), media_type=DIFF, headers=headers)
@@ -122,7 +124,7 @@ async def get_promotion(
     responses=problems(409),
 )
 async def get_promotions(
-    service: Door,
+    service: ServiceDep,
     task_ids: TaskIds = None,
     source: Annotated[
         list[Literal["file", "api"]] | None,
@@ -138,7 +140,9 @@ async def get_promotions(
     ids = split_ids(task_ids or "", faults)
     if faults:
         raise Invalid(faults)
-    return schemas.Promotions.of(await service.promotions(ids, source or (), field or ()))
+    return schemas.Promotions.of(
+        await service.declarations.promotions(ids, source or (), field or ())
+    )
 
 
 @post(
@@ -151,10 +155,10 @@ async def get_promotions(
     response_headers=[ETAG],
 )
 async def restore_task(
-    service: Door, caller: Caller, task_id: FromPath[str]
+    service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[schemas.Task]:
     """Takes back the API's deletion of a task that a file declares."""
-    return task_answer(service, await service.restore(task_id, by=caller))
+    return task_answer(service, await service.changes.restore(task_id, by=caller))
 
 
 HANDLERS = (

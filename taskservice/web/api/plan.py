@@ -8,7 +8,7 @@ from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.preview import Preview
 from taskservice.domain.task import describe
 from taskservice.web import bodies, body_schemas, schemas
-from taskservice.web.api.parts import AnyRequest, Door
+from taskservice.web.api.parameters import AnyRequest, ServiceDep
 from taskservice.web.openapi import problems, with_body
 
 LARGEST_FOLDER = 4 * 1024 * 1024
@@ -28,9 +28,9 @@ LARGEST_FOLDER = 4 * 1024 * 1024
     },
     operation_class=with_body(body_schemas.PLAN, body_schemas.PLAN_EXAMPLES),
 )
-async def plan_sync(request: AnyRequest, service: Door) -> Response[bytes]:
+async def plan_sync(request: AnyRequest, service: ServiceDep) -> Response[bytes]:
     """Takes the whole folder to come; changes nothing. One plan is made at a time."""
-    async with service.plan_to_come():
+    async with service.declarations.plan_to_come():
         body = await bodies.json_object(request)
     faults = bodies.unknown_keys(body, ("files",))
     files = body.get("files")
@@ -39,7 +39,7 @@ async def plan_sync(request: AnyRequest, service: Door) -> Response[bytes]:
         faults.append(Fault(field="files", reason=reason if files is not None else "is required"))
     if faults:
         raise Invalid(faults)
-    plan = await service.plan(files or {}, _encoded)
+    plan = await service.declarations.plan(files or {}, _encoded)
     return Response(plan, media_type=MediaType.JSON)
 
 

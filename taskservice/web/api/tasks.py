@@ -14,17 +14,17 @@ from taskservice.domain.run import TaskStatus
 from taskservice.domain.task import nearest
 from taskservice.storage.shown import SORTABLE, Filter
 from taskservice.web import bodies, body_schemas, schemas
-from taskservice.web.api.parts import (
+from taskservice.web.api.parameters import (
     CHANGE,
     READ,
     AnyRequest,
     Caller,
-    Door,
     IfMatch,
     IfNoneMatch,
     PageNumber,
     PageSize,
     Reason,
+    ServiceDep,
     TaskIds,
     Until,
     Words,
@@ -53,9 +53,11 @@ _SORTS = [f"{sign}{name}" for name in sorted(SORTABLE) for sign in ("", "-")]
         documented_header("Location", "The task's address"),
     ],
 )
-async def create_task(request: AnyRequest, service: Door, caller: Caller) -> Response[schemas.Task]:
+async def create_task(
+    request: AnyRequest, service: ServiceDep, caller: Caller
+) -> Response[schemas.Task]:
     """Takes the fields of a task, and an `id` if it is not to be made."""
-    task = await service.create(await bodies.json_object(request), by=caller)
+    task = await service.changes.create(await bodies.json_object(request), by=caller)
     answer = task_answer(service, task)
     answer.set_header("Location", f"/task-manage/{quote(task.id, safe='')}")
     return answer
@@ -69,7 +71,7 @@ async def create_task(request: AnyRequest, service: Door, caller: Caller) -> Res
     responses=problems(),
 )
 async def list_tasks(
-    service: Door,
+    service: ServiceDep,
     status: FromQuery[TaskStatus | None] = None,
     task_type: Words = None,
     trigger_type: FromQuery[schemas.TriggerType | None] = None,
@@ -113,7 +115,7 @@ async def list_tasks(
         task_ids=ids,
         retired=retired,
     )
-    found, total = await service.find(wanted, sort=sort, page=page, size=size)
+    found, total = await service.tasks.find(wanted, sort=sort, page=page, size=size)
     items = [schemas.Task.of(task, service.settings.executor) for task in found]
     return schemas.TaskPage(items=items, **schemas.paging(total, page, size))
 
@@ -131,7 +133,7 @@ async def list_tasks(
     response_headers=[ETAG],
 )
 async def get_task(
-    service: Door,
+    service: ServiceDep,
     task_id: FromPath[str],
     if_match: IfMatch = None,
     if_none_match: Annotated[
@@ -145,7 +147,7 @@ async def get_task(
     `If-None-Match` asks whether these have changed; not for status, next fire and times, which
     change without them.
     """
-    task = await service.show(task_id)
+    task = await service.tasks.show(task_id)
     precondition = precondition_of(if_match, if_none_match)
     if not precondition.matches(task.etag):
         raise PreconditionFailed("the task has changed since it was read")
@@ -165,7 +167,7 @@ async def get_task(
 )
 async def change_task(
     request: AnyRequest,
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     reason: Reason = None,
@@ -175,7 +177,7 @@ async def change_task(
 ) -> Response[schemas.Task]:
     """Sets the fields given, each to the value given; the others stay as they are."""
     changes = await bodies.json_object(request)
-    task = await service.change(
+    task = await service.changes.change(
         task_id,
         changes,
         by=caller,
@@ -194,7 +196,7 @@ async def change_task(
     responses=CHANGE,
 )
 async def delete_task(
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     reason: Reason = None,
@@ -204,7 +206,9 @@ async def delete_task(
 ) -> None:
     """Deletes it with its log. A declared task can be restored."""
     precondition = precondition_of(if_match, if_none_match)
-    await service.delete(task_id, by=caller, reason=reason, until=until, precondition=precondition)
+    await service.changes.delete(
+        task_id, by=caller, reason=reason, until=until, precondition=precondition
+    )
 
 
 @post(
@@ -218,7 +222,7 @@ async def delete_task(
     response_headers=[ETAG],
 )
 async def pause_task(
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     reason: Reason = None,
@@ -228,7 +232,7 @@ async def pause_task(
 ) -> Response[schemas.Task]:
     """Lets it fire no more, until it is resumed or `until` comes."""
     precondition = precondition_of(if_match, if_none_match)
-    task = await service.set_paused(
+    task = await service.changes.set_paused(
         task_id, True, by=caller, reason=reason, until=until, precondition=precondition
     )
     return task_answer(service, task)
@@ -245,7 +249,7 @@ async def pause_task(
     response_headers=[ETAG],
 )
 async def resume_task(
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     reason: Reason = None,
@@ -255,7 +259,7 @@ async def resume_task(
 ) -> Response[schemas.Task]:
     """Lets it fire again."""
     precondition = precondition_of(if_match, if_none_match)
-    task = await service.set_paused(
+    task = await service.changes.set_paused(
         task_id, False, by=caller, reason=reason, until=until, precondition=precondition
     )
     return task_answer(service, task)
@@ -269,12 +273,12 @@ async def resume_task(
     responses=READ,
 )
 async def list_fires(
-    service: Door,
+    service: ServiceDep,
     task_id: FromPath[str],
     count: Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most")] = 10,
 ) -> list[datetime]:
     """The times at which it will fire, as it is now."""
-    return await service.fires(task_id, count)
+    return await service.tasks.fires(task_id, count)
 
 
 @get(
@@ -290,9 +294,9 @@ async def list_fires(
         ),
     },
 )
-async def get_task_yaml(service: Door, task_id: FromPath[str]) -> str:
+async def get_task_yaml(service: ServiceDep, task_id: FromPath[str]) -> str:
     """The effective task as the text of a file that would declare it."""
-    return await service.yaml(task_id)
+    return await service.tasks.yaml(task_id)
 
 
 HANDLERS = (

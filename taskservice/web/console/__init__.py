@@ -8,8 +8,8 @@ How to add a page:
    times are `{{ ui.moment(t) }}` (absolute) and `{{ ui.ago(t) }}` (relative, kept up by script);
    no style attribute, no inline script.
 2. Write a module with handlers of `@get("/path", opt=CONSOLE)` that take `request: AnyRequest`
-   and `service: Door`, and answer `page(request, "NAME.html", key=value, …)`. Query parameters
-   are read from `request.query_params`; an error that is raised becomes a page.
+   and `service: ServiceDep`, and answer `page(request, "NAME.html", key=value, …)`. Parameters of
+   the query are read from `request.query_params`; an error that is raised becomes a page.
 3. A change is a `@post` with `opt=OPERATING` (or `CONSOLE`: admins only) and `caller: Caller`,
    behind a `<form method="post">` with `{{ ui.csrf_field() }}`; it answers `await changed(request,
    work, said, back)`: a 303 to `back` where `said`, or what went wrong, is shown once. Show the

@@ -17,13 +17,13 @@ async def changed(
     try:
         await work
     except TaskserviceError as error:
-        cookie = flash.cookie("failed", told(error))
+        cookie = flash.cookie("failed", message_of(error))
     else:
         cookie = flash.cookie("done", said)
     return redirect(request, back, cookies=[cookie])
 
 
-def told(error: TaskserviceError) -> str:
+def message_of(error: TaskserviceError) -> str:
     """An error in one line."""
     if isinstance(error, Invalid):
         return "; ".join(str(fault) for fault in error.faults)

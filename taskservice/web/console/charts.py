@@ -68,11 +68,15 @@ def strip(
             )
         )
     return Strip(
-        width=places * step, height=height, line=line, bars=tuple(bars), label=told(shown, language)
+        width=places * step,
+        height=height,
+        line=line,
+        bars=tuple(bars),
+        label=summary_of(shown, language),
     )
 
 
-def told(past: Iterable[Past], language: Language) -> str:
+def summary_of(past: Iterable[Past], language: Language) -> str:
     """How many executions there are of each outcome, in words."""
     counts: dict[str, int] = {}
     for one in past:

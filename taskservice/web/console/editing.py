@@ -15,7 +15,7 @@ from taskservice.domain.field_types import FieldType
 from taskservice.domain.task import FIELDS, OPTIONAL
 from taskservice.service import Precondition, Service, Trial
 from taskservice.web import session
-from taskservice.web.api.parts import Caller, Door
+from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console import flash
 from taskservice.web.console.render import (
     CONSOLE,
@@ -116,19 +116,21 @@ CONTROLS = {one.name: one for one in sorted(_CONTROLS, key=lambda one: KINDS.ind
 
 
 @get("/tasks/{task_id:str}/edit", opt=CONSOLE)
-async def show_edit(request: AnyRequest, service: Door, task_id: FromPath[str]) -> Response[Any]:
+async def show_edit(
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
+) -> Response[Any]:
     """The form, filled with the effective task."""
     caller = caller_of(request)
     if caller is None or not caller.may("admin"):
         return redirect(request, address_of(task_id))
-    state = (await service.get(task_id)).state
+    state = (await service.tasks.get(task_id)).state
     form = {**form_of(state.task.definition()), "etag": state.etag}
     return await _page(request, service, task_id, form, Trial())
 
 
 @post("/tasks/{task_id:str}/edit", opt=CONSOLE)
 async def edit(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[Any]:
     """Saves what was changed in the form; with `preview` it only tells what would come of it."""
     form = await session.form_of(request)
@@ -137,10 +139,11 @@ async def edit(
         return await _page(request, service, task_id, form, trial)
     try:
         changes = await _changes(service, task_id, form)
-        await service.change(
+        await service.changes.change(
             task_id,
             changes,
             by=caller,
+            via="console",
             reason=form.get("reason", "").strip() or None,
             until=form.get("until", "").strip() or None,
             precondition=Precondition(match=[form["etag"]] if form.get("etag") else None),
@@ -156,7 +159,9 @@ async def edit(
 
 
 @post("/tasks/{task_id:str}/preview", opt=CONSOLE)
-async def preview(request: AnyRequest, service: Door, task_id: FromPath[str]) -> Response[str]:
+async def preview(
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
+) -> Response[str]:
     """What the form would come to, as a piece of its page."""
     trial = await _trial(service, task_id, await session.form_of(request))
     return fragment(request, "preview.html", trial=trial)
@@ -164,14 +169,14 @@ async def preview(request: AnyRequest, service: Door, task_id: FromPath[str]) ->
 
 async def _trial(service: Service, task_id: str, form: Mapping[str, str]) -> Trial:
     try:
-        return await service.try_out(task_id, await _changes(service, task_id, form), FIRES)
+        return await service.tasks.try_out(task_id, await _changes(service, task_id, form), FIRES)
     except Invalid as invalid:
         return Trial(faults=invalid.faults)
 
 
 async def _changes(service: Service, task_id: str, form: Mapping[str, str]) -> dict[str, Any]:
     """The fields that the form says otherwise than they are; raises Invalid."""
-    before = (await service.get(task_id)).state.task.definition()
+    before = (await service.tasks.get(task_id)).state.task.definition()
     given = fields_of(form)
     return {
         name: value
@@ -192,7 +197,7 @@ async def _page(
     return page(
         request, "edit.html", status=status, section="/", task_id=task_id,
         address=address_of(task_id), form=form, trial=trial, wrong=_by_field(trial.faults),
-        functions=await service.functions(), settings=service.settings, controls=CONTROLS,
+        functions=await service.functions.catalogue(), settings=service.settings, controls=CONTROLS,
     )  # fmt: skip
 
 

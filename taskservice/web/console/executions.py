@@ -15,7 +15,7 @@ from taskservice.service import Service
 from taskservice.storage.attempts import Attempt
 from taskservice.storage.executions import Execution
 from taskservice.storage.shown import Shown
-from taskservice.web.api.parts import Caller, Door
+from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console.changes import changed
 from taskservice.web.console.charts import NEVER_RAN
 from taskservice.web.console.render import (
@@ -73,7 +73,7 @@ def indented(result: str | None) -> str | None:
 
 @get(ADDRESS, opt=CONSOLE)
 async def show_execution(
-    request: AnyRequest, service: Door, task_id: FromPath[str], log_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str], log_id: FromPath[str]
 ) -> Response[str]:
     """The whole page."""
     return page(request, "execution.html", view=await _view(service, task_id, log_id))
@@ -81,7 +81,7 @@ async def show_execution(
 
 @get(f"{ADDRESS}/facts", opt=CONSOLE)
 async def show_facts(
-    request: AnyRequest, service: Door, task_id: FromPath[str], log_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str], log_id: FromPath[str]
 ) -> Response[str]:
     """The part of it that changes when the execution ends."""
     return fragment(request, "execution-facts.html", view=await _view(service, task_id, log_id))
@@ -89,14 +89,14 @@ async def show_facts(
 
 @get(f"{ADDRESS}/output", opt=CONSOLE)
 async def show_output(
-    request: AnyRequest, service: Door, task_id: FromPath[str], log_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str], log_id: FromPath[str]
 ) -> Response[dict[str, Any]]:
     """What was printed after the first `from` characters, for a script that has those already.
 
     `from` in the answer is where its text begins: 0 where the output is shorter than was said, or
     is not what it was, since its middle is left out: then `state` is another than was said.
     """
-    execution = await service.log(task_id, log_id)
+    execution = await service.executions.get(task_id, log_id)
     output, asked = execution.output or "", request.query_params.get("from", "0")
     known = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 10 else 0
     is_whole = first_mark(output) is None
@@ -116,21 +116,21 @@ async def show_output(
 @post(f"{ADDRESS}/cancel", opt=OPERATING)
 async def cancel_execution(
     request: AnyRequest,
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     log_id: FromPath[str],
 ) -> Response[None]:
     """Stops it."""
     said = language_of(request).gettext("The execution was cancelled.")
-    work = service.cancel(task_id, log_id, by=caller)
+    work = service.executions.cancel(task_id, log_id, by=caller)
     return await changed(request, work, said, execution_address(task_id, log_id))
 
 
 @post(f"{ADDRESS}/again", opt=OPERATING)
 async def run_again(
     request: AnyRequest,
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     task_id: FromPath[str],
     log_id: FromPath[str],
@@ -139,8 +139,8 @@ async def run_again(
     made: list[Execution] = []
 
     async def work() -> None:
-        execution = await service.log(task_id, log_id)
-        made.append(await service.trigger(task_id, execution.func_args, by=caller))
+        execution = await service.executions.get(task_id, log_id)
+        made.append(await service.executions.trigger(task_id, execution.func_args, by=caller))
 
     said = language_of(request).gettext("The task runs again: this is its new execution.")
     answer = await changed(request, work(), said, execution_address(task_id, log_id))
@@ -152,14 +152,14 @@ async def run_again(
 
 
 async def _view(service: Service, task_id: str, log_id: str) -> ExecutionView:
-    execution = await service.log(task_id, log_id)
+    execution = await service.executions.get(task_id, log_id)
     scheduled = execution.scheduled_time
     return ExecutionView(
         execution=execution,
-        task=await service.show(task_id),
+        task=await service.tasks.show(task_id),
         address=execution_address(task_id, log_id),
         task_address=address_of(task_id),
-        attempts=await service.attempts(execution),
+        attempts=await service.executions.attempts(execution),
         late=(execution.start_time - scheduled).total_seconds() if scheduled else None,
         result=indented(execution.result),
     )

@@ -49,7 +49,7 @@ async def faults_of(service: Service, errors: Sequence[SyncError]) -> list[FileF
         by_path.setdefault(error.path or ".", []).append(error)
     shown = dict(sorted(by_path.items())[:FILES])
     wanted = {path: _around(found[:FAULTS]) for path, found in shown.items()}
-    lines = await service.lines_of(wanted)
+    lines = await service.declarations.lines_of(wanted)
     return [_of_file(path, found, lines[path]) for path, found in shown.items()]
 
 

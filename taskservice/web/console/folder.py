@@ -6,7 +6,7 @@ from litestar import Response, get, post
 
 from taskservice.service import Service
 from taskservice.web import schemas
-from taskservice.web.api.parts import Caller, Door
+from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console.changes import changed
 from taskservice.web.console.faults import faults_of
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
@@ -18,44 +18,46 @@ MOST = 200
 
 
 @get(ADDRESS, opt=CONSOLE)
-async def show_folder(request: AnyRequest, service: Door) -> Response[str]:
+async def show_folder(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """The whole page."""
     return page(request, "folder.html", **await _values(service))
 
 
 @get(f"{ADDRESS}/state", opt=CONSOLE)
-async def show_state(request: AnyRequest, service: Door) -> Response[str]:
+async def show_state(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """The part of it that a sync may change."""
     return fragment(request, "folder-state.html", **await _values(service))
 
 
 @post(f"{ADDRESS}/sync", opt=CONSOLE)
-async def sync_now(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+async def sync_now(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Syncs now."""
     said = language_of(request).gettext("The folder was synced.")
-    return await changed(request, service.sync_now(prune=False, by=caller), said, ADDRESS)
+    return await changed(request, service.syncs.sync(prune=False, by=caller), said, ADDRESS)
 
 
 @post(f"{ADDRESS}/confirm", opt=CONSOLE)
-async def confirm_sync(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+async def confirm_sync(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Lets a held sync go on."""
     said = language_of(request).gettext("The sync went on: what is gone is retired.")
-    return await changed(request, service.sync_now(prune=True, by=caller), said, ADDRESS)
+    return await changed(request, service.syncs.sync(prune=True, by=caller), said, ADDRESS)
 
 
 async def _values(service: Service) -> dict[str, Any]:
     """What the page shows."""
-    report = schemas.SyncReport.of(await service.sync_report())
+    report = schemas.SyncReport.of(await service.syncs.report())
     repository = report.repository
     live = repository.live if repository else report.revision
-    overrides = await service.all_overrides()
+    overrides = await service.declarations.all_overrides()
     return {
         "report": report,
         "files": await faults_of(service, report.errors),
         "faulty": len({error.path for error in report.errors}),
         "overrides": overrides[:MOST],
         "overridden": len(overrides),
-        "commits": await service.commits([live, repository.wanted if repository else None]),
+        "commits": await service.declarations.commits(
+            [live, repository.wanted if repository else None]
+        ),
         "live": live,
         "most": MOST,
         "folder": str(service.settings.tasks_dir),

@@ -49,16 +49,16 @@ def _view(found: Provenance, overridden: bool, language: Language, zone: str) ->
         )
     return FieldView(
         found=found,
-        value=None if found.absent else _shown(found.field, found.value),
-        declared=_shown(found.field, found.declared),
-        declared_when_set=_shown(found.field, found.declared_when_set),
+        value=None if found.absent else _text_of(found.field, found.value),
+        declared=_text_of(found.field, found.declared),
+        declared_when_set=_text_of(found.field, found.declared_when_set),
         overridden=overridden,
         conflict=conflict,
         words=words,
     )
 
 
-def _shown(field: str, value: Any) -> str | None:
+def _text_of(field: str, value: Any) -> str | None:
     if value is None:
         return None
     if field == "trigger":

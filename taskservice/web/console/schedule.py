@@ -23,11 +23,11 @@ def in_words(
     language: Language, trigger_type: str, trigger_args: Mapping[str, Any], zone: str
 ) -> str:
     """When a trigger fires; its time zone is named where it is another than `zone`."""
-    return _told(language.code, trigger_type, json.dumps(trigger_args, sort_keys=True), zone)
+    return _in_words(language.code, trigger_type, json.dumps(trigger_args, sort_keys=True), zone)
 
 
 @lru_cache(maxsize=4096)
-def _told(code: str, trigger_type: str, said: str, zone: str) -> str:
+def _in_words(code: str, trigger_type: str, said: str, zone: str) -> str:
     language, arguments = LANGUAGES[code], json.loads(said)
     if trigger_type == "date":
         told = _date(language, arguments)

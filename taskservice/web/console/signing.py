@@ -8,7 +8,7 @@ from litestar.datastructures import Cookie
 
 from taskservice.domain.errors import UnknownToken
 from taskservice.web import auth, session
-from taskservice.web.api.parts import Door
+from taskservice.web.api.parameters import ServiceDep
 from taskservice.web.console.render import (
     CONSOLE,
     PUBLIC,
@@ -59,7 +59,7 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
 
 
 @post("/sign-out", opt={**CONSOLE, "role": "viewer"})
-async def sign_out(request: AnyRequest, service: Door) -> Response[None]:
+async def sign_out(request: AnyRequest, service: ServiceDep) -> Response[None]:
     """Ends the session: in this browser, and for whoever else has its cookie."""
     caller, value = caller_of(request), request.cookies.get(session.COOKIE)
     if caller and caller.csrf and value:

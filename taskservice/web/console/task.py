@@ -14,9 +14,9 @@ from taskservice.domain.run import ExecutionStatus
 from taskservice.service import Provenance, Service
 from taskservice.storage.executions import COUNTED
 from taskservice.storage.shown import Shown
-from taskservice.web.api.parts import Door
+from taskservice.web.api.parameters import ServiceDep
 from taskservice.web.console import arguments
-from taskservice.web.console.changes import told
+from taskservice.web.console.changes import message_of
 from taskservice.web.console.charts import strip
 from taskservice.web.console.provenance import fields_of
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
@@ -38,14 +38,16 @@ OUTCOMES = get_args(ExecutionStatus)
 
 
 @get("/tasks/{task_id:str}", opt=CONSOLE)
-async def show_task(request: AnyRequest, service: Door, task_id: FromPath[str]) -> Response[Any]:
+async def show_task(
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
+) -> Response[Any]:
     """All that there is to a task; of one that was deleted here, how it comes back."""
     try:
-        task = await service.show(task_id)
+        task = await service.tasks.show(task_id)
     except NotFound:
         return await _deleted(request, service, task_id)
     language = language_of(request)
-    provenance = await service.provenance(task_id, overridden=False)
+    provenance = await service.declarations.provenance(task_id, overridden=False)
     overridden = decoded(task.overridden, [])
     zone = str(service.settings.timezone)
     [view] = await views_of(service, [task], language)
@@ -57,28 +59,30 @@ async def show_task(request: AnyRequest, service: Door, task_id: FromPath[str]) 
         view=view,
         fields=fields[:MOST_FIELDS],
         more_fields=max(0, len(fields) - MOST_FIELDS),
-        at_fault=await service.task_faults(task_id),
+        at_fault=await service.tasks.faults(task_id),
         parameters=await _parameters(service, task),
-        old_code=await service.runs_old_code(task.func_path, task.executor),
+        old_code=await service.functions.runs_old_code(task.func_path, task.executor),
         **await _state(service, view),
         **await _executions(request, service, task_id),
     )
 
 
 @get("/tasks/{task_id:str}/state", opt=CONSOLE)
-async def show_state(request: AnyRequest, service: Door, task_id: FromPath[str]) -> Response[str]:
+async def show_state(
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
+) -> Response[str]:
     """What changes by itself of that page: status and next fires."""
-    task = await service.show(task_id)
+    task = await service.tasks.show(task_id)
     [view] = await views_of(service, [task], language_of(request))
     return fragment(request, "task-state.html", view=view, **await _state(service, view))
 
 
 @get("/tasks/{task_id:str}/executions", opt=CONSOLE)
 async def show_executions(
-    request: AnyRequest, service: Door, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
 ) -> Response[str]:
     """A page of its executions with the chart above them."""
-    task = await service.show(task_id)
+    task = await service.tasks.show(task_id)
     [view] = await views_of(service, [task], language_of(request))
     values = await _executions(request, service, task_id)
     return fragment(request, "task-executions.html", view=view, **values)
@@ -86,13 +90,13 @@ async def show_executions(
 
 @get("/tasks/{task_id:str}/promotion", opt=CONSOLE)
 async def show_promotion(
-    request: AnyRequest, service: Door, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
 ) -> Response[str]:
     """What would have to be committed for the file to say what was overridden."""
     field = request.query_params.get("field") or None
     promotion, wrong = None, None
     try:
-        promotion = await service.promotion(task_id, [field] if field else [])
+        promotion = await service.declarations.promotion(task_id, [field] if field else [])
     except Conflict as conflict:
         wrong = str(conflict)
     return page(
@@ -102,7 +106,7 @@ async def show_promotion(
 
 
 async def _state(service: Service, view: TaskView) -> dict[str, Any]:
-    forecast = await service.forecast(view.task.id, FIRES)
+    forecast = await service.tasks.forecast(view.task.id, FIRES)
     return {"forecast": forecast, "changed_at": {one.fire: one for one in forecast.clock_changes}}
 
 
@@ -114,7 +118,9 @@ async def _executions(request: AnyRequest, service: Service, task_id: str) -> di
     wanted = min(max(1, wanted), COUNTED // SIZE)
     before = given.get("before") or None
     status = outcome if outcome in OUTCOMES else None
-    ask = partial(service.logs, task_id, status=status, since=None, until=None, size=SIZE)
+    ask = partial(
+        service.executions.page, task_id, status=status, since=None, until=None, size=SIZE
+    )
     try:
         log = await ask(page=wanted, before=before)
     except Invalid:
@@ -122,7 +128,7 @@ async def _executions(request: AnyRequest, service: Service, task_id: str) -> di
         before, log = None, await ask(page=wanted)
     pages = max(1, ceil(log.total / SIZE))
     follows = log.more and (before is not None or wanted == pages)
-    past = (await service.latest([task_id], CHARTED))[task_id]
+    past = (await service.executions.latest([task_id], CHARTED))[task_id]
     spans = sorted((one.end_time - one.start_time).total_seconds() for one in past if one.end_time)
     zone, language = service.settings.timezone, language_of(request)
     return {
@@ -146,14 +152,14 @@ async def _executions(request: AnyRequest, service: Service, task_id: str) -> di
 async def _parameters(service: Service, task: Shown) -> list[arguments.Input] | str:
     """The form of a run by hand; why there is none, where the function can't be found."""
     try:
-        parameters = await service.parameters(task.func_path)
+        parameters = await service.functions.parameters(task.func_path)
     except Invalid as invalid:
-        return told(invalid)
+        return message_of(invalid)
     return arguments.inputs_of(parameters, decoded(task.func_args, {}))
 
 
 async def _deleted(request: AnyRequest, service: Service, task_id: str) -> Response[str]:
-    found = await service.provenance(task_id, overridden=True)
+    found = await service.declarations.provenance(task_id, overridden=True)
     deletion: Provenance = next(one for one in found if one.field == DELETED)
     return page(
         request, "task-deleted.html", status=404, section="/", task_id=task_id,

@@ -9,9 +9,9 @@ from litestar.params import FromPath
 
 from taskservice.domain.errors import TaskserviceError
 from taskservice.web import session
-from taskservice.web.api.parts import Caller, Door
+from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console import arguments, flash
-from taskservice.web.console.changes import changed, told
+from taskservice.web.console.changes import changed, message_of
 from taskservice.web.console.render import (
     CONSOLE,
     OPERATING,
@@ -43,36 +43,36 @@ def _story(form: Mapping[str, str]) -> _Story:
 
 @post("/tasks/{task_id:str}/pause", opt=OPERATING)
 async def pause(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Lets a task fire no more."""
     story = _story(await session.form_of(request))
-    work = service.set_paused(task_id, True, by=caller, **story)
+    work = service.changes.set_paused(task_id, True, by=caller, via="console", **story)
     said = language_of(request).gettext("It is paused.")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/resume", opt=OPERATING)
 async def resume(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Lets it fire again."""
     story = _story(await session.form_of(request))
-    work = service.set_paused(task_id, False, by=caller, **story)
+    work = service.changes.set_paused(task_id, False, by=caller, via="console", **story)
     said = language_of(request).gettext("It fires again.")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/trigger", opt=OPERATING)
 async def trigger(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Runs it now, with the arguments of the form."""
     form = await session.form_of(request)
 
     async def run() -> None:
-        own = decoded((await service.show(task_id)).func_args, {})
-        await service.trigger(task_id, arguments.given_by(form, own), by=caller)
+        own = decoded((await service.tasks.show(task_id)).func_args, {})
+        await service.executions.trigger(task_id, arguments.given_by(form, own), by=caller)
 
     said = language_of(request).gettext("It runs now.")
     return await changed(request, run(), said, address_of(task_id))
@@ -80,69 +80,80 @@ async def trigger(
 
 @post("/tasks/{task_id:str}/revert", opt=CONSOLE)
 async def revert(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Lets a field, or all of them, follow the file again."""
     field = (await session.form_of(request)).get("field") or None
     _ = language_of(request).gettext
     said = _("It follows its declaration again.")
     return await changed(
-        request, service.revert(task_id, field, by=caller), said, address_of(task_id)
+        request,
+        service.changes.revert(task_id, field, by=caller, via="console"),
+        said,
+        address_of(task_id),
     )
 
 
 @post("/tasks/{task_id:str}/keep", opt=CONSOLE)
 async def keep(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Settles the conflict of a field: it stays as it is overridden."""
     field = (await session.form_of(request)).get("field", "")
     said = language_of(request).gettext("The override stays, over what the file says now.")
-    work = service.keep(task_id, field, by=caller)
+    work = service.changes.keep(task_id, field, by=caller, via="console")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/delete", opt=CONSOLE)
 async def delete(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Deletes a task with its log."""
     story = _story(await session.form_of(request))
     _ = language_of(request).gettext
     said = _("%(task)s is deleted.") % {"task": task_id}
-    work = service.delete(task_id, by=caller, **story)
+    work = service.changes.delete(task_id, by=caller, via="console", **story)
     return await changed(request, work, said, "/")
 
 
 @post("/tasks/{task_id:str}/restore", opt=CONSOLE)
 async def restore(
-    request: AnyRequest, service: Door, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Takes back the deletion of a declared task."""
     said = language_of(request).gettext("It is back.")
-    work = service.restore(task_id, by=caller)
+    work = service.changes.restore(task_id, by=caller, via="console")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/bulk/pause", opt=OPERATING)
-async def pause_all(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+async def pause_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Pauses the tasks that were ticked."""
     story = _story(await session.form_of(request))
     return await _bulk(
-        request, lambda task_id: service.set_paused(task_id, True, by=caller, **story)
+        request,
+        lambda task_id: service.changes.set_paused(
+            task_id, True, by=caller, via="console", **story
+        ),
     )
 
 
 @post("/bulk/resume", opt=OPERATING)
-async def resume_all(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+async def resume_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Lets those tasks fire again."""
-    return await _bulk(request, lambda task_id: service.set_paused(task_id, False, by=caller))
+    return await _bulk(
+        request,
+        lambda task_id: service.changes.set_paused(task_id, False, by=caller, via="console"),
+    )
 
 
 @post("/bulk/trigger", opt=OPERATING)
-async def trigger_all(request: AnyRequest, service: Door, caller: Caller) -> Response[None]:
+async def trigger_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Runs them now."""
-    return await _bulk(request, lambda task_id: service.trigger(task_id, None, by=caller))
+    return await _bulk(
+        request, lambda task_id: service.executions.trigger(task_id, None, by=caller)
+    )
 
 
 async def _bulk(request: AnyRequest, work: Callable[[str], Awaitable[Any]]) -> Response[None]:
@@ -158,7 +169,7 @@ async def _bulk(request: AnyRequest, work: Callable[[str], Awaitable[Any]]) -> R
     wrong = []
     for task_id, outcome in zip(ids, done, strict=True):
         if isinstance(outcome, TaskserviceError):
-            wrong.append(f"{task_id}: {told(outcome)}")
+            wrong.append(f"{task_id}: {message_of(outcome)}")
         elif isinstance(outcome, BaseException):
             raise outcome
     count = len(ids) - len(wrong)

@@ -12,7 +12,7 @@ from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.service import Service
 from taskservice.storage.shown import SORTABLE, Filter
-from taskservice.web.api.parts import Door
+from taskservice.web.api.parameters import ServiceDep
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
 from taskservice.web.console.views import views_of
 from taskservice.web.schemas import Source, TriggerType
@@ -78,20 +78,20 @@ def wanted_of(request: AnyRequest) -> Wanted:
 
 
 @get("/", opt=CONSOLE)
-async def show_tasks(request: AnyRequest, service: Door) -> Response[str]:
+async def show_tasks(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """The tasks that the address asks for."""
     listed, counted = await asyncio.gather(_list(request, service), _states(service))
     return page(request, "tasks.html", **listed, **counted)
 
 
 @get("/list", opt=CONSOLE)
-async def show_list(request: AnyRequest, service: Door) -> Response[str]:
+async def show_list(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """The list alone."""
     return fragment(request, "task-list.html", **await _list(request, service))
 
 
 @get("/list/states", opt=CONSOLE)
-async def show_states(request: AnyRequest, service: Door) -> Response[str]:
+async def show_states(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """How many tasks there are in each status."""
     values = await _states(service)
     return fragment(request, "task-states.html", **values, wanted=wanted_of(request))
@@ -99,7 +99,7 @@ async def show_states(request: AnyRequest, service: Door) -> Response[str]:
 
 async def _list(request: AnyRequest, service: Service) -> dict[str, Any]:
     wanted = wanted_of(request)
-    found, total = await service.find(
+    found, total = await service.tasks.find(
         wanted.filter, sort=wanted.sort, page=wanted.page, size=wanted.size
     )
     return {
@@ -111,13 +111,15 @@ async def _list(request: AnyRequest, service: Service) -> dict[str, Any]:
 
 
 async def _states(service: Service) -> dict[str, Any]:
-    return {"states": await service.states(), "statuses": STATUSES}
+    return {"states": await service.tasks.states(), "statuses": STATUSES}
 
 
 @get("/tasks/{task_id:str}/row", opt=CONSOLE)
-async def show_row(request: AnyRequest, service: Door, task_id: FromPath[str]) -> Response[str]:
+async def show_row(
+    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
+) -> Response[str]:
     """One row of that page."""
-    task = await service.show(task_id)
+    task = await service.tasks.show(task_id)
     [view] = await views_of(service, [task], language_of(request))
     return fragment(request, "task-row.html", view=view)
 

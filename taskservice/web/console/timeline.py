@@ -1,12 +1,13 @@
 """The page of the last and the next 24 hours, all tasks by time."""
 
+from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
 from litestar import Response, get
 
 from taskservice.service import Service
-from taskservice.web.api.parts import Door
+from taskservice.web.api.parameters import ServiceDep
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
 from taskservice.web.console.tasks import LONGEST
 from taskservice.web.console.timeline_chart import HEIGHT, Drawing
@@ -16,13 +17,13 @@ LANES = 50
 
 
 @get("/timeline", opt=CONSOLE)
-async def show_timeline(request: AnyRequest, service: Door) -> Response[str]:
+async def show_timeline(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """The whole page, with the tasks that the address asks for."""
     return page(request, "timeline.html", **await _values(request, service))
 
 
 @get("/timeline/chart", opt=CONSOLE)
-async def show_chart(request: AnyRequest, service: Door) -> Response[str]:
+async def show_chart(request: AnyRequest, service: ServiceDep) -> Response[str]:
     """The part of it that time changes."""
     return fragment(request, "timeline-chart.html", **await _values(request, service))
 
@@ -32,7 +33,7 @@ async def _values(request: AnyRequest, service: Service) -> dict[str, Any]:
     wanted = request.query_params.get("q", "").strip()[:LONGEST]
     number = request.query_params.get("page", "")
     at = max(1, int(number)) if number.isascii() and number.isdecimal() and len(number) < 8 else 1
-    timeline = await service.timeline(wanted, page=at, size=LANES)
+    timeline = await service.timelines.make(wanted, page=at, size=LANES, now=datetime.now(UTC))
     drawing = Drawing(timeline, language_of(request), service.settings.timezone)
     return {
         "timeline": timeline,

@@ -151,10 +151,10 @@ class Drawing:
                 height = round(max(LEAST, (HEIGHT - 14) * count / most), 1)
                 top = round(top - height, 1)
                 parts.append(Part(kind=kind, y=top, height=height))
-        title = f"{self.clock(slot.begin)} · {self.told(slot.past, slot.fires)}"
+        title = f"{self.clock(slot.begin)} · {self.summary_of(slot.past, slot.fires)}"
         return Column(x=self._x(slot.begin), parts=parts, title=title)
 
-    def told(self, past: Mapping[str, int], fires: int) -> str:
+    def summary_of(self, past: Mapping[str, int], fires: int) -> str:
         """How many executions came to which outcome, and how many fires are to come."""
         parts = [
             f"{self._language.number(past[status])} {self._language.gettext(status)}"
@@ -248,7 +248,7 @@ class Drawing:
             end = max(begin, min(end, timeline.now))
         x, width = self._x(begin), self._width(end - begin)
         label = f"{self._language.number(number)} ×" if width > ROOM and kind != "failed" else ""
-        return Band(x=x, width=width, kind=kind, title=self.told(past, fires), label=label)
+        return Band(x=x, width=width, kind=kind, title=self.summary_of(past, fires), label=label)
 
 
 def _runs(places: Iterable[int]) -> list[tuple[int, int]]:

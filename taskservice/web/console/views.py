@@ -34,9 +34,9 @@ class TaskView:
 async def views_of(service: Service, tasks: Sequence[Shown], language: Language) -> list[TaskView]:
     """The tasks with what it takes to show them, by two queries however many they are."""
     ids = [task.id for task in tasks]
-    past = await service.latest(ids, BARS)
+    past = await service.executions.latest(ids, BARS)
     paused = [task.id for task in tasks if "paused" in decoded(task.overridden, [])]
-    ends = await service.ends_of_pauses(paused)
+    ends = await service.tasks.ends_of_pauses(paused)
     zone, now = service.settings.timezone, datetime.now(UTC)
     return [
         TaskView(

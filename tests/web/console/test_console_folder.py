@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from taskservice.domain import plan
-from taskservice.web.console import faults, folder
+from taskservice.web.console.faults import FAULTS, FILES
+from taskservice.web.console.folder import MOST
 from tests.origin import Origin
 from tests.web.bodies import HOURLY
 from tests.web.conftest import Serve
@@ -94,20 +95,20 @@ async def test_a_fault_whose_file_is_gone_is_told_without_lines(
     assert "not valid YAML" in file.one("p", class_="said").text
 
 
-async def test_many_faults_are_cut(
-    client: httpx.AsyncClient, tasks_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(faults, "FILES", 2)
-    monkeypatch.setattr(faults, "FAULTS", 3)
-    for number in range(4):
-        (tasks_dir / f"bad{number}.yaml").write_text(
-            TASK.format(name="x") + "".join(f"unknown{n}: 1\n" for n in range(5))
-        )
+async def test_many_faults_are_cut(client: httpx.AsyncClient, tasks_dir: Path) -> None:
+    for number in range(FILES + 2):
+        (tasks_dir / f"bad{number:02}.yaml").write_text("name: x\n")
+    # No more than twenty are told of one task.
+    wrong = "".join(f"    unknown{number}: 1\n" for number in range((FAULTS + 2) // 2))
+    defaults = "".join(f"  {line}\n" for line in TASK.format(name="x").splitlines())
+    (tasks_dir / "bad00.yaml").write_text(
+        f"defaults:\n{defaults}tasks:\n  x:\n{wrong}  y:\n{wrong}"
+    )
     await client.post("/sync")
     section = (await page(client)).one("section", id="faults")
     files = list(section.all("section", class_="file"))
-    assert len(files) == 2
-    assert len(list(files[0].all("p", class_="said"))) == 3
+    assert len(files) == FILES
+    assert len(list(files[0].all("p", class_="said"))) == FAULTS
     assert "and 2 more" in files[0].text
     assert section.text.endswith("and 2 more")
 
@@ -138,13 +139,11 @@ async def test_overrides_are_listed_with_who_why_and_until(
     assert counts["/?source=file&drift=overridden"] == "overridden 1"
 
 
-async def test_lists_are_cut(
-    client: httpx.AsyncClient, tasks_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folder, "MOST", 1)
-    await declare(client, tasks_dir, "a", "b")
-    for name in ("a", "b"):
-        await client.post(f"/task-manage/{name}/pause")
+async def test_lists_are_cut(client: httpx.AsyncClient, tasks_dir: Path) -> None:
+    names = [f"t{number}" for number in range(MOST + 1)]
+    await declare(client, tasks_dir, *names)
+    for ids in (names[:1], names[1:]):
+        await client.post("/bulk/pause", data={"id": ids}, headers=BROWSER)
     section = (await page(client)).one("section", id="overrides")
     assert section.text.endswith("and 1 more")
 

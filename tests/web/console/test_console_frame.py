@@ -3,11 +3,9 @@
 import httpx
 import pytest
 
-from taskservice.domain.errors import Unavailable
-from taskservice.service import Service
 from taskservice.web.console import flash, static
 from tests.web.bodies import hourly
-from tests.web.conftest import Serve
+from tests.web.conftest import Client, Serve
 from tests.web.console.pages import BROWSER, is_strict, parse
 
 POLICY = (
@@ -96,16 +94,10 @@ async def test_errors_are_pages_for_browsers_only(client: httpx.AsyncClient) -> 
     assert page.one("nav", aria_label="主导航")
 
 
-async def test_an_outage_is_a_page_too(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def unavailable(*_: object, **__: object) -> None:
-        raise Unavailable("the database can't be reached")
-
-    monkeypatch.setattr(Service, "find", unavailable)
-    answer = await client.get("/", headers=BROWSER)
+async def test_an_outage_is_a_page_too(without_database: Client) -> None:
+    answer = await without_database.get("/", headers=BROWSER)
     assert answer.status_code == 503
-    assert "the database can't be reached" in parse(answer.text).one("main").text
+    assert "the database does not answer" in parse(answer.text).one("main").text
 
 
 async def test_a_strange_host_gets_a_page_that_tells_nothing(client: httpx.AsyncClient) -> None:

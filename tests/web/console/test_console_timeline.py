@@ -1,14 +1,16 @@
 """The page of the timeline: what is drawn of tasks, and what is told in words."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
 from taskservice.service.timeline import SLOT, SLOTS, Lane, Slot, Timeline
 from taskservice.storage.history import Past
-from taskservice.web.console import timeline
 from taskservice.web.console.language import LANGUAGES
+from taskservice.web.console.timeline import LANES
 from taskservice.web.console.timeline_chart import HEIGHT, THINNEST, Chart, Drawing
 from tests.web.bodies import hourly
 from tests.web.conftest import Serve
@@ -58,19 +60,20 @@ async def test_a_task_has_its_lane_and_its_words(client: httpx.AsyncClient) -> N
 
 
 async def test_tasks_are_searched_and_come_by_pages(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, tasks_dir: Path
 ) -> None:
-    monkeypatch.setattr(timeline, "LANES", 2)
-    for number in range(3):
-        await client.post("/task-manage/", json=hourly(id=f"t{number}", name=f"Task {number}"))
+    tasks = {f"t{n:02}": hourly(name=f"Task {n:02}") for n in range(LANES + 1)}
+    (tasks_dir / "tasks.yaml").write_text(json.dumps({"tasks": tasks}))
+    await client.post("/sync")
+    names = [one["name"] for one in tasks.values()]
     root = await page(client, "/timeline?q=task")
-    assert [one.text for one in root.one("ol", class_="lanes").all("a")] == ["Task 0", "Task 1"]
+    assert [one.text for one in root.one("ol", class_="lanes").all("a")] == names[:LANES]
     following = root.one("a", rel="next").attributes["href"]
     assert following == "?q=task&page=2"
     last = await page(client, f"/timeline{following}")
-    assert [one.text for one in last.one("ol", class_="lanes").all("a")] == ["Task 2"]
+    assert [one.text for one in last.one("ol", class_="lanes").all("a")] == names[LANES:]
     fragment = await page(client, last.one("div", id="timeline").attributes["data-fragment"])
-    assert [one.text for one in fragment.one("ol", class_="lanes").all("a")] == ["Task 2"]
+    assert [one.text for one in fragment.one("ol", class_="lanes").all("a")] == names[LANES:]
     assert "No task passes" in (await page(client, "/timeline?q=<i>")).text
     for wrong in ("0", "x", "²", "9" * 9, "-1"):
         root = await page(client, f"/timeline?page={wrong}")

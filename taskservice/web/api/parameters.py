@@ -13,7 +13,7 @@ from taskservice.storage.shown import Shown
 from taskservice.web import schemas
 from taskservice.web.openapi import problems
 
-Door = NamedDependency[SkipValidation[Service]]
+ServiceDep = NamedDependency[SkipValidation[Service]]
 Caller = NamedDependency[str]
 AnyRequest = Request[Any, Any, Any]
 

@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.preview import Preview
-from taskservice.engine.engine import Engine
-from taskservice.service.changing import Changing
+from taskservice.service.checks import Checks
 from taskservice.service.contributions import Promotions, promotions_of
+from taskservice.service.moments import now_utc
 from taskservice.service.offload import Offload
 from taskservice.service.planning import plan_folder
 from taskservice.service.promoting import Promotion, promotion_of
 from taskservice.service.provenance import Provenance, TaskOverride, overrides_of, provenance_of
-from taskservice.service.reading import now_utc
+from taskservice.service.tasks import stored
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.overrides import overridden
@@ -29,16 +29,36 @@ PLAN_PATIENCE = 5.0
 """Seconds for which a plan waits for the imports of modules, all together."""
 
 
-class Declared(Changing):
-    """The tasks folder, `_root`, as far as it is only read."""
+class Declarations:
+    """The tasks folder, `root`, as far as it is only read, beside what is stored.
 
-    _root: Path
+    `zone` is that of times which name none, `default_executor` for tasks that name none. What
+    takes long is done by `looking`.
+    """
 
-    def __init__(self, database: Database, engine: Engine, zone: tzinfo) -> None:
-        super().__init__(database, engine, zone)
+    def __init__(
+        self,
+        database: Database,
+        root: Path,
+        checks: Checks,
+        looking: Offload,
+        *,
+        zone: tzinfo,
+        default_executor: str,
+    ) -> None:
+        self._database = database
+        self._root = root
+        self._checks = checks
+        self._looking = looking
+        self._zone = zone
+        self._default_executor = default_executor
         busy = "another plan is being made; try again"
         self._planning = Offload("planning", threads=1, waiting=0, busy=busy)
         self._plans_to_come = Offload("plans to come", threads=1, waiting=7, busy=busy)
+
+    def close(self) -> None:
+        """Let the thread end that plans are made on."""
+        self._planning.close()
 
     async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
         """Where each field of a task comes from, or only of those that are `overridden`.
@@ -46,13 +66,13 @@ class Declared(Changing):
         Of a task that the API deleted, too. Raises `NotFound`.
         """
         async with self._database.read() as connection:
-            stored = await self._stored(connection, task_id)
-        if overridden and not stored.overrides:
+            task = await stored(connection, task_id)
+        if overridden and not task.overrides:
             return []
         found = await self._looking.run(
             provenance_of,
             task_id,
-            stored,
+            task,
             self._root,
             overridden=overridden,
             executor=self._default_executor,
@@ -78,17 +98,13 @@ class Declared(Changing):
         end = time.monotonic() + PLAN_PATIENCE
 
         def check(task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-            return self.check(task_id, fields, patience=max(end - time.monotonic(), 0))
+            return self._checks.check(task_id, fields, patience=max(end - time.monotonic(), 0))
 
         async with self._planning.turn():
             return await plan_folder(
                 self._database, files, shape,
                 call=self._planning.call, check=check, zone=self._zone,
             )  # fmt: skip
-
-    def _end_offloads(self) -> None:
-        super()._end_offloads()
-        self._planning.close()
 
     async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
         """What to commit for the file to say what the API changed of a task, or these fields of it.
@@ -97,8 +113,8 @@ class Declared(Changing):
         `NotFound` and `Conflict`.
         """
         async with self._database.read() as connection:
-            stored = await self._stored(connection, task_id)
-        return await self._looking.run(promotion_of, self._root, task_id, stored, fields, now_utc())
+            task = await stored(connection, task_id)
+        return await self._looking.run(promotion_of, self._root, task_id, task, fields, now_utc())
 
     async def promotions(
         self, task_ids: Iterable[str], sources: Collection[str], fields: Sequence[str] = ()

@@ -7,7 +7,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import QueryParameter
 
 from taskservice.web import schemas, webhook
-from taskservice.web.api.parts import Caller, Door
+from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.auth import OPEN, WEBHOOK
 from taskservice.web.openapi import problems
 
@@ -21,9 +21,9 @@ METRICS = "text/plain; version=0.0.4"
     tags=["Sync"],
     responses=problems(),
 )
-async def get_sync(service: Door) -> schemas.SyncReport:
+async def get_sync(service: ServiceDep) -> schemas.SyncReport:
     """Errors by file, tasks by drift, tasks that wait to be deleted, and the repository."""
-    return schemas.SyncReport.of(await service.sync_report())
+    return schemas.SyncReport.of(await service.syncs.report())
 
 
 @post(
@@ -38,7 +38,7 @@ async def get_sync(service: Door) -> schemas.SyncReport:
 )
 async def sync_now(
     request: Request[Any, Any, Any],
-    service: Door,
+    service: ServiceDep,
     caller: Caller,
     prune: Annotated[bool, QueryParameter(description="Let a held sync go on")] = False,
 ) -> schemas.SyncReport:
@@ -49,8 +49,8 @@ async def sync_now(
     what there is.
     """
     if request.scope.get("auth") == "webhook":
-        return schemas.SyncReport.of(await service.sync_for_webhook())
-    return schemas.SyncReport.of(await service.sync_now(prune=prune, by=caller))
+        return schemas.SyncReport.of(await service.syncs.sync_for_webhook())
+    return schemas.SyncReport.of(await service.syncs.sync(prune=prune, by=caller))
 
 
 @get(
@@ -60,9 +60,9 @@ async def sync_now(
     tags=["Functions"],
     responses=problems(),
 )
-async def list_functions(service: Door) -> list[schemas.Function]:
+async def list_functions(service: ServiceDep) -> list[schemas.Function]:
     """What `func_path` may name, with signature and first line of documentation."""
-    return [schemas.Function.of(info) for info in await service.functions()]
+    return [schemas.Function.of(info) for info in await service.functions.catalogue()]
 
 
 @get(
@@ -87,7 +87,7 @@ async def is_live() -> schemas.Live:
     security=[{}],
     responses={503: problems()[503]},
 )
-async def is_ready(service: Door) -> schemas.Ready:
+async def is_ready(service: ServiceDep) -> schemas.Ready:
     """Whether database and scheduler work; 503 where one does not, or the service stops."""
     return schemas.Ready(**await service.ready())
 
@@ -105,12 +105,12 @@ async def is_ready(service: Door) -> schemas.Ready:
         ),
     },
 )
-async def get_metrics(service: Door) -> bytes:
+async def get_metrics(service: ServiceDep) -> bytes:
     """Counts of this process, the tasks in the table, the last sync and the process itself.
 
     Without the database it says so (`taskservice_database_up` is 0), and leaves out what is there.
     """
-    return await service.metrics()
+    return await service.metrics.text()
 
 
 HANDLERS = (

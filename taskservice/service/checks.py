@@ -1,0 +1,93 @@
+"""What is wrong with the definition of a task, the function that it calls included."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import tzinfo
+from functools import partial
+
+from taskservice.domain.errors import Fault, Invalid, is_pending
+from taskservice.domain.placeholders import placeholder_faults
+from taskservice.domain.task_faults import CallFaults, task_faults
+from taskservice.engine.functions import Functions
+from taskservice.service.offload import is_small
+
+
+class NotImported(Exception):
+    """A definition can't be checked at once: its function's module has to be imported first."""
+
+    def __init__(self, func_path: str) -> None:
+        super().__init__(f"the module of {func_path} is not imported yet")
+        self.func_path = func_path
+
+
+class Checks:
+    """Checks definitions; `zone` is that of times which name none.
+
+    `env_allow` are the patterns of the variables that placeholders may stand for.
+    """
+
+    def __init__(self, functions: Functions, *, zone: tzinfo, env_allow: Sequence[str]) -> None:
+        self._functions = functions
+        self._zone = zone
+        self._env_allow = env_allow
+
+    def check(
+        self, _task_id: str, fields: Mapping[str, object], *, patience: float = 0
+    ) -> list[Fault]:
+        """What is wrong with a task's fields; blocks for `patience`, see `Functions.faults`."""
+        return self._faults(fields, self._call_faults(patience))
+
+    async def check_imported(self, fields: Mapping[str, object]) -> list[Fault]:
+        """The same, once the function's module is imported; holds nobody up."""
+        func_path = fields.get("func_path")
+        while True:
+            if isinstance(func_path, str):
+                await self.imported(func_path)
+            if is_small(fields):
+                faults = self.check("", fields)
+            else:
+                faults = await asyncio.to_thread(self.check, "", fields)
+            if not is_pending(faults):
+                return faults
+
+    async def imported(self, func_path: str) -> None:
+        """Wait until a function's module is imported, or can't be."""
+        await self._functions.ready(func_path)
+
+    def check_change(self, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+        """Raise `Invalid` where a change makes a definition wrong, and `NotImported`.
+
+        A call that stays as it was is not looked at, nor is a variable that it named before:
+        whatever became of them, the task can be paused. No run of it is begun with that.
+        """
+        same = _call_of(before) == _call_of(after)
+        faults = self._faults(after, _no_faults if same else self._call_faults(0))
+        named = before.get("func_args")
+        if faults and isinstance(named, Mapping):
+            known = placeholder_faults(named, self._env_allow)
+            faults = [fault for fault in faults if fault not in known]
+        if is_pending(faults):
+            raise NotImported(str(after["func_path"]))
+        if faults:
+            raise Invalid(faults)
+
+    def _call_faults(self, patience: float) -> CallFaults:
+        return partial(self._functions.faults, patience=patience)
+
+    def _faults(self, fields: Mapping[str, object], call_faults: CallFaults) -> list[Fault]:
+        return task_faults(
+            fields,
+            zone=self._zone,
+            call_faults=call_faults,
+            env_allow=self._env_allow,
+        )
+
+
+def _call_of(fields: Mapping[str, object]) -> tuple[object, object]:
+    """The function that a task calls, and the names of the arguments that it gives."""
+    func_args = fields.get("func_args") or {}
+    return fields.get("func_path"), set(func_args) if isinstance(func_args, Mapping) else None
+
+
+def _no_faults(_func_path: str, _func_args: Mapping[str, object]) -> list[Fault]:
+    return []
