@@ -46,9 +46,10 @@ class Refused(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean …?` when a known word is close to `word`, else nothing."""
-    close = difflib.get_close_matches(word[:100].lower(), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """`; did you mean …?` when a known word is close to `word`, in any case, else nothing."""
+    by_lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(word[:100].lower(), by_lower, n=1)
+    return f"; did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
 def describe(value: object) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from taskservice.domain.check import nearest
 from taskservice.domain.errors import Fault, Invalid, Pending, is_pending
 from taskservice.domain.fault_limits import of_each
 from taskservice.engine.descriptions import (
@@ -25,7 +26,7 @@ from taskservice.engine.descriptions import (
     answer,
 )
 from taskservice.engine.importers import IMPORT_SECONDS, Importers
-from taskservice.engine.loading import Allowed, function_in, import_module, invalid, nearest
+from taskservice.engine.loading import Allowed, function_in, import_module, invalid
 from taskservice.engine.sources import Source, has_changed, sources_of
 
 __all__ = ["FunctionInfo", "Functions", "ParameterInfo"]

@@ -5,7 +5,6 @@ Section 4 of the contract has the form of a `func_path`. What is imported here r
 """
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -14,12 +13,10 @@ from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any, cast
 
+from taskservice.domain.check import nearest
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.engine.modules import sound
 from taskservice.engine.user_code import in_one_line
-
-NAME_COMPARED = 100
-"""How many characters of a name are compared with known ones: a hint is not worth more time."""
 
 MOST_SPLIT = 10_000
 """How many paths are remembered that were found to be allowed."""
@@ -108,12 +105,6 @@ def function_in(
     if origin is not None:
         allowed.check(origin, f"{path} is really {origin}, which is")
     return cast(Callable[..., object], function)
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint at the known name that is most like it, if one is."""
-    found = difflib.get_close_matches(name[:NAME_COMPARED], known, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _origin(module: ModuleType, module_name: str, name: str, function: object) -> str | None:
