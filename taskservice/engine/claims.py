@@ -14,7 +14,7 @@ from taskservice.domain.run import Outcome, account, task_status
 from taskservice.domain.state import TaskState, faults_of, trigger_of
 from taskservice.domain.task import Task
 from taskservice.domain.trigger import Trigger
-from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
+from taskservice.storage.executions import ExecutionRow, Progress, Retry, TaskRow
 from taskservice.storage.rows import new_id
 
 SHORT = 1000
@@ -36,7 +36,7 @@ _OUTCOMES: dict[str, Outcome] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ScheduledTask:
     """What the engine keeps in memory of a task."""
 
     state: TaskState
@@ -47,20 +47,12 @@ class Entry:
         return self.state.task
 
 
-Known = Mapping[str, Entry | None]
-"""What was scheduled of tasks at a moment: it is so still where the very same entry is there."""
+Known = Mapping[str, ScheduledTask | None]
+"""What was scheduled of tasks at a moment: it is so still where the very same one is there."""
 
 
 Fire = tuple[str, datetime, int]
 """A task's id, a scheduled time and an attempt: of each there is one row."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """An execution whose row is committed and that is to run now."""
-
-    execution: Execution
-    entry: Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +62,7 @@ class TriggerRequest:
     task_id: str
     func_args: dict[str, Any] | None
     by: str
-    answer: asyncio.Future[Execution]
+    answer: asyncio.Future[ExecutionRow]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +72,7 @@ class Batch:
     due: set[str] = field(default_factory=set)
     retries: dict[str, Retry] = field(default_factory=dict)
     requests: list[TriggerRequest] = field(default_factory=list)
-    ends: dict[str, Execution] = field(default_factory=dict)
+    ends: dict[str, ExecutionRow] = field(default_factory=dict)
     releases: set[str] = field(default_factory=set)
     told: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -134,13 +126,15 @@ class Batch:
 class Recorded:
     """What a committed batch came to; `known` is what was scheduled when the rows were locked."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    tasks: dict[str, ScheduledTask] = field(default_factory=dict)
     known: Known = field(default_factory=dict)
     rows: dict[str, TaskRow] = field(default_factory=dict)
     next_fires: dict[str, datetime | None] = field(default_factory=dict)
-    added: list[Execution] = field(default_factory=list)
-    ended: list[Execution] = field(default_factory=list)
-    answers: list[tuple[TriggerRequest, Execution | TaskserviceError]] = field(default_factory=list)
+    added: list[ExecutionRow] = field(default_factory=list)
+    ended: list[ExecutionRow] = field(default_factory=list)
+    answers: list[tuple[TriggerRequest, ExecutionRow | TaskserviceError]] = field(
+        default_factory=list
+    )
     waiting: set[str] = field(default_factory=set)
     planned: dict[str, Retry] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
@@ -159,7 +153,7 @@ class Claims:
     def __init__(
         self,
         done: Recorded,
-        held: Iterable[Execution],
+        held: Iterable[ExecutionRow],
         *,
         owner: str,
         now: datetime,
@@ -199,13 +193,13 @@ class Claims:
         first = row.next_run_time
         if row.paused or row.retired or first is None or first > now:
             return
-        entry = done.entries.get(task_id)
-        if entry is None:
+        scheduled = done.tasks.get(task_id)
+        if scheduled is None:
             return
-        task = entry.task
+        task = scheduled.task
         fires, done.next_fires[task_id] = account(
-            entry.trigger, first, now,
-            coalesce=task.coalesce, grace=task.misfire_grace_time, jitter=entry.trigger.jitter,
+            scheduled.trigger, first, now,
+            coalesce=task.coalesce, grace=task.misfire_grace_time, jitter=scheduled.trigger.jitter,
         )  # fmt: skip
         for fire in fires:
             if (task_id, fire.scheduled_time, 1) in self._recorded:
@@ -223,18 +217,18 @@ class Claims:
                 self._occupy(task_id)
             done.added.append(execution)
 
-    def _requested(self, request: TriggerRequest) -> Execution | TaskserviceError:
+    def _requested(self, request: TriggerRequest) -> ExecutionRow | TaskserviceError:
         done = self._done
         row = done.rows.get(request.task_id)
         if row is None or row.deleted:
             return NotFound(f"no task {request.task_id!r}")
         if row.retired:
             return Conflict("the task is retired: its declaration is gone")
-        entry = done.entries.get(row.id)
-        if entry is None:
+        scheduled = done.tasks.get(row.id)
+        if scheduled is None:
             return Conflict(AT_FAULT)
-        if self._instances[row.id] >= entry.task.max_instances:
-            return Conflict(self._busy(row.id, entry.task))
+        if self._instances[row.id] >= scheduled.task.max_instances:
+            return Conflict(self._busy(row.id, scheduled.task))
         self._occupy(row.id)
         execution = self._begin(row.id, triggered_by=request.by, func_args=request.func_args)
         done.added.append(execution)
@@ -253,12 +247,12 @@ class Claims:
         if made or row is None or row.retired or (row.paused and before.triggered_by == "schedule"):
             done.dropped.add(before.id)
             return
-        entry = done.entries.get(row.id)
-        if entry is None:
+        scheduled = done.tasks.get(row.id)
+        if scheduled is None:
             # It may be mended yet.
             done.planned[before.id] = replace(retry, due=now + MENDED_AGAIN)
             return
-        if self._instances[row.id] >= entry.task.max_instances:
+        if self._instances[row.id] >= scheduled.task.max_instances:
             done.planned[before.id] = replace(retry, due=now + self._busy_again)
             return
         self._occupy(row.id)
@@ -286,10 +280,10 @@ class Claims:
         self._instances[task_id] += 1
         self.running.add(task_id)
 
-    def _begin(self, task_id: str, **more: Any) -> Execution:
+    def _begin(self, task_id: str, **more: Any) -> ExecutionRow:
         # Before this, another task that had the id has its log; clocks of replicas differ.
         begins = self._done.rows[task_id].log_begins
-        return Execution(
+        return ExecutionRow(
             id=new_id(), task_id=task_id, start_time=max(self._now, begins or self._now),
             status="running", owner=self._owner, **more,
         )  # fmt: skip
@@ -298,7 +292,7 @@ class Claims:
 def decide(
     batch: Batch,
     seen: Recorded,
-    held: Mapping[str, Execution],
+    held: Mapping[str, ExecutionRow],
     *,
     ends_of: str,
     owner: str,
@@ -311,7 +305,7 @@ def decide(
     `seen` has the rows and what else was read of them, `held` the executions that occupy
     instances; `ends_of` is whose executions end, and the others are as `Claims` has them.
     """
-    done = Recorded(rows=seen.rows, entries=seen.entries, known=seen.known, waiting=seen.waiting)
+    done = Recorded(rows=seen.rows, tasks=seen.tasks, known=seen.known, waiting=seen.waiting)
     left = dict(held)
     done.ended = decide_ends(batch, left, ends_of, now, done)
     claims = Claims(
@@ -322,8 +316,8 @@ def decide(
 
 
 def decide_ends(
-    batch: Batch, held: dict[str, Execution], owner: str, now: datetime, done: Recorded
-) -> list[Execution]:
+    batch: Batch, held: dict[str, ExecutionRow], owner: str, now: datetime, done: Recorded
+) -> list[ExecutionRow]:
     """The ends that an owner may write, since the executions are still its own and run.
 
     `held` is left with what is occupied after them and after the releases.
@@ -346,7 +340,7 @@ def decide_ends(
     return ended
 
 
-def _reduced(end: Execution, why: str) -> Execution:
+def _reduced(end: ExecutionRow, why: str) -> ExecutionRow:
     """An end that any database takes: short, in plain characters, and saying what it lacks."""
     note = _plain(f"[left out, since the database does not take it: {why}]")
     return replace(
@@ -361,15 +355,15 @@ def _plain(text: str) -> str:
     return text[:SHORT].encode("ascii", "backslashreplace").decode("ascii").replace("\0", "\\0")
 
 
-def _plan_retry(end: Execution, row: Execution, now: datetime, done: Recorded) -> None:
+def _plan_retry(end: ExecutionRow, row: ExecutionRow, now: datetime, done: Recorded) -> None:
     """Plan another attempt of an execution that has ended, if there is to be one."""
     task_row = done.rows[end.task_id]
     if end.status != "failed" or task_row.retired:
         return
-    entry = done.entries.get(end.task_id)
-    if entry is None:
+    scheduled = done.tasks.get(end.task_id)
+    if scheduled is None:
         return
-    task = entry.task
+    task = scheduled.task
     wait: float | None = None
     if end.error_kind == "interrupted":
         wait = 0 if task.recover and not row.recovered else None
@@ -403,18 +397,18 @@ def progress_of(done: Recorded, running: set[str]) -> list[Progress]:
     return progress
 
 
-def entry_or_none(state: TaskState, zone: tzinfo) -> Entry | None:
-    """An entry for a task as it stands in the table; None for one that is at fault."""
+def scheduled_task(state: TaskState, zone: tzinfo) -> ScheduledTask | None:
+    """A task as it stands in the table, with its trigger; None for one that is at fault."""
     if faults_of(state, zone):
         return None
-    return Entry(state=state, trigger=trigger_of(state.task, state.anchor, zone))
+    return ScheduledTask(state=state, trigger=trigger_of(state.task, state.anchor, zone))
 
 
-def started(recorded: Recorded) -> Iterable[Started]:
-    """The executions of a committed batch that are to run."""
+def started(recorded: Recorded) -> Iterator[tuple[ExecutionRow, Task]]:
+    """The executions of a committed batch that are to run, with their tasks."""
     for execution in recorded.added:
         if execution.status == "running":
-            yield Started(execution=execution, entry=recorded.entries[execution.task_id])
+            yield execution, recorded.tasks[execution.task_id].task
 
 
 def is_long_due(row: TaskRow, now: datetime) -> bool:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 
 LATENESS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
@@ -40,7 +40,7 @@ class Counts:
         self.durations = {status: Histogram(DURATIONS) for status in RAN}
         self.lateness = Histogram(LATENESS)
 
-    def record(self, added: Sequence[Execution], ended: Sequence[Execution]) -> None:
+    def record(self, added: Sequence[ExecutionRow], ended: Sequence[ExecutionRow]) -> None:
         """Count the executions that a commit began or, where they never ran, noted; and ended."""
         for one in added:
             if one.status == "running":
@@ -52,7 +52,7 @@ class Counts:
             if one.end_time:
                 self.durations[one.status].add((one.end_time - one.start_time).total_seconds())
 
-    def called(self, execution: Execution) -> None:
+    def called(self, execution: ExecutionRow) -> None:
         """Count how late a fire's function is called; not by whom somebody asked, nor again."""
         if execution.scheduled_time and execution.attempt == 1:
             late = datetime.now(UTC) - execution.scheduled_time

@@ -15,9 +15,9 @@ from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output
 from taskservice.engine.claims import (
     Batch,
-    Entry,
     Known,
     Recorded,
+    ScheduledTask,
     TriggerRequest,
     started,
 )
@@ -34,7 +34,7 @@ from taskservice.engine.schedule import Schedule
 from taskservice.engine.scheduler import Scheduler
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
-from taskservice.storage.executions import Execution, Retry
+from taskservice.storage.executions import ExecutionRow, Retry
 from taskservice.storage.rows import new_id
 
 _RETRY_KEY = "\0retry:"  # No task id begins with a control character.
@@ -67,7 +67,7 @@ class Engine:
         self._database = database
         self._executors = executors
         self._default_executor = default_executor
-        self._entries: dict[str, Entry] = {}
+        self._tasks: dict[str, ScheduledTask] = {}
         self._retries: dict[str, Retry] = {}
         self.owner = new_id()
         self.leads = False
@@ -77,7 +77,7 @@ class Engine:
             database,
             zone=zone,
             owner=self.owner,
-            entries=self._entries,
+            tasks=self._tasks,
             counts=self.counts,
             done=self._recorded,
             recover=self._recover,
@@ -98,7 +98,7 @@ class Engine:
         self._schedule = Schedule(
             database,
             self._scheduler,
-            self._entries,
+            self._tasks,
             zone=zone,
             owner=self.owner,
             drop=self._runner.drop,
@@ -185,9 +185,9 @@ class Engine:
         """What is scheduled of tasks now."""
         return self._schedule.known(task_ids)
 
-    def scheduled(self) -> list[Entry] | None:
+    def scheduled(self) -> list[ScheduledTask] | None:
         """The tasks that have a next fire; None where another process schedules."""
-        return list(self._entries.values()) if self.leads else None
+        return list(self._tasks.values()) if self.leads else None
 
     async def adopt(self, states: Sequence[TaskState], known: Known) -> None:
         """Make what is scheduled agree with states that were written and are committed.
@@ -205,14 +205,14 @@ class Engine:
 
     async def trigger(
         self, task_id: str, func_args: Mapping[str, Any] | None, *, by: str
-    ) -> Execution:
+    ) -> ExecutionRow:
         """Run a task now; the execution, once its row is committed.
 
         Raises `NotFound`, `Conflict` when all instances are busy, and `Unavailable`.
         """
         if not self._recorder.claiming:
             raise Unavailable("the service is stopping")
-        answer: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ExecutionRow] = asyncio.get_running_loop().create_future()
         args = None if func_args is None else dict(func_args)
         self._recorder.request(
             TriggerRequest(task_id=task_id, func_args=args, by=by, answer=answer)
@@ -277,20 +277,20 @@ class Engine:
         output.uninstall()
 
     def _on_due(self, task_id: str) -> None:
-        entry = self._entries.get(task_id)
-        if entry is None or not self.leads:
+        scheduled = self._tasks.get(task_id)
+        if scheduled is None or not self.leads:
             return
-        fire = entry.state.next_run_time
-        if entry.trigger.jitter and fire:
+        fire = scheduled.state.next_run_time
+        if scheduled.trigger.jitter and fire:
             late = (datetime.now(UTC) - fire).total_seconds()
-            delay = jitter_delay(entry.trigger, task_id, fire) - late
+            delay = jitter_delay(scheduled.trigger, task_id, fire) - late
             asyncio.get_running_loop().call_later(max(delay, 0), self._recorder.due, task_id)
         else:
             self._recorder.due(task_id)
 
     def _recorded(self, batch: Batch, recorded: Recorded) -> None:
-        for one in started(recorded):
-            self._runner.start(one.execution, one.entry.task)
+        for execution, task in started(recorded):
+            self._runner.start(execution, task)
         for request, answer in recorded.answers:
             if request.answer.done():
                 continue
@@ -318,13 +318,13 @@ class Engine:
             if row is None or row.paused or row.retired:
                 self._schedule.forget(task_id)
                 continue
-            entry = recorded.entries.get(task_id)
-            if entry is None:
+            scheduled = recorded.tasks.get(task_id)
+            if scheduled is None:
                 self._schedule.forget(task_id)
                 continue
             next_run_time = recorded.next_fires.get(task_id, row.next_run_time)
-            state = replace(entry.state, next_run_time=next_run_time)
-            self._schedule.put(replace(entry, state=state))
+            state = replace(scheduled.state, next_run_time=next_run_time)
+            self._schedule.put(replace(scheduled, state=state))
 
     def _not_recorded(self, execution_ids: Collection[str], error: Exception) -> None:
         for execution_id in execution_ids:

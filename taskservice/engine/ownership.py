@@ -15,7 +15,7 @@ from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import CommitUnknown, Connection, Database
-from taskservice.storage.executions import Execution, Retry
+from taskservice.storage.executions import ExecutionRow, Retry
 
 log_ = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Ownership:
     async def take(self, execution_id: str, claimed_by: str) -> bool:
         """Own and run what another process claimed; False where it isn't there to be taken."""
 
-        async def work(connection: Connection) -> tuple[Execution, TaskState | None] | None:
+        async def work(connection: Connection) -> tuple[ExecutionRow, TaskState | None] | None:
             taken = await connection.run_sync(log.take, self.id, execution_id, claimed_by)
             if taken is None:
                 return None
@@ -94,7 +94,7 @@ class Ownership:
             self._run(*found)
         return found is not None
 
-    def _run(self, execution: Execution, state: TaskState | None) -> None:
+    def _run(self, execution: ExecutionRow, state: TaskState | None) -> None:
         if state and state.faults:
             # What it would be called with is not known.
             now = datetime.now(UTC)

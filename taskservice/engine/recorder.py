@@ -14,20 +14,20 @@ import structlog
 from taskservice.domain.errors import Unavailable
 from taskservice.engine.claims import (
     Batch,
-    Entry,
     Fire,
     Recorded,
+    ScheduledTask,
     TriggerRequest,
     decide,
-    entry_or_none,
     is_long_due,
     progress_of,
+    scheduled_task,
 )
 from taskservice.engine.counts import Counts
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, SyncConnection
-from taskservice.storage.executions import Execution, Retry, TaskRow
+from taskservice.storage.executions import ExecutionRow, Retry, TaskRow
 
 LINGER = 0.01
 """Seconds between a transaction's end and the next: what comes meanwhile shares that one."""
@@ -47,7 +47,7 @@ log_ = structlog.get_logger()
 class Recorder:
     """The bounded writer behind the engine: one transaction at a time.
 
-    `entries` is the engine's memory of tasks; `counts` counts what is recorded; `done` is called
+    `tasks` are those that are scheduled, by id; `counts` counts what is recorded; `done` is called
     with what each commit came to, on the event loop, before the next transaction begins. `recover`
     is called before the first one after an outage, to find what a commit did whose answer was lost;
     `refused` with the executions whose ends the database refuses, which are tried again after
@@ -60,7 +60,7 @@ class Recorder:
         *,
         zone: tzinfo,
         owner: str,
-        entries: dict[str, Entry],
+        tasks: dict[str, ScheduledTask],
         counts: Counts,
         done: Callable[[Batch, Recorded], None],
         recover: Callable[[], Awaitable[None]],
@@ -71,7 +71,7 @@ class Recorder:
         self._database = database
         self._zone = zone
         self._owner = owner
-        self._entries = entries
+        self._tasks = tasks
         self._counts = counts
         self._done = done
         self._recover = recover
@@ -114,7 +114,7 @@ class Recorder:
         self._waiting.requests.append(request)
         self._notify()
 
-    def end(self, execution: Execution) -> None:
+    def end(self, execution: ExecutionRow) -> None:
         """An execution has ended as its fields say; an owner in them keeps its instance."""
         self._unrecorded.add(execution.id)
         self._waiting.ends[execution.id] = execution
@@ -299,8 +299,8 @@ class Recorder:
     ) -> Recorded:
         now = datetime.now(UTC)
         seen, held = await connection.run_sync(self._look, batch)
-        seen.known = {task_id: self._entries.get(task_id) for task_id in batch.task_ids()}
-        seen.entries = await self._entries_for(connection, seen.rows)
+        seen.known = {task_id: self._tasks.get(task_id) for task_id in batch.task_ids()}
+        seen.tasks = await self._tasks_for(connection, seen.rows)
         # There may be many fires to count.
         long_due = any(is_long_due(seen.rows[key], now) for key in batch.due & seen.rows.keys())
 
@@ -323,7 +323,7 @@ class Recorder:
 
     def _look(
         self, connection: SyncConnection, batch: Batch
-    ) -> tuple[Recorded, dict[str, Execution]]:
+    ) -> tuple[Recorded, dict[str, ExecutionRow]]:
         """Lock what a batch touches; and the executions that occupy its tasks' instances."""
         done = Recorded(rows=log.lock_tasks(connection, self._owner, batch.task_ids()))
         if batch.retries:
@@ -345,21 +345,21 @@ class Recorder:
         log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
         log.advance(connection, progress_of(done, running))
 
-    async def _entries_for(
+    async def _tasks_for(
         self, connection: Connection, rows: dict[str, TaskRow]
-    ) -> dict[str, Entry]:
+    ) -> dict[str, ScheduledTask]:
         # Taken now: the engine may forget some of them while the others are read.
-        entries = {
-            row.id: self._entries[row.id]
+        tasks = {
+            row.id: self._tasks[row.id]
             for row in rows.values()
-            if row.id in self._entries and self._entries[row.id].state.etag == row.etag
+            if row.id in self._tasks and self._tasks[row.id].state.etag == row.etag
         }
-        states = await store.states_of(connection, list(rows.keys() - entries.keys()))
-        fresh = {task_id: entry_or_none(state, self._zone) for task_id, state in states.items()}
-        return entries | {task_id: entry for task_id, entry in fresh.items() if entry}
+        states = await store.states_of(connection, list(rows.keys() - tasks.keys()))
+        fresh = {task_id: scheduled_task(state, self._zone) for task_id, state in states.items()}
+        return tasks | {task_id: scheduled for task_id, scheduled in fresh.items() if scheduled}
 
 
-def _log_failure(execution: Execution) -> None:
+def _log_failure(execution: ExecutionRow) -> None:
     """A line in the service's log for each execution that failed and each fire that was missed."""
     if execution.status in ("failed", "missed"):
         error = (execution.error or "").split("\n", 1)[0][:SHOWN]
@@ -374,7 +374,7 @@ def _log_failure(execution: Execution) -> None:
         )
 
 
-def _recorded(connection: SyncConnection, added: Iterable[Execution]) -> set[Fire]:
+def _recorded(connection: SyncConnection, added: Iterable[ExecutionRow]) -> set[Fire]:
     """Those of the fires that have their row already."""
     fires = {(e.task_id, e.scheduled_time, e.attempt) for e in added if e.scheduled_time}
     known = log.recorded(connection, {fire[0] for fire in fires}, {fire[1] for fire in fires})

@@ -17,7 +17,7 @@ from taskservice.engine.functions import Functions
 from taskservice.engine.masking import NO_MASK, Mask
 from taskservice.engine.output import LIMIT, Output
 from taskservice.engine.placeholders import fill, is_light
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 
 FILLERS = 2
 """How many threads fill in arguments that are not to be looked through on the event loop."""
@@ -31,7 +31,7 @@ class Running:
     `kept` is the size that its output had when it was last written to its row, in round `kept_in`.
     """
 
-    execution: Execution
+    execution: ExecutionRow
     task: Task
     executor: Executor
     output: Output
@@ -39,7 +39,7 @@ class Running:
     timer: asyncio.TimerHandle | None = None
     kept: int = 0
     kept_in: int = 0
-    ended: Execution | None = None
+    ended: ExecutionRow | None = None
 
 
 class Runner:
@@ -59,7 +59,7 @@ class Runner:
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = LIMIT,
         counts: Counts,
-        end: Callable[[Execution], None],
+        end: Callable[[ExecutionRow], None],
         release: Callable[[str], None],
     ) -> None:
         self._functions = functions
@@ -76,7 +76,7 @@ class Runner:
         self.running: dict[str, Running] = {}
         self._idle = asyncio.Event()
 
-    def start(self, execution: Execution, task: Task) -> None:
+    def start(self, execution: ExecutionRow, task: Task) -> None:
         """Run a claimed execution; never blocks, never raises."""
         name = task.executor or self._default
         executor = self._executors.get(name)
@@ -90,7 +90,7 @@ class Runner:
         else:
             self._begin(Running(execution, task, executor, Output(self._output_limit)))
 
-    def _refuse(self, execution: Execution, story: str) -> None:
+    def _refuse(self, execution: ExecutionRow, story: str) -> None:
         """End an execution that comes to no call."""
         now = datetime.now(UTC)
         self._end(execution.ended("failed", now, "interrupted", story, owner=None))
@@ -109,7 +109,7 @@ class Runner:
             self._preparing.add(preparing)
             preparing.add_done_callback(self._preparing.discard)
 
-    def cancel(self, execution_id: str, by: str) -> Execution | None:
+    def cancel(self, execution_id: str, by: str) -> ExecutionRow | None:
         """Stop an execution; the row as it ends, or None if it doesn't run here."""
         running = self.running.get(execution_id)
         if running is None or running.ended:
@@ -182,7 +182,7 @@ class Runner:
         else:
             self._resolved[func_path] = await self._functions.load(func_path)
 
-    def _fill(self, task: Task, execution: Execution) -> tuple[dict[str, object], Mask]:
+    def _fill(self, task: Task, execution: ExecutionRow) -> tuple[dict[str, object], Mask]:
         func_args, secrets = fill(
             task.func_args, os.environ, given=execution.func_args, allowed=self._env_allow
         )
@@ -241,7 +241,9 @@ class Runner:
             seconds = running.task.timeout
             self._cut_short(running, "failed", "timed out", f"after {seconds:g} s")
 
-    def _cut_short(self, running: Running, status: str, kind: ErrorKind, story: str) -> Execution:
+    def _cut_short(
+        self, running: Running, status: str, kind: ErrorKind, story: str
+    ) -> ExecutionRow:
         if running.ended:
             return running.ended
         # Its owner stays: the function may go on, and occupies an instance until it returns.
@@ -282,7 +284,7 @@ class Runner:
         kind: ErrorKind | None = None,
         story: str = "",
         **more: str | None,
-    ) -> Execution:
+    ) -> ExecutionRow:
         output = running.output.text(ended=True) if running.handle else None
         now = datetime.now(UTC)
         return running.execution.ended(status, now, kind, story, output=output, **more)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 
 from taskservice.domain.state import TaskState, expected_fire
-from taskservice.engine.claims import Entry, Known, entry_or_none
+from taskservice.engine.claims import Known, ScheduledTask, scheduled_task
 from taskservice.engine.scheduler import Scheduler
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
@@ -18,7 +18,7 @@ MENDED_AT_ONCE = 200
 
 
 class Schedule:
-    """Has `scheduler` call for the tasks in `entries`: those that have a next fire.
+    """Has `scheduler` call for the tasks in `tasks`: those that have a next fire.
 
     `zone` is that of times which name none, `owner` as whom this process writes; `drop` is called
     with the id of each task that is no more; the table is compared `at_once` tasks at a time.
@@ -30,7 +30,7 @@ class Schedule:
         self,
         database: Database,
         scheduler: Scheduler,
-        entries: dict[str, Entry],
+        tasks: dict[str, ScheduledTask],
         *,
         zone: tzinfo,
         owner: str,
@@ -39,7 +39,7 @@ class Schedule:
     ) -> None:
         self._database = database
         self._scheduler = scheduler
-        self._entries = entries
+        self._tasks = tasks
         self._zone = zone
         self._owner = owner
         self._drop = drop
@@ -50,27 +50,27 @@ class Schedule:
 
     def known(self, task_ids: Iterable[str]) -> Known:
         """What is scheduled of tasks now."""
-        return {task_id: self._entries.get(task_id) for task_id in task_ids}
+        return {task_id: self._tasks.get(task_id) for task_id in task_ids}
 
     def is_known(self, task_id: str, known: Known) -> bool:
         """Whether what is scheduled of a task has not changed since it was `known`."""
-        return self._entries.get(task_id) is known.get(task_id)
+        return self._tasks.get(task_id) is known.get(task_id)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, scheduled: ScheduledTask) -> None:
         """Schedule a task as this says, if it fires at all."""
-        state = entry.state
+        state = scheduled.state
         if state.next_run_time is None or state.task.paused or state.retired_at:
             self.forget(state.id)
             return
-        known = self._entries.get(state.id)
-        self._entries[state.id] = entry
-        same = known is not None and known.trigger is entry.trigger
+        known = self._tasks.get(state.id)
+        self._tasks[state.id] = scheduled
+        same = known is not None and known.trigger is scheduled.trigger
         if not same or self._scheduler.next_fire(state.id) != state.next_run_time:
-            self._scheduler.set(state.id, state.next_run_time, entry.trigger)
+            self._scheduler.set(state.id, state.next_run_time, scheduled.trigger)
 
     def forget(self, task_id: str) -> None:
         """Let a task fire no more."""
-        self._entries.pop(task_id, None)
+        self._tasks.pop(task_id, None)
         self._scheduler.remove(task_id)
 
     async def follow(self, task_ids: Sequence[str]) -> dict[str, TaskState]:
@@ -88,7 +88,7 @@ class Schedule:
             # another order. As long as nothing was scheduled of a task since its row was locked,
             # what was written is the newest that is heard of here; whoever locks the row later
             # hears later, or finds in turn that this came between. Otherwise the table is asked.
-            # A task that fires no more has no entry to compare: if one such came between, the
+            # A task that fires no more is not there to compare: if one such came between, the
             # worst is a fire that is looked for and that the row, once it is locked, doesn't have.
             newest = [one for one in states if self.is_known(one.id, known)]
             overtaken = [one.id for one in states if not self.is_known(one.id, known)]
@@ -120,7 +120,7 @@ class Schedule:
                 followed |= await self.follow(differ)
         if not goes_on():
             return False
-        if over := self._entries.keys() - seen:
+        if over := self._tasks.keys() - seen:
             await self.follow(list(over))
         await self._mend({key: state for key, state in followed.items() if state.next_run_time})
         return True
@@ -138,22 +138,22 @@ class Schedule:
     def _adopt(self, states: Iterable[TaskState]) -> None:
         with self._scheduler.quiet():
             for state in states:
-                entry = self._entries.get(state.id)
-                same = entry is not None and _trigger_of(entry.state) == _trigger_of(state)
-                if entry is None or not same or state.faults:
-                    entry = entry_or_none(state, self._zone)
-                if entry is None:
+                scheduled = self._tasks.get(state.id)
+                same = scheduled is not None and _trigger_of(scheduled.state) == _trigger_of(state)
+                if scheduled is None or not same or state.faults:
+                    scheduled = scheduled_task(state, self._zone)
+                if scheduled is None:
                     self.forget(state.id)
                     self.at_fault.add(state.id)
                 else:
-                    self.put(replace(entry, state=state))
+                    self.put(replace(scheduled, state=state))
                     self.at_fault.discard(state.id)
 
     def _is_scheduled(self, task_id: str, etag: str, when: datetime) -> bool:
-        entry = self._entries.get(task_id)
+        scheduled = self._tasks.get(task_id)
         return (
-            entry is not None
-            and entry.state.etag == etag
+            scheduled is not None
+            and scheduled.state.etag == etag
             and self._scheduler.next_fire(task_id) == when
         )
 
@@ -163,10 +163,10 @@ class Schedule:
         wrong = {}
         for piece in chunks(list(states.values()), MENDED_AT_ONCE):
             for state in piece:
-                entry = self._entries.get(state.id)
-                if entry is None or entry.state.etag != state.etag:
+                scheduled = self._tasks.get(state.id)
+                if scheduled is None or scheduled.state.etag != state.etag:
                     continue  # changed since it was read: it has its fire from that change
-                expected = expected_fire(state, entry.trigger, now)
+                expected = expected_fire(state, scheduled.trigger, now)
                 if expected != state.next_run_time:
                     wrong[state.id] = expected
             await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
 from taskservice.storage.shown import Shown
 
@@ -25,7 +25,7 @@ class Event:
 
     name: EventName
     task_id: str | None = None
-    data: Shown | Execution | Mapping[str, Any] = field(default_factory=dict)
+    data: Shown | ExecutionRow | Mapping[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
 
 

@@ -18,7 +18,7 @@ from taskservice.storage import executions as log
 from taskservice.storage import history
 from taskservice.storage.attempts import Attempt, attempts
 from taskservice.storage.database import Database
-from taskservice.storage.executions import Execution, LogPage
+from taskservice.storage.executions import ExecutionRow, LogPage
 from taskservice.storage.history import Past
 
 
@@ -92,7 +92,7 @@ class Executions:
             return LogPage([], found.total, False)
         return found
 
-    async def get(self, task_id: str, log_id: str) -> Execution:
+    async def get(self, task_id: str, log_id: str) -> ExecutionRow:
         """One execution with its output; a running one's output as far as it has come."""
         async with self._database.read() as connection:
             begins = (await listed(connection, task_id)).log_begins
@@ -105,7 +105,7 @@ class Executions:
             found = found if here is None else replace(found, output=here)
         return found
 
-    async def attempts(self, execution: Execution) -> list[Attempt]:
+    async def attempts(self, execution: ExecutionRow) -> list[Attempt]:
         """All attempts of the fire that an execution is of; none where somebody ran it by hand."""
         if execution.scheduled_time is None:
             return []
@@ -114,7 +114,7 @@ class Executions:
 
     async def trigger(
         self, task_id: str, func_args: Mapping[str, object] | None, *, by: str
-    ) -> Execution:
+    ) -> ExecutionRow:
         """Run a task now, paused or not; `func_args` go before its own for this run."""
         async with self._database.read() as connection:
             before = (await listed(connection, task_id)).state
@@ -133,7 +133,7 @@ class Executions:
         self._changed()
         return execution
 
-    async def cancel(self, task_id: str, log_id: str, *, by: str) -> Execution:
+    async def cancel(self, task_id: str, log_id: str, *, by: str) -> ExecutionRow:
         """Stop a running execution; the execution as it ended. Raises `Conflict`."""
         execution = await self.get(task_id, log_id)
         if execution.status != "running":

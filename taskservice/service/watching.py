@@ -19,7 +19,7 @@ from taskservice.storage import changes, shown
 from taskservice.storage import executions as log
 from taskservice.storage.changes import Look
 from taskservice.storage.database import LIMITS, Connection, Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 
 LOOK_SECONDS = 0.4
@@ -226,7 +226,9 @@ class Watcher:
         return written | (seen.tasks - known), known - seen.tasks
 
 
-def _events(gone: set[str], executions: list[Execution], tasks: Mapping[str, Shown]) -> list[Event]:
+def _events(
+    gone: set[str], executions: list[ExecutionRow], tasks: Mapping[str, Shown]
+) -> list[Event]:
     return [
         *(Event(name="task-gone", task_id=one, data={"id": one}) for one in sorted(gone)),
         # What ends of a deleted task is nobody's business any more.

@@ -7,7 +7,7 @@ from taskservice.domain.overlay import Override
 from taskservice.domain.state import Resolution
 from taskservice.storage import deletion, executions, tasks
 from taskservice.storage.database import Connection
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.overrides import save_overrides
 from taskservice.storage.rows import new_id
 
@@ -53,7 +53,7 @@ async def _record_missed(
         executions.recorded, [key[0] for key in missed], [key[1] for key in missed]
     )
     rows = [
-        Execution(
+        ExecutionRow(
             id=new_id(),
             task_id=task_id,
             scheduled_time=fire,

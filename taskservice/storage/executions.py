@@ -134,7 +134,7 @@ def select_unreturned(with_index: str, narrowed: str = "") -> TextClause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class ExecutionRow:
     """One row of the log. `owner` occupies an instance of the task until it is None."""
 
     id: str
@@ -156,7 +156,7 @@ class Execution:
 
     def ended(
         self, status: str, at: datetime, kind: ErrorKind | None = None, story: str = "", **more: Any
-    ) -> "Execution":
+    ) -> "ExecutionRow":
         """The row as it ends, never before it began; its error is its kind and the story."""
         error = f"{kind}: {story}" if kind else None
         end = max(at, self.start_time)
@@ -167,7 +167,7 @@ class Execution:
 class Retry:
     """An execution that failed and will be tried again."""
 
-    execution: Execution
+    execution: ExecutionRow
     due: datetime
 
 
@@ -221,7 +221,7 @@ def lock_tasks(connection: Connection, owner: str, ids: Collection[str]) -> dict
     return found
 
 
-def open_rows(connection: Connection, task_ids: Collection[str]) -> dict[str, Execution]:
+def open_rows(connection: Connection, task_ids: Collection[str]) -> dict[str, ExecutionRow]:
     """By id, the executions that occupy an instance of these tasks, whoever holds them."""
     query = _open(dialect_of(connection).with_index("idx_owner"))
     return {
@@ -244,7 +244,7 @@ def unreturned(connection: Connection, task_ids: Collection[str]) -> dict[str, i
     }
 
 
-def add(connection: Connection, executions: Sequence[Execution]) -> None:
+def add(connection: Connection, executions: Sequence[ExecutionRow]) -> None:
     """Insert rows; raises SQLAlchemy's IntegrityError where a fire has its row already."""
     rows = [
         {
@@ -278,7 +278,7 @@ def recorded(
     return found
 
 
-def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str, Execution]:
+def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str, ExecutionRow]:
     """The executions that an owner holds, by id; with `live`, of tasks that are not deleted."""
     query = select(*_HELD).where(_L.owner == owner)
     if live:
@@ -288,7 +288,7 @@ def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str
 
 def take(
     connection: Connection, owner: str, execution_id: str, claimed_by: str
-) -> Execution | None:
+) -> ExecutionRow | None:
     """Make an execution the owner's that another one claimed; None where it isn't there any more.
 
     Whoever closes it locks its task too: one of the two comes first.
@@ -321,7 +321,7 @@ def _write_output(connection: Connection, key: str, output: str) -> None:
     connection.execute(_WRITE_OUTPUT, {"key": key, "text": output})
 
 
-def finish(connection: Connection, ended: Sequence[Execution]) -> None:
+def finish(connection: Connection, ended: Sequence[ExecutionRow]) -> None:
     """Write the end of executions that the caller has found to be its own.
 
     An output that is None leaves the one that was written before.
@@ -386,7 +386,7 @@ def drop_retries(connection: Connection, ids: Collection[str]) -> None:
         connection.execute(delete(task_retry).where(_R.execution_id.in_(piece)))
 
 
-async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> Execution | None:
+async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> ExecutionRow | None:
     """One execution of a task, with its output and the arguments that it was given."""
     query = select(*_SHOWN, _L.output, _L.owner, _L.func_args).where(
         _L.id == execution_id, _L.task_id == task_id
@@ -395,7 +395,7 @@ async def one(connection: AsyncConnection, task_id: str, execution_id: str) -> E
     return _execution(row) if row else None
 
 
-def shown(connection: Connection, ids: Collection[str]) -> list[Execution]:
+def shown(connection: Connection, ids: Collection[str]) -> list[ExecutionRow]:
     """The executions with these ids, as a page of the log shows them, the earliest first."""
     found = []
     for piece in chunks(sorted(ids)):
@@ -410,7 +410,7 @@ class LogPage(NamedTuple):
     whether anything follows it.
     """
 
-    items: list[Execution]
+    items: list[ExecutionRow]
     total: int
     more: bool
 
@@ -496,16 +496,16 @@ def _stamp(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
-def _execution(row: Any) -> Execution:
+def _execution(row: Any) -> ExecutionRow:
     return _execution_of(dict(row._mapping))
 
 
-def _execution_of(values: dict[str, Any]) -> Execution:
+def _execution_of(values: dict[str, Any]) -> ExecutionRow:
     """The execution in a row; what of it can't be read counts as not given."""
     for name, (is_read, instead) in _READABLE.items():
         if name in values and not is_read(values[name]):
             values[name] = instead
-    return Execution(**values)
+    return ExecutionRow(**values)
 
 
 def _is_moment(value: object) -> bool:

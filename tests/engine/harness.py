@@ -26,7 +26,7 @@ from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.schema import prepare
 from taskservice.storage.tables import task_execution_log, task_manage
 
@@ -222,7 +222,9 @@ class Bench:
         async with self.database.read() as connection:
             return (await store.states_of(connection, [task_id]))[task_id]
 
-    async def rows(self, task_id: str | None = None, status: str | None = None) -> list[Execution]:
+    async def rows(
+        self, task_id: str | None = None, status: str | None = None
+    ) -> list[ExecutionRow]:
         """The log, oldest first: of all tasks or of one, in every status or in one."""
         query = select(task_execution_log).order_by(
             task_execution_log.c.start_time, task_execution_log.c.id
@@ -232,15 +234,15 @@ class Bench:
         if status is not None:
             query = query.where(task_execution_log.c.status == status)
         async with self.database.read() as connection:
-            return [Execution(**row._mapping) for row in await connection.execute(query)]
+            return [ExecutionRow(**row._mapping) for row in await connection.execute(query)]
 
-    async def row(self, execution_id: str) -> Execution:
+    async def row(self, execution_id: str) -> ExecutionRow:
         (found,) = [row for row in await self.rows() if row.id == execution_id]
         return found
 
-    async def ended(self, task_id: str, count: int = 1) -> list[Execution]:
+    async def ended(self, task_id: str, count: int = 1) -> list[ExecutionRow]:
         """The executions of a task that have ended, once there are `count`."""
-        ended: list[Execution] = []
+        ended: list[ExecutionRow] = []
 
         async def enough() -> bool:
             ended[:] = [row for row in await self.rows(task_id) if row.status != "running"]
@@ -285,7 +287,7 @@ class Bench:
         return resolution(task_id, function, func_args=func_args, **fields)
 
 
-def contiguous(rows: Iterable[Execution], task: TaskState) -> None:
+def contiguous(rows: Iterable[ExecutionRow], task: TaskState) -> None:
     """Check that every fire of a task from its first to its last row is counted in one row."""
     trigger = trigger_of(task.task, task.anchor, ZONE)
     counted = sorted(
@@ -303,7 +305,7 @@ def contiguous(rows: Iterable[Execution], task: TaskState) -> None:
     assert task.next_run_time == fire
 
 
-def ran_at_most_once(rows: Iterable[Execution], evidence: Collection[str]) -> None:
+def ran_at_most_once(rows: Iterable[ExecutionRow], evidence: Collection[str]) -> None:
     """Check that what ran has its row, ran once, and that no row stays open."""
     by_id = {row.id: row for row in rows}
     assert [key for key, count in Counter(evidence).items() if count > 1] == []

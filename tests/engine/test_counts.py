@@ -3,15 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 from taskservice.engine.counts import DURATIONS, Counts, Histogram
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 
 NOW = datetime.now(UTC)
 
 
-def execution(status: str, seconds: float = 0, **more: object) -> Execution:
+def execution(status: str, seconds: float = 0, **more: object) -> ExecutionRow:
     end = None if status == "running" else NOW + timedelta(seconds=seconds)
     fields = {"start_time": NOW, "end_time": end, "status": status, **more}
-    return Execution(id="e", task_id="t", **fields)  # type: ignore[arg-type]
+    return ExecutionRow(id="e", task_id="t", **fields)  # type: ignore[arg-type]
 
 
 def test_a_value_counts_up_to_its_bound() -> None:

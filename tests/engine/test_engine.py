@@ -14,7 +14,7 @@ from taskservice.engine.options import Options
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Connection
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from tests.engine.harness import (
     FAR,
     TASKS,
@@ -412,7 +412,7 @@ async def test_a_run_by_hand_of_a_busy_task_is_a_conflict(bench: Bench) -> None:
     answers = await asyncio.gather(
         *(engine.trigger("a", None, by="ann") for _ in range(3)), return_exceptions=True
     )
-    started = [answer for answer in answers if isinstance(answer, Execution)]
+    started = [answer for answer in answers if isinstance(answer, ExecutionRow)]
     refused = [answer for answer in answers if isinstance(answer, Conflict)]
     assert (len(started), [str(error) for error in refused]) == (
         2, ["all 2 instances were busy"],

@@ -9,7 +9,7 @@ from taskservice.engine.local import LocalExecutor
 from taskservice.engine.output import Output
 from taskservice.engine.runner import Running
 from taskservice.storage import executions as log
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from tests.engine.harness import Bench, ago, resolution, until
 
 
@@ -47,7 +47,7 @@ async def begun(bench: Bench, *names: str) -> dict[str, Running]:
     await bench.put(resolution("t", "say"))
     task = (await bench.state("t")).task
     rows = [
-        Execution(id=name, task_id="t", start_time=ago(60), status="running", owner="me")
+        ExecutionRow(id=name, task_id="t", start_time=ago(60), status="running", owner="me")
         for name in names
     ]
     await bench.database.write(lambda connection: connection.run_sync(log.add, rows))

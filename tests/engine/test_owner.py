@@ -15,7 +15,7 @@ from taskservice.engine.engine import Engine
 from taskservice.engine.options import Options
 from taskservice.storage import executions as log
 from taskservice.storage import owners
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.owners import LeaseLost
 from tests.engine.harness import Bench, Work, Write, ago, once, ran_at_most_once, until
 
@@ -187,7 +187,7 @@ async def test_where_death_cannot_be_known_the_lease_decides(
     await bench.ended("alive")
 
 
-async def lease_is_gone(bench: Bench, row: Execution) -> bool:
+async def lease_is_gone(bench: Bench, row: ExecutionRow) -> bool:
     return row.start_time < ago(1.5) and await lease_of(bench, row.owner or "") is None
 
 

@@ -16,7 +16,7 @@ from taskservice.engine.options import Options
 from taskservice.engine.recorder import REFUSALS
 from taskservice.storage import executions as log
 from taskservice.storage.database import CommitUnknown
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from tests.engine.harness import (
     Bench,
     Work,
@@ -143,7 +143,7 @@ async def test_a_fire_that_has_its_row_already_is_not_run_again(bench: Bench) ->
     await bench.put(
         bench.noting("a", now=ago(90), **once(fire)), bench.noting("b", now=ago(90), **once(fire))
     )
-    known = Execution(
+    known = ExecutionRow(
         id="known", task_id="a", scheduled_time=fire, start_time=fire, end_time=fire,
         status="completed",
     )  # fmt: skip
@@ -360,7 +360,7 @@ async def test_a_commit_whose_end_is_unknown_does_not_lose_another_attempt(bench
 # Things that can't be stored.
 
 
-async def _trigger_all(engine: Engine, *task_ids: str) -> list[Execution]:
+async def _trigger_all(engine: Engine, *task_ids: str) -> list[ExecutionRow]:
     return list(
         await asyncio.gather(*(engine.trigger(task_id, None, by="ann") for task_id in task_ids))
     )
@@ -531,7 +531,7 @@ async def test_a_fire_that_another_process_claimed_leaves_nothing_behind(
     await bench.put(resolution("a", "say", now=ago(150), **every(100), coalesce=coalesce))
     fire = (await bench.state("a")).next_run_time
     assert fire is not None
-    theirs = Execution(
+    theirs = ExecutionRow(
         id="theirs", task_id="a", scheduled_time=fire, start_time=fire, end_time=fire,
         status="completed",
     )  # fmt: skip
@@ -555,7 +555,7 @@ async def test_a_fire_of_another_process_takes_no_instance_from_the_next(bench: 
     await bench.put(resolution("a", "say", now=ago(250), **every(100), coalesce=False))
     fire = (await bench.state("a")).next_run_time
     assert fire is not None
-    theirs = Execution(
+    theirs = ExecutionRow(
         id="theirs", task_id="a", scheduled_time=fire, start_time=fire, end_time=fire,
         status="completed",
     )  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from taskservice.domain.errors import Conflict
 from taskservice.engine.engine import Engine
 from taskservice.storage import owners
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from tests.engine.harness import Bench, ago, once, until
 from tests.engine.remote import FolderExecutor
 
@@ -64,7 +64,7 @@ async def scheduler(bench: Bench, broker: Path) -> Engine:
     return await bench.start(default_executor="remote", remote=FolderExecutor(broker))
 
 
-async def owner_name(bench: Bench, row: Execution) -> str:
+async def owner_name(bench: Bench, row: ExecutionRow) -> str:
     """`host:pid` of the process that owns an execution."""
     async with bench.database.read() as connection:
         found = await owners.owners(connection)
@@ -75,7 +75,7 @@ def name_of(process: subprocess.Popen[bytes]) -> str:
     return f"{socket.gethostname()}:{process.pid}"
 
 
-async def begun(bench: Bench, task_id: str) -> Execution:
+async def begun(bench: Bench, task_id: str) -> ExecutionRow:
     """An execution whose function has begun."""
     await bench.running(task_id)
     (row,) = await bench.rows(task_id, status="running")
@@ -176,7 +176,7 @@ async def test_a_message_that_comes_twice_or_late_runs_nothing(
     assert (bench.evidence("twice"), bench.evidence("late")) == ([twice.id], [])
 
 
-async def passed_over(broker: Path, execution: Execution) -> None:
+async def passed_over(broker: Path, execution: ExecutionRow) -> None:
     """Wait until a worker has found that an execution is not there to be taken."""
     await until(lambda: (broker.parent / f"passed-{execution.id}").exists())
 

@@ -18,7 +18,7 @@ from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.runner import Runner
 from taskservice.storage import executions as log
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import shown
 from tests.engine.harness import PATTERNS, TASKS, Bench, every, resolution, until
 from tests.engine.sample_tasks.engine_tasks import wait
@@ -32,7 +32,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def late(rows: list[Execution]) -> float:
+def late(rows: list[ExecutionRow]) -> float:
     """The seconds by which the latest of these fires was late."""
     return max(
         (row.start_time - row.scheduled_time).total_seconds() for row in rows if row.scheduled_time
@@ -93,7 +93,7 @@ async def put_each_kind(bench: Bench, **fields: object) -> None:
     )
 
 
-async def check_instances(bench: Bench, engine: Engine, ended: dict[str, Execution]) -> None:
+async def check_instances(bench: Bench, engine: Engine, ended: dict[str, ExecutionRow]) -> None:
     """Check that each kind gives its instance back when its function has really ended."""
 
     async def owner(kind: str) -> str | None:
@@ -270,7 +270,7 @@ class Runs:
     """A runner on given executors, with the ends it tells."""
 
     def __init__(self, executors: dict[str, Executor], default: str = "local") -> None:
-        self.ends: list[Execution] = []
+        self.ends: list[ExecutionRow] = []
         self.releases: list[str] = []
         self.runner = Runner(
             Functions(PATTERNS),
@@ -283,8 +283,8 @@ class Runs:
 
     def start(
         self, function: str, timeout: float | None = None, id: str = "e", **func_args: object
-    ) -> Execution:
-        execution = Execution(
+    ) -> ExecutionRow:
+        execution = ExecutionRow(
             id=id, task_id="t", start_time=datetime.now(UTC), status="running", owner="me"
         )
         task = Task(

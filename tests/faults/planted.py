@@ -14,7 +14,7 @@ from taskservice.cli import main as run_command
 from taskservice.domain.plan import Declared, Plan
 from taskservice.engine import claims, engine, options
 from taskservice.engine.claims import Batch
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.sync import syncer
 from taskservice.web import auth
 
@@ -31,7 +31,7 @@ def ends_without_owner() -> None:
     """An end is written whoever's the execution is by now, and whatever its row says."""
 
     def bend(real: Any) -> Any:
-        def decide_ends(batch: Batch, *args: Any) -> list[Execution]:
+        def decide_ends(batch: Batch, *args: Any) -> list[ExecutionRow]:
             real(batch, *args)
             return list(batch.ends.values())
 

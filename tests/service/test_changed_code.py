@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from taskservice.service import Service
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Filter
 from tests.service.conftest import until
 
@@ -46,7 +46,7 @@ async def running(make_service: Callable[..., Service], modules: Path) -> AsyncI
     sys.modules.pop("jobs", None)
 
 
-async def run(service: Service, task_id: str) -> Execution:
+async def run(service: Service, task_id: str) -> ExecutionRow:
     """The execution of a run by hand, when it has ended."""
     begun = await service.executions.trigger(task_id, None, by="me")
 

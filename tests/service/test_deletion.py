@@ -13,7 +13,7 @@ from taskservice.service import Service
 from taskservice.service.pace import Pace
 from taskservice.storage import executions as log
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
 from taskservice.storage.tables import task_execution_log, task_manage
 from tests.service.conftest import until
@@ -40,7 +40,7 @@ async def ran(database_url: str, count: int = LONG) -> None:
     database = Database(database_url)
     begin = datetime.now(UTC) - timedelta(days=1)
     rows = [
-        Execution(
+        ExecutionRow(
             id=new_id(), task_id="t", start_time=begin + timedelta(seconds=number),
             end_time=begin + timedelta(seconds=number), status="completed",
         )

@@ -9,7 +9,7 @@ import pytest
 from taskservice.service import Service
 from taskservice.storage import executions as log
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.executions import Execution, Progress
+from taskservice.storage.executions import ExecutionRow, Progress
 from tests.service.conftest import until
 
 CHANGES: dict[str, Callable[[Service], Awaitable[object]]] = {
@@ -33,7 +33,7 @@ async def test_a_due_fire_is_recorded_before_its_task_changes(
 
     await CHANGES[name](service)
 
-    rows: list[Execution] = []
+    rows: list[ExecutionRow] = []
 
     async def ran() -> bool:
         found, *_ = await service.executions.page(

@@ -13,7 +13,7 @@ from taskservice.service import Service
 from taskservice.service.housekeeping import Housekeeping
 from taskservice.storage import executions as log
 from taskservice.storage.database import Connection
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
 from tests.service.conftest import until
 
@@ -89,7 +89,7 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
     old = (timedelta(hours=25, seconds=number) for number in range(350))
     ages = [timedelta(hours=1), timedelta(hours=23), *old]
     rows = [
-        Execution(
+        ExecutionRow(
             id=new_id(), task_id="t", start_time=now - age, end_time=now - age, status="completed"
         )
         for age in ages

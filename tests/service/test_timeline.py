@@ -8,7 +8,7 @@ from taskservice.service import Service
 from taskservice.service.offload import Offload
 from taskservice.service.timeline import MARKS, SLOT, SLOTS, Timeline, Timelines
 from taskservice.storage import executions as log
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
 from tests.storage.samples import statements
 
@@ -34,7 +34,7 @@ async def record(
 ) -> None:
     """Insert executions of a second each."""
     rows = [
-        Execution(id=new_id(), task_id=task_id, start_time=start, status=status,
+        ExecutionRow(id=new_id(), task_id=task_id, start_time=start, status=status,
                   end_time=None if status == "running" else start + timedelta(seconds=1))
         for start in starts
     ]  # fmt: skip

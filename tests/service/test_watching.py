@@ -17,7 +17,7 @@ from taskservice.service.moments import now_utc
 from taskservice.service.watching import GAP_SECONDS, Watcher
 from taskservice.storage.database import Database
 from taskservice.storage.deletion import discard
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 from taskservice.storage.tables import task_execution_log
 from tests.service.conftest import until
@@ -62,8 +62,8 @@ def task_in(event: Event) -> Shown:
     return event.data
 
 
-def execution_in(event: Event) -> Execution:
-    assert isinstance(event.data, Execution)
+def execution_in(event: Event) -> ExecutionRow:
+    assert isinstance(event.data, ExecutionRow)
     return event.data
 
 

@@ -13,7 +13,7 @@ from taskservice.domain.task import Retries, Task
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 
 
@@ -52,12 +52,12 @@ def make_state(task_id: str = "notice", **changes: Any) -> TaskState:
     return TaskState(id=task_id, task=Task(**fields), **state)
 
 
-def make_execution(execution_id: str, task_id: str = "notice", **changes: Any) -> Execution:
+def make_execution(execution_id: str, task_id: str = "notice", **changes: Any) -> ExecutionRow:
     """A running execution that `me` holds, by hand unless a scheduled time is given."""
     fields: dict[str, Any] = {
         "scheduled_time": None, "start_time": NOW, "status": "running", "owner": "me",
     }  # fmt: skip
-    return Execution(id=execution_id, task_id=task_id, **{**fields, **changes})
+    return ExecutionRow(id=execution_id, task_id=task_id, **{**fields, **changes})
 
 
 def later(seconds: float) -> datetime:
@@ -102,7 +102,7 @@ async def save(database: Database, *states: TaskState) -> None:
     await database.write(lambda connection: store.save_states(connection, states))
 
 
-async def record(database: Database, *executions: Execution) -> None:
+async def record(database: Database, *executions: ExecutionRow) -> None:
     """Insert executions in a transaction of their own."""
     await database.write(lambda connection: connection.run_sync(log.add, executions))
 

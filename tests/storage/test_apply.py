@@ -13,7 +13,7 @@ from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from tests.storage.samples import MANY, NOW, later, statements
 
 FIELDS: dict[str, Any] = {
@@ -53,7 +53,7 @@ async def stored(database: Database, task_id: str = "notice") -> store.StoredTas
         return (await store.load(connection, [task_id])).get(task_id)
 
 
-async def logged(database: Database, task_id: str = "notice") -> list[Execution]:
+async def logged(database: Database, task_id: str = "notice") -> list[ExecutionRow]:
     async with database.read() as connection:
         found, *_ = await log.page(
             connection, task_id, status=None, since=None, until=None, offset=0, limit=100
@@ -173,7 +173,7 @@ async def test_a_date_that_had_passed_is_recorded_once(database: Database) -> No
     await applied(database, again)
     (missed,) = await logged(database)
     assert await logged(database, "other") == []
-    assert missed == Execution(
+    assert missed == ExecutionRow(
         id=missed.id, task_id="notice", scheduled_time=datetime(2026, 1, 1, tzinfo=UTC),
         start_time=NOW, end_time=NOW, status="missed",
         error="missed: its time had passed when it was declared",

@@ -15,7 +15,7 @@ from taskservice.storage import deletion, owners
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import LIMITS, Collision, Connection, Database
-from taskservice.storage.executions import Execution, Progress, Retry, TaskRow
+from taskservice.storage.executions import ExecutionRow, Progress, Retry, TaskRow
 from taskservice.storage.owners import LeaseLost
 from taskservice.storage.tables import task_execution_log, task_manage, task_retry
 from tests.databases import MYSQL
@@ -36,7 +36,7 @@ LIMIT = 64 * 1024
 MOST_OUTPUT = 4 * 1024 * 1024
 
 
-async def held(database: Database, owner: str = "me") -> dict[str, Execution]:
+async def held(database: Database, owner: str = "me") -> dict[str, ExecutionRow]:
     async with database.read() as connection:
         return await connection.run_sync(log.owned, owner)
 
@@ -45,14 +45,14 @@ async def register(database: Database, owner: str) -> None:
     await database.write(lambda connection: owners.register(connection, owner, owner, 60))
 
 
-async def shown(database: Database, execution_id: str) -> Execution:
+async def shown(database: Database, execution_id: str) -> ExecutionRow:
     async with database.read() as connection:
         found = await log.one(connection, "notice", execution_id)
     assert found is not None
     return found
 
 
-async def finish(database: Database, *ended: Execution) -> None:
+async def finish(database: Database, *ended: ExecutionRow) -> None:
     await database.write(lambda connection: connection.run_sync(log.finish, ended))
 
 
@@ -565,7 +565,7 @@ async def test_no_page_goes_through_the_whole_log(database: Database) -> None:
 async def test_old_executions_are_deleted_in_batches(database: Database) -> None:
     await save(database, make_state())
 
-    def old(execution_id: str, start: datetime, **more: Any) -> Execution:
+    def old(execution_id: str, start: datetime, **more: Any) -> ExecutionRow:
         ended = {"status": "failed", "owner": None, "start_time": start, "end_time": NOW}
         return make_execution(execution_id, **{**ended, **more})
 

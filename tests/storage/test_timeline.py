@@ -7,7 +7,7 @@ import pytest
 from taskservice.storage import timeline
 from taskservice.storage.attempts import Attempt, attempts
 from taskservice.storage.database import Database
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
 from taskservice.storage.timeline import Count, TaskCount
 from tests.storage.samples import make_state, record, save
@@ -15,10 +15,10 @@ from tests.storage.samples import make_state, record, save
 ORIGIN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def ran(task_id: str, seconds: float, status: str = "completed", attempt: int = 1) -> Execution:
+def ran(task_id: str, seconds: float, status: str = "completed", attempt: int = 1) -> ExecutionRow:
     """An execution that began so many seconds after the origin."""
     start = ORIGIN + timedelta(seconds=seconds)
-    return Execution(
+    return ExecutionRow(
         id=new_id(), task_id=task_id, start_time=start, status=status, attempt=attempt,
         end_time=None if status == "running" else start + timedelta(seconds=1),
     )  # fmt: skip
@@ -97,7 +97,7 @@ async def test_names_are_searched(logged: Database) -> None:
 async def test_attempts_of_a_fire_come_in_their_order(database: Database) -> None:
     await save(database, make_state("a"))
     rows = [
-        Execution(id=f"{number}", task_id="a", start_time=ORIGIN, status="failed",
+        ExecutionRow(id=f"{number}", task_id="a", start_time=ORIGIN, status="failed",
                   scheduled_time=ORIGIN + timedelta(seconds=fire), attempt=number)
         for number, fire in ((2, 0), (1, 0), (3, 9))
     ]  # fmt: skip

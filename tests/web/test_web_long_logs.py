@@ -8,7 +8,7 @@ import pytest
 
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
-from taskservice.storage.executions import COUNTED, Execution
+from taskservice.storage.executions import COUNTED, ExecutionRow
 
 TASK = {
     "id": "t", "name": "t", "task_type": "t", "trigger_type": "interval",
@@ -22,7 +22,7 @@ async def fill(tmp_path: Path, count: int) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'taskservice.db'}")
     begin = datetime.now(UTC) - timedelta(days=1)
     rows = [
-        Execution(
+        ExecutionRow(
             id=f"e{number:06}", task_id="t", start_time=begin + timedelta(seconds=number),
             end_time=begin + timedelta(seconds=number), status="completed",
         )

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from taskservice.service import Event, Subscription
 from taskservice.settings import Executor
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 from taskservice.web import schemas
 from taskservice.web.api.parameters import AnyRequest, ServiceDep, is_head
@@ -113,7 +113,7 @@ def _shape(event: Event, executor: Executor) -> object:
     match event.data:
         case Shown() as task:
             return schemas.Task.of(task, executor)
-        case Execution() as execution:
+        case ExecutionRow() as execution:
             return schemas.Execution.of(execution)
     return schemas.SyncReport.of(event.data) if event.name == "sync" else event.data
 

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from taskservice.domain.output import first_mark
 from taskservice.service import Service
 from taskservice.storage.attempts import Attempt
-from taskservice.storage.executions import Execution
+from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console.changes import changed
@@ -37,7 +37,7 @@ ADDRESS = "/tasks/{task_id:str}/executions/{log_id:str}"
 class ExecutionView:
     """An execution as its page shows it; `late` is in seconds."""
 
-    execution: Execution
+    execution: ExecutionRow
     task: Shown
     address: str
     task_address: str
@@ -136,7 +136,7 @@ async def run_again(
     log_id: FromPath[str],
 ) -> Response[None]:
     """Runs the task with the arguments of this execution, and leads to the new one."""
-    made: list[Execution] = []
+    made: list[ExecutionRow] = []
 
     async def work() -> None:
         execution = await service.executions.get(task_id, log_id)

@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from taskservice.domain.run import ExecutionStatus
-from taskservice.storage.executions import Execution as Row
+from taskservice.storage.executions import ExecutionRow as Row
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
