@@ -1,11 +1,12 @@
 # run: serve the tasks in tasks.d on SQLite.  test: every test, on SQLite and on MariaDB.
+# check: in two minutes what most changes break, on SQLite, without any other program.
 # test-mysql: on MySQL what else runs on MariaDB.  soak: the faults of tests/faults for hours.
 # lint: style and types.  clean: removes what the others made.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: run test test-mysql soak lint clean
+.PHONY: run check test test-mysql soak lint clean
 
 # Debian keeps servers in /usr/sbin, which is not on every user's path.
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -53,6 +54,10 @@ test: .venv/test-stamp
 	.venv/bin/pytest --numprocesses 3 --dist worksteal --cov --mysql-grammar
 	echo "Coverage of the domain:"
 	.venv/bin/coverage report --include='taskservice/domain/*' --fail-under=100
+
+check: .venv/test-stamp
+	@.venv/bin/pytest --quiet --numprocesses 3 --dist worksteal -m 'not mariadb' --ignore tests/web/test_web_schemathesis.py \
+		tests/domain tests/storage tests/service tests/web
 
 # Debian's stable releases have no MySQL server: that of its unstable one is unpacked into a folder,
 # with all that it needs, and nothing is installed. MARIADB names the tests that run on MariaDB.

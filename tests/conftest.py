@@ -40,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SENT] = statements.listen()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that need a MariaDB, which `make check` leaves out."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+            if "mariadb_server" in item.fixturenames or "mariadb" in given:
+                item.add_marker("mariadb")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Takes what a worker of pytest-xdist hands over at its end."""
