@@ -10,9 +10,15 @@ from taskservice.domain import overlay
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import Override
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, status
+from taskservice.sync.folder.confined import (
+    LEADS_OUT,
+    LeadsOut,
+    read_bytes,
+    signature_of,
+    status,
+    unfit,
+)
 from taskservice.sync.folder.listing import VANISHED
-from taskservice.sync.folder.parsed_file import read_bytes, signature_of, unfit
 from taskservice.sync.text.diff import unified_diff
 from taskservice.sync.text.promotion import new_file, promoted
 from taskservice.sync.text.reader import read_file

@@ -32,6 +32,7 @@ from taskservice.storage import owners
 from taskservice.storage.database import Database
 from taskservice.storage.gate import Cause, Gate
 from taskservice.storage.schema import prepare
+from taskservice.sync.syncer import SyncOptions
 
 LOOK_SECONDS = 2.0
 """How often the files of functions are compared with what was loaded of them."""
@@ -43,7 +44,7 @@ CHECKUP_SECONDS = 1.0
 class Service:
     """Everything behind the API and the console, of one process: its parts, and its life."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, syncing: SyncOptions | None = None) -> None:
         self.settings = settings
         self.draining = False
         zone, default_executor = settings.timezone, settings.executor
@@ -74,7 +75,10 @@ class Service:
         self.changes = Changes(
             self.database, gate, checks, deciding, zone=zone, default_executor=default_executor
         )
-        self.syncs = Syncs(self.database, self.engine, gate, checks, self._checkup, settings)
+        self.syncs = Syncs(
+            self.database, self.engine, gate, checks, self._checkup, settings,
+            syncing or SyncOptions(),
+        )  # fmt: skip
         self.watcher = Watcher(self.database, self.syncs.report)
         self.executions = Executions(
             self.database, self.engine, checks, zone=zone, changed=self.watcher.poke

@@ -19,7 +19,7 @@ from taskservice.storage.owners import NoticeKind
 from taskservice.sync.folder.listing import warn_of_files
 from taskservice.sync.gitrepo.repository import Repository, forget_pull, last_pull
 from taskservice.sync.report import last_report
-from taskservice.sync.syncer import Syncer
+from taskservice.sync.syncer import Syncer, SyncOptions
 
 SYNC_PATIENCE = 0.3
 """Seconds for which a sync waits for the import of a module: what takes longer follows later."""
@@ -45,12 +45,14 @@ class Syncs:
         checks: Checks,
         checkup: Checkup,
         settings: Settings,
+        options: SyncOptions,
     ) -> None:
         self._database = database
         self._engine = engine
         self._checks = checks
         self._checkup = checkup
         self._settings = settings
+        self._options = options
         self.repository = self._followed()
         self.root = self.repository.root if self.repository else settings.tasks_dir.absolute()
         self.syncer = Syncer(
@@ -60,6 +62,7 @@ class Syncs:
             check=self._check,
             check_at_once=checks.check,
             zone=settings.timezone,
+            options=options,
         )
         self._patience = SYNC_PATIENCE
         self._going_on: list[asyncio.Task[None]] = []
@@ -69,7 +72,7 @@ class Syncs:
         settings = self._settings
         if not settings.git_url:
             return None
-        return Repository(
+        return self._options.repository(
             self._database,
             settings.tasks_dir.absolute(),
             url=settings.git_url,

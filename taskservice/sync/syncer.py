@@ -1,7 +1,8 @@
 """One sync: scan the folder, plan, apply; and the loop that syncs whenever there is a reason."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.rescan import Rescan
 from taskservice.sync.folder.watch import Hint, watch
 from taskservice.sync.gitrepo.head import Head, find_head, head_revision
+from taskservice.sync.gitrepo.repository import Repository
 from taskservice.sync.report import Report
 
 RESCAN_SECONDS = 30.0
@@ -28,6 +30,20 @@ PATIENCE_SECONDS = 2.0
 _SOON = 0.025
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncOptions:
+    """What watches, reads and rescans a folder, and follows a repository; how often it rescans."""
+
+    watch: Callable[[Path, asyncio.Event], AsyncIterator[Hint]] = watch
+    folder: Callable[[Path, Check], Folder] = Folder
+    rescan: Callable[..., Rescan] = Rescan
+    repository: Callable[..., Repository] = Repository
+    rescan_seconds: float = RESCAN_SECONDS
+
+
+_USUAL = SyncOptions()
 
 
 class Syncer:
@@ -47,17 +63,21 @@ class Syncer:
         check: Check,
         check_at_once: Check | None = None,
         zone: tzinfo,
+        options: SyncOptions = _USUAL,
     ) -> None:
         self._database = database
         self._gate = gate
         self._root = root
         self._check_at_once = check_at_once or check
         self._zone = zone
-        self._folder = Folder(root, check)
+        self._options = options
+        self._folder = options.folder(root, check)
         self._turn = asyncio.Lock()
         self._poke = asyncio.Event()
         self._stop = asyncio.Event()
-        self._rescan = Rescan(database, root, self._folder, turn=self._turn, stop=self._stop)
+        self._rescan = options.rescan(
+            database, root, self._folder, turn=self._turn, stop=self._stop
+        )
         self._missing: Mapping[str, datetime] = {}
         self._confirmed: set[str] = set()
         self._wake_at: datetime | None = None
@@ -232,7 +252,7 @@ class Syncer:
         if self._wake_at:
             # The clock may be stepped: do not rely on it for long.
             seconds = (self._wake_at - datetime.now(UTC)).total_seconds()
-            seconds = min(max(seconds, 0.01), RESCAN_SECONDS)
+            seconds = min(max(seconds, 0.01), self._options.rescan_seconds)
         try:
             await asyncio.wait_for(self._poke.wait(), seconds)
         except TimeoutError:
@@ -241,9 +261,9 @@ class Syncer:
     async def _rescan_often(self) -> None:
         """Have synced, every 30 seconds, what is not as the last syncs left it."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + RESCAN_SECONDS
+        due = loop.time() + self._options.rescan_seconds
         while not await self._stops_within(due - loop.time()):
-            due = loop.time() + RESCAN_SECONDS
+            due = loop.time() + self._options.rescan_seconds
             try:
                 await self.rescan()
             except Unavailable as outage:
@@ -284,7 +304,7 @@ class Syncer:
         return settled and await self._rescan.is_stored()
 
     async def _watch(self) -> None:
-        async for hint in watch(self._root, self._stop):
+        async for hint in self._options.watch(self._root, self._stop):
             self._note(hint)
             self._poke.set()
 

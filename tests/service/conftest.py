@@ -10,6 +10,8 @@ import pytest
 
 from taskservice.service import Service
 from taskservice.settings import Settings
+from taskservice.sync.folder.watch import Hint
+from taskservice.sync.syncer import SyncOptions
 
 
 async def until(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
@@ -19,6 +21,13 @@ async def until(condition: Callable[[], Awaitable[object]], seconds: float = 15)
             if await condition():
                 return
             await asyncio.sleep(0.05)
+
+
+async def unwatched(_root: Path, stop: asyncio.Event) -> AsyncIterator[Hint]:
+    """A watch that sees nothing."""
+    await stop.wait()
+    if not stop.is_set():
+        yield None
 
 
 @pytest.fixture
@@ -40,9 +49,9 @@ async def make_service(database_url: str, folder: Path) -> AsyncIterator[Callabl
     """Makes services with some settings; what was started is stopped at the end."""
     made = []
 
-    def make(**settings: Any) -> Service:
+    def make(*, syncing: SyncOptions | None = None, **settings: Any) -> Service:
         usual = Settings(database_url=database_url, tasks_dir=folder)
-        made.append(Service(replace(usual, **settings)))
+        made.append(Service(replace(usual, **settings), syncing=syncing))
         return made[-1]
 
     yield make
@@ -51,8 +60,14 @@ async def make_service(database_url: str, folder: Path) -> AsyncIterator[Callabl
 
 
 @pytest.fixture
-async def service(make_service: Callable[..., Service]) -> Service:
+def syncing() -> SyncOptions:
+    """How `service` syncs: as usual."""
+    return SyncOptions()
+
+
+@pytest.fixture
+async def service(make_service: Callable[..., Service], syncing: SyncOptions) -> Service:
     """One that runs, with the usual settings."""
-    made = make_service()
+    made = make_service(syncing=syncing)
     await made.start()
     return made

@@ -3,13 +3,15 @@
 import os
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from taskservice.service import Service
-from taskservice.sync.folder import parsed_file
-from taskservice.sync.text.reader import FileContent, read_file
+from taskservice.sync.folder.parsed_file import ParsedFile, parse_file
+from taskservice.sync.folder.reading import Folder
+from taskservice.sync.syncer import SyncOptions
 
 FIELDS = (
     "task_type: t, trigger_type: interval, trigger_args: {hours: 1}, "
@@ -27,25 +29,22 @@ def write(folder: Path, path: str, **names: str) -> None:
 
 
 @pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def parsed() -> list[str]:
     """The paths of the files that were parsed since the service was started last."""
-    paths: list[str] = []
-
-    def noted(path: str, data: bytes) -> FileContent:
-        paths.append(path)
-        return read_file(path, data)
-
-    monkeypatch.setattr(parsed_file, "read_file", noted)
-    return paths
+    return []
 
 
 @pytest.fixture
 def start(make_service: Callable[..., Service], parsed: list[str]) -> Start:
     """Starts a service, and stops it: the names of the tasks, by their ids."""
 
+    def noted(path: str, data: bytes) -> ParsedFile:
+        parsed.append(path)
+        return parse_file(path, data)
+
     async def started() -> Names:
         parsed.clear()
-        service = make_service()
+        service = make_service(syncing=SyncOptions(folder=partial(Folder, parse=noted)))
         await service.start()
         found = {task_id: await service.tasks.get(task_id) for task_id in ("a", "b", "c")}
         await service.stop()

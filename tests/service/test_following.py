@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from structlog.testing import capture_logs
 from taskservice.domain.errors import NotFound, StartError, Unavailable
 from taskservice.service import Service
 from taskservice.settings import Settings
-from taskservice.sync.gitrepo import repository as repository_module
+from taskservice.sync.gitrepo.repository import Repository, Sync
+from taskservice.sync.syncer import SyncOptions
 from tests.databases import MariaDB
 from tests.origin import Origin, task
 from tests.service.conftest import until
 
 SOON = 0.2
 NEVER = 3600.0
+AT_ONCE = SyncOptions(repository=partial(Repository, first_seconds=0))
 
 
 @pytest.fixture
@@ -94,15 +97,14 @@ async def test_a_commit_is_live_within_the_interval(
 
 
 async def test_a_start_waits_for_the_first_commit_but_not_for_long(
-    follow: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+    follow: Callable[..., Any], folder: Path
 ) -> None:
     service = await follow(git_interval=NEVER)
     assert await name_of(service, "a") == "one"
     assert (await service.syncs.report())["errors"] == []
     await service.stop()
     shutil.rmtree(folder)
-    monkeypatch.setattr(repository_module, "FIRST_SECONDS", 0)
-    service = await follow(git_interval=NEVER)
+    service = await follow(git_interval=NEVER, syncing=AT_ONCE)
     await service.changes.change("a", {"description": "all the same"}, by="ann")
 
     async def live() -> Any:
@@ -339,8 +341,7 @@ async def test_a_stop_waits_for_no_git(
     program.write_text(f"#!/bin/bash\n: > {begun}\nwhile :; do /bin/sleep 1; done\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
-    monkeypatch.setattr(repository_module, "FIRST_SECONDS", 0)
-    service = await follow()
+    service = await follow(syncing=AT_ONCE)
 
     async def has_begun() -> bool:
         return begun.exists()
@@ -355,19 +356,21 @@ async def test_a_stop_waits_for_no_git(
 
 
 async def test_what_fails_once_is_done_at_the_next_pull(
-    follow: Callable[..., Any], origin: Origin, monkeypatch: pytest.MonkeyPatch
+    follow: Callable[..., Any], origin: Origin
 ) -> None:
-    service = await follow()
+    failures: list[Exception] = []
+
+    def failing(*given: Any, sync: Sync, **more: Any) -> Repository:
+        async def failing_first(prune: bool) -> None:
+            if failures:
+                raise failures.pop()
+            await sync(prune)
+
+        return Repository(*given, sync=failing_first, **more)
+
+    service = await follow(syncing=SyncOptions(repository=failing))
     await until_named(service, "one")
-    failures: list[Exception] = [ValueError("a mistake"), Unavailable("an outage")]
-    sync = service.syncs.repository._sync
-
-    async def failing_first(prune: bool) -> None:
-        if failures:
-            raise failures.pop()
-        await sync(prune)
-
-    monkeypatch.setattr(service.syncs.repository, "_sync", failing_first)
+    failures += [ValueError("a mistake"), Unavailable("an outage")]
     with pytest.raises(Unavailable, match="an outage"):
         await service.syncs.sync(prune=False, by="ann")
     with pytest.raises(ValueError, match="a mistake"):

@@ -2,19 +2,21 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from taskservice.domain.errors import NotFound
+from taskservice.domain.plan import Stored
 from taskservice.service import Service
-from taskservice.sync import syncer as syncer_module
-from taskservice.sync.folder import reading
 from taskservice.sync.folder.listing import Listing, list_files
+from taskservice.sync.folder.parsed_file import ChangedFiles
+from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.watch import Hint
-from tests.service.conftest import until
+from taskservice.sync.syncer import SyncOptions
+from tests.service.conftest import until, unwatched
 
 TASK = (
     "task_type: t\ntrigger_type: interval\ntrigger_args: {hours: 1}\n"
@@ -24,23 +26,34 @@ TASK = (
 DATA = "data_id: d, process_type: p"
 
 
-@pytest.fixture(autouse=True)
-def listings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A folder that nobody watches; what is listed is noted."""
-    listed: list[str] = []
+@pytest.fixture
+def listings() -> list[str]:
+    """What is listed is noted here."""
+    return []
+
+
+@pytest.fixture
+def mistakes() -> list[Exception]:
+    """What is to be raised, once each, when the files have been read that changed."""
+    return []
+
+
+@pytest.fixture
+def syncing(listings: list[str], mistakes: list[Exception]) -> SyncOptions:
+    """Nobody watches the folder."""
+
+    class Failing(Folder):
+        def accept(self, changed: ChangedFiles, stored: Mapping[str, Stored]) -> bool:
+            accepted = super().accept(changed, stored)
+            if mistakes:
+                raise mistakes.pop()
+            return accepted
 
     def noted(root: str) -> Listing:
-        listed.append(root)
+        listings.append(root)
         return list_files(root)
 
-    async def nothing(_root: Path, stop: Any) -> Any:
-        await stop.wait()
-        if not stop.is_set():
-            yield None
-
-    monkeypatch.setattr(reading, "list_files", noted)
-    monkeypatch.setattr(syncer_module, "watch", nothing)
-    yield listed
+    return SyncOptions(watch=unwatched, folder=partial(Failing, list_files=noted))
 
 
 def save(folder: Path, task_id: str, name: str, more: str = TASK) -> None:
@@ -151,13 +164,12 @@ async def test_an_override_that_no_longer_fits_is_told(running: Service, folder:
 
 
 async def test_a_sync_that_failed_is_made_up_for(
-    running: Service, folder: Path, monkeypatch: pytest.MonkeyPatch
+    running: Service, folder: Path, mistakes: list[Exception]
 ) -> None:
     save(folder, "a", "two")
-    with monkeypatch.context() as patch:
-        patch.setattr(syncer_module, "carry_out", None)
-        with pytest.raises(TypeError):
-            await hint(running, frozenset({"a.yaml"}))
+    mistakes.append(TypeError("a mistake"))
+    with pytest.raises(TypeError):
+        await hint(running, frozenset({"a.yaml"}))
     await hint(running, frozenset({"b.yaml"}))
     assert await name_of(running, "a") == "two"
 

@@ -6,18 +6,22 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.plan import Candidate
 from taskservice.service import Service
-from taskservice.storage import tasks as store
-from taskservice.sync import syncer as syncer_module
-from taskservice.sync.folder import parsed_file, reading
-from taskservice.sync.folder import rescan as rescan_module
-from tests.service.conftest import until
+from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
+from taskservice.sync.folder.declaring import Check
+from taskservice.sync.folder.reading import Folder, Scan
+from taskservice.sync.folder.rescan import Rescan
+from taskservice.sync.folder.watch import Hint
+from taskservice.sync.syncer import SyncOptions
+from tests.service.conftest import until, unwatched
 
 TASK = (
     "task_type: t\ntrigger_type: interval\ntrigger_args: {hours: 1}\n"
@@ -26,17 +30,60 @@ TASK = (
 )
 
 
-@pytest.fixture(autouse=True)
-def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+class NotedFolder(Folder):
+    """Notes each scan, which is part of every whole sync.
+
+    Where `coarse`, the status of a file tells only its size; `meanwhile` is called once while
+    rows are compared with it.
+    """
+
+    coarse = False
+    meanwhile: Callable[[], object] | None = None
+
+    def __init__(self, root: Path, check: Check) -> None:
+        super().__init__(root, check, signature_of=self._signature_of_file, read=self._read_file)
+        self.scans: list[str] = []
+
+    def _signature_of_file(self, found: os.stat_result) -> Signature:
+        return (found.st_size,) if self.coarse else signature_of(found)
+
+    def _read_file(self, root: str, path: str, signature: Signature) -> bytes | None:
+        return read_bytes(root, path, signature, signature_of=self._signature_of_file)
+
+    def scan(self, *stored: Any, **how: Any) -> Scan:
+        self.scans.append("sync")
+        return super().scan(*stored, **how)
+
+    def expected(self) -> dict[str, Candidate]:
+        found = super().expected()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+        return found
+
+
+@pytest.fixture
+def folders() -> list[NotedFolder]:
+    """The folder of each service that was made."""
+    return []
+
+
+@pytest.fixture
+def most_doubtful() -> int:
+    """Rows that are looked at again, at most."""
+    return 500
+
+
+@pytest.fixture
+def syncing(folders: list[NotedFolder], most_doubtful: int) -> SyncOptions:
     """Nobody watches the folder, and rows are read two at a time."""
 
-    async def nothing(_root: Path, stop: Any) -> Any:
-        await stop.wait()
-        if not stop.is_set():
-            yield None
+    def made(root: Path, check: Check) -> NotedFolder:
+        folders.append(NotedFolder(root, check))
+        return folders[-1]
 
-    monkeypatch.setattr(syncer_module, "watch", nothing)
-    monkeypatch.setattr(rescan_module, "PIECE", 2)
+    rescan = partial(Rescan, piece=2, most_doubtful=most_doubtful)
+    return SyncOptions(watch=unwatched, folder=made, rescan=rescan)
 
 
 def save(folder: Path, task_id: str, name: str, more: str = TASK) -> None:
@@ -76,17 +123,11 @@ async def running(folder: Path, service: Service) -> Service:
 
 
 @pytest.fixture
-def syncs(running: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def syncs(running: Service, folders: list[NotedFolder]) -> list[str]:
     """Is added to by every whole sync."""
-    made: list[str] = []
-    sync = running.syncs.syncer.sync
-
-    async def noted(**how: bool) -> bool:
-        made.append("sync")
-        return await sync(**how)
-
-    monkeypatch.setattr(running.syncs.syncer, "sync", noted)
-    return made
+    (folder,) = folders
+    folder.scans.clear()
+    return folder.scans
 
 
 async def test_where_all_is_in_sync_only_that_is_noted(running: Service, syncs: list[str]) -> None:
@@ -98,10 +139,9 @@ async def test_where_all_is_in_sync_only_that_is_noted(running: Service, syncs: 
 
 
 async def test_a_change_that_the_status_hides_is_synced_alone(
-    running: Service, folder: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch
+    running: Service, folder: Path, syncs: list[str], folders: list[NotedFolder]
 ) -> None:
-    for module in (reading, parsed_file):
-        monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
+    folders[0].coarse = True
     await running.syncs.sync(prune=False, by="me")
     syncs.clear()
     save(folder, "a", "two")
@@ -179,18 +219,16 @@ async def test_a_task_at_fault_keeps_its_row(
 
 
 async def test_what_is_saved_meanwhile_is_no_reason_to_sync_all(
-    running: Service, folder: Path, syncs: list[str], monkeypatch: pytest.MonkeyPatch
+    running: Service, folder: Path, syncs: list[str], folders: list[NotedFolder]
 ) -> None:
-    read, saved = store.declared_after, [False]
+    loop = asyncio.get_running_loop()
 
-    async def saving(*asked: Any) -> Any:
-        if not saved[0]:
-            saved[0] = True
-            save(folder, "d", "two, and another task", TASK)
-            await running.syncs.syncer.sync_hinted(frozenset({"d.yaml"}))
-        return await read(*asked)
+    def saving() -> None:
+        save(folder, "d", "two, and another task", TASK)
+        synced = running.syncs.syncer.sync_hinted(frozenset({"d.yaml"}))
+        asyncio.run_coroutine_threadsafe(synced, loop).result()
 
-    monkeypatch.setattr(store, "declared_after", saving)
+    folders[0].meanwhile = saving
     before = await synced_at(running)
     await running.syncs.syncer.rescan()
     assert await name_of(running, "d") == "two, and another task"
@@ -199,10 +237,8 @@ async def test_what_is_saved_meanwhile_is_no_reason_to_sync_all(
     assert await synced_at(running) != before
 
 
-async def test_when_very_much_differs_all_is_synced(
-    running: Service, syncs: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rescan_module, "CHUNK", 1)
+@pytest.mark.parametrize("most_doubtful", [1])
+async def test_when_very_much_differs_all_is_synced(running: Service, syncs: list[str]) -> None:
     await execute(running, "UPDATE task_declaration SET digest = 'x'")
     await running.syncs.syncer.rescan()
 
@@ -241,20 +277,19 @@ async def test_what_a_sync_left_behind_is_tried_again(running: Service, syncs: l
 
 
 async def test_it_is_done_again_and_again_whatever_happens(
-    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+    make_service: Callable[..., Service],
 ) -> None:
-    monkeypatch.setattr(syncer_module, "RESCAN_SECONDS", 0.01)
-    made = make_service()
     outcomes: list[Exception] = [Unavailable("the database is gone"), ValueError("a mistake")]
     enough = asyncio.Event()
 
-    async def fails() -> None:
-        if not outcomes:
+    class Failing(Rescan):
+        async def files(self) -> Hint:
+            if outcomes:
+                raise outcomes.pop()
             enough.set()
-            return
-        raise outcomes.pop()
+            return await super().files()
 
-    monkeypatch.setattr(made.syncs.syncer, "rescan", fails)
+    made = make_service(syncing=SyncOptions(rescan=Failing, rescan_seconds=0.01))
     await made.start()
     async with asyncio.timeout(10):
         await enough.wait()

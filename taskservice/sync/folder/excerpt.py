@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from taskservice.sync.folder.parsed_file import content_of
+from taskservice.sync.folder.confined import content_of
 from taskservice.sync.text.task_files import is_task_file
 
 LONGEST = 400

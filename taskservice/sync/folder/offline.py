@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from taskservice.domain.overlay import digest
+from taskservice.sync.folder.confined import content_of
 from taskservice.sync.folder.listing import list_files
-from taskservice.sync.folder.parsed_file import content_of
 from taskservice.sync.text.reader import AuthoredTask, read_file
 from taskservice.sync.text.task_files import TaskFiles, unread
 

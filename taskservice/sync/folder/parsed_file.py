@@ -1,25 +1,17 @@
 """What single files declare, and to which of them each task belongs."""
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import Candidate, Stored, differs
-from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, located, reading, status
+from taskservice.sync.folder.confined import Signature
 from taskservice.sync.folder.fingerprint import Rows, fingerprint_of
 from taskservice.sync.gitrepo.head import Head
 from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
-from taskservice.sync.text.task_files import too_large, unread
-from taskservice.sync.text.yaml_walk import MAX_BYTES
-
-Signature = tuple[int, ...]
-
-_TRIES = 3
-"""How often a file that changes while it is read is read again."""
+from taskservice.sync.text.task_files import unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,55 +193,3 @@ def uncontested(owners: Mapping[str, str], files: Mapping[str, ParsedFile]) -> d
             if owners[task_id] != path:
                 found[task_id] = ""
     return found
-
-
-def unfit(found: os.stat_result) -> str | None:
-    """Why such a file is not even opened; None: it may be."""
-    if stat.S_ISDIR(found.st_mode):
-        return "is a folder, where a task file was expected"
-    if not stat.S_ISREG(found.st_mode):
-        return "is no regular file (a pipe, a socket or a device), and is not read"
-    return too_large(found.st_size) if found.st_size > MAX_BYTES else None
-
-
-def unreadable(error: OSError) -> str:
-    """Why a file can't be read."""
-    return f"can't be read: {error.strerror}"
-
-
-def signature_of(found: os.stat_result) -> Signature:
-    """What is another one once a file has changed, as far as its status tells."""
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def read_bytes(root: str, path: str, signature: Signature) -> bytes | None:
-    """The bytes of a file below `root`; None if it isn't, or doesn't stay, what its signature says.
-
-    Raises `LeadsOut` and `OSError`.
-    """
-    with located(root, path) as (handle, _):
-        if signature_of(os.fstat(handle)) != signature:
-            return None
-        with reading(handle) as descriptor, open(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_BYTES + 1)
-        return data if signature_of(os.fstat(handle)) == signature else None
-
-
-def content_of(root: str, path: str) -> bytes | str:
-    """The bytes of a file below `root` as it is now, or the reason why there are none. Blocks.
-
-    `root` is absolute and without links.
-    """
-    for _ in range(_TRIES):
-        try:
-            found = status(root, path)
-            if wrong := unfit(found):
-                return wrong
-            data = read_bytes(root, path, signature_of(found))
-        except LeadsOut:
-            return LEADS_OUT
-        except OSError as error:
-            return unreadable(error)
-        if data is not None:
-            return data
-    return "changes while it is read; try again"

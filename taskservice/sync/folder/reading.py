@@ -14,25 +14,28 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
-from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut
+from taskservice.sync.folder.confined import (
+    LEADS_OUT,
+    LeadsOut,
+    Signature,
+    read_bytes,
+    signature_of,
+    unfit,
+    unreadable,
+)
 from taskservice.sync.folder.declaring import Check, declare, place
 from taskservice.sync.folder.fingerprint import Rows, by_path, declares_just
-from taskservice.sync.folder.listing import VANISHED, list_files
+from taskservice.sync.folder.listing import VANISHED, Listing, list_files
 from taskservice.sync.folder.parsed_file import (
     ChangedFiles,
     ParsedFile,
-    Signature,
     at_head,
     authored,
     file_as_stored,
     is_sound,
     is_stored,
     parse_file,
-    read_bytes,
     refused,
-    signature_of,
-    unfit,
-    unreadable,
     without_fields,
 )
 from taskservice.sync.gitrepo.head import Head, blob_names
@@ -62,12 +65,26 @@ class Folder:
     """Scans a folder again and again; remembers what its files said, so as to read few of them.
 
     `check` may be slow. It is asked about a task that differs from what is stored, and once it
-    finds nothing, not again until the task changes.
+    finds nothing, not again until the task changes. `signature_of`, `read`, `parse` and
+    `list_files` are to do what the functions do that stand for them.
     """
 
-    def __init__(self, root: Path, check: Check) -> None:
+    def __init__(
+        self,
+        root: Path,
+        check: Check,
+        *,
+        signature_of: Callable[[os.stat_result], Signature] = signature_of,
+        read: Callable[[str, str, Signature], bytes | None] = read_bytes,
+        parse: Callable[[str, bytes], ParsedFile] = parse_file,
+        list_files: Callable[[str], Listing] = list_files,
+    ) -> None:
         self._root = root
         self._check = check
+        self._signature_of = signature_of
+        self._read_bytes = read
+        self._parse = parse
+        self._list_files = list_files
         self._files: dict[str, ParsedFile] = {}
         self._waiting: dict[str, tuple[Signature, float]] = {}
         self._sound: dict[str, str] = {}
@@ -128,7 +145,7 @@ class Folder:
         """
         # A root that is a link may be swapped meanwhile: list and read the same tree.
         root = os.path.realpath(self._root)
-        listing = list_files(root)
+        listing = self._list_files(root)
         self._unread = {} if self._files else by_path(stored)
         files: dict[str, ParsedFile] = {}
         unsettled: set[str] = set()
@@ -275,7 +292,7 @@ class Folder:
             return refused(path, found)
         if wrong := unfit(found):
             return refused(path, wrong)
-        signature, known = signature_of(found), self._files.get(path)
+        signature, known = self._signature_of(found), self._files.get(path)
         unchanged = known is not None and known.signature == signature
         if unchanged and not by_content and not anew:
             return known
@@ -287,7 +304,7 @@ class Folder:
         if age < SETTLED_SECONDS and not unchanged:
             return None
         try:
-            data = read_bytes(root, path, signature)
+            data = self._read_bytes(root, path, signature)
         except VANISHED:
             return None
         except LeadsOut:
@@ -305,7 +322,7 @@ class Folder:
         if rows and not anew and declares_just(content_hash, rows):
             file = file_as_stored(path, content_hash, rows)
         else:
-            file = parse_file(path, data)
+            file = self._parse(path, data)
         return replace(file, signature=signature, blobs=blob_names(data))
 
     def _declared(self, files: Mapping[str, ParsedFile], stored: Mapping[str, Stored]) -> Declared:

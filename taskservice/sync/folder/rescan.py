@@ -7,7 +7,7 @@ finds to differ may have been synced meanwhile; it is not lost, for it is looked
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +15,9 @@ from taskservice.domain.plan import Stored, differs
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.rows import CHUNK, chunks
-from taskservice.sync.folder.confined import LeadsOut, located, reading
+from taskservice.sync.folder.confined import LeadsOut, located, reading, unfit, unreadable
 from taskservice.sync.folder.listing import VANISHED, Listing, list_files
-from taskservice.sync.folder.parsed_file import ParsedFile, is_sound, refused, unfit, unreadable
+from taskservice.sync.folder.parsed_file import ParsedFile, is_sound, refused
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.watch import Hint
 from taskservice.sync.text.yaml_walk import MAX_BYTES
@@ -31,11 +31,21 @@ PAUSE_SECONDS = 0.005
 T = TypeVar("T")
 
 
+def hash_file(root: str, path: str) -> bytes:
+    """What a `ParsedFile` has as `hash`; raises as `located` does."""
+    # Whether it stays the same meanwhile does not matter: of two texts it has the hash of neither.
+    with located(root, path) as (handle, _), reading(handle) as descriptor:
+        # A place for all that might be read would cost more than the reading.
+        size = min(os.fstat(handle).st_size, MAX_BYTES)
+        return hashlib.sha256(os.read(descriptor, size + 1)).digest()
+
+
 class Rescan:
     """Compares folder and table with what was read of them.
 
     `turn` is held by whoever syncs `folder`, which is at `root`; it ends early once `stop` is set,
-    and then its answers mean nothing.
+    and then its answers mean nothing. It looks at `piece` files or rows at a time, and compares
+    what `hash_of` says of the files. Of more than `most_doubtful` rows it does not look again.
     """
 
     def __init__(
@@ -46,12 +56,18 @@ class Rescan:
         *,
         turn: asyncio.Lock,
         stop: asyncio.Event,
+        piece: int = PIECE,
+        most_doubtful: int = CHUNK,
+        hash_of: Callable[[str, str], bytes] = hash_file,
     ) -> None:
         self._database = database
         self._root = root
         self._folder = folder
         self._turn = turn
         self._stop = stop
+        self._piece = piece
+        self._most_doubtful = most_doubtful
+        self._hash_of = hash_of
 
     async def files(self) -> Hint:
         """The paths of the files that are not, byte for byte, what was read of them."""
@@ -71,7 +87,7 @@ class Rescan:
         while not self._stop.is_set():
             await self._breathe()
             async with self._database.read() as connection:
-                rows = await store.declared_after(connection, last, PIECE)
+                rows = await store.declared_after(connection, last, self._piece)
             if not rows:
                 break
             *_, last = rows
@@ -81,7 +97,7 @@ class Rescan:
                     doubtful.discard(task_id)
                 elif candidate is not None or self._folder.is_surplus(row):
                     doubtful.add(task_id)
-        return len(doubtful) <= CHUNK and await self._are_stored(sorted(doubtful))
+        return len(doubtful) <= self._most_doubtful and await self._are_stored(sorted(doubtful))
 
     async def _are_stored(self, task_ids: Sequence[str]) -> bool:
         """The same of these tasks, while nobody syncs."""
@@ -100,7 +116,7 @@ class Rescan:
         return True
 
     async def _paced(self, items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
-        for piece in chunks(items, PIECE):
+        for piece in chunks(items, self._piece):
             await self._breathe()
             if self._stop.is_set():
                 return
@@ -121,30 +137,23 @@ class Rescan:
         return {
             path
             for path, found in files
-            if _differs(root, path, found, known.get(path))
+            if self._differs(root, path, found, known.get(path))
             # The fault of a sound text may be mended elsewhere: in the function, in another file.
             or (path in at_fault and is_sound(known[path]))
         }
 
-
-def _differs(root: str, path: str, found: os.stat_result | str, known: ParsedFile | None) -> bool:
-    """Whether a file, found like this, is another than was read."""
-    if known is None:
-        return True
-    reason = found if isinstance(found, str) else unfit(found)
-    if reason is None:
-        try:
-            return _hash(root, path) != known.hash
-        except (*VANISHED, LeadsOut):
+    def _differs(
+        self, root: str, path: str, found: os.stat_result | str, known: ParsedFile | None
+    ) -> bool:
+        """Whether a file, found like this, is another than was read."""
+        if known is None:
             return True
-        except OSError as error:
-            reason = unreadable(error)
-    return known.content != refused(path, reason).content
-
-
-def _hash(root: str, path: str) -> bytes:
-    # Whether it stays the same meanwhile does not matter: of two texts it has the hash of neither.
-    with located(root, path) as (handle, _), reading(handle) as descriptor:
-        # A place for all that might be read would cost more than the reading.
-        size = min(os.fstat(handle).st_size, MAX_BYTES)
-        return hashlib.sha256(os.read(descriptor, size + 1)).digest()
+        reason = found if isinstance(found, str) else unfit(found)
+        if reason is None:
+            try:
+                return self._hash_of(root, path) != known.hash
+            except (*VANISHED, LeadsOut):
+                return True
+            except OSError as error:
+                reason = unreadable(error)
+        return known.content != refused(path, reason).content

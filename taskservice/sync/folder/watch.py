@@ -10,6 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -50,18 +51,27 @@ _UNTOLD_NAME = "Unable to decode path"  # what its Rust half says of one that is
 
 log = structlog.get_logger()
 
+Changes = Set[tuple[watchfiles.Change, str]]
 
 Hint = frozenset[str] | None
 """The paths, from the folder, of what may have changed; None: it may be anything."""
 
 
-async def watch(root: Path, stop: asyncio.Event) -> AsyncIterator[Hint]:
+async def watch(
+    root: Path,
+    stop: asyncio.Event,
+    *,
+    poll_seconds: float = POLL_SECONDS,
+    retry_seconds: float = RETRY_SECONDS,
+    events: Callable[..., Iterable[Changes]] = watchfiles.watch,
+) -> AsyncIterator[Hint]:
     """Yield whenever something at or below `root` may have changed, until `stop` is set.
 
     What happens between two steps of the caller is one hint; a long list is told as None. The
     folder may be missing, and may be replaced. Links that lead out of it are not followed. Raises
     nothing: when watching fails, over a name that is not UTF-8 too, that is logged, told as None,
-    and watching is begun again.
+    and watching is begun again, `retry_seconds` later at the latest. `events` tells of them as
+    `watchfiles.watch` does.
     """
     loop = asyncio.get_running_loop()
     changed, over, ended = asyncio.Event(), asyncio.Event(), threading.Event()
@@ -73,10 +83,17 @@ async def watch(root: Path, stop: asyncio.Event) -> AsyncIterator[Hint]:
 
     def follow() -> None:
         try:
-            # Events name the folder by its absolute path.
-            _follow(Path(os.path.abspath(root)), ended, lambda hint: _soon(loop, note, hint))
+            _Watcher(
+                # Events name the folder by its absolute path.
+                root=Path(os.path.abspath(root)),
+                ended=ended,
+                tell=lambda hint: call_soon(loop, note, hint),
+                poll_seconds=poll_seconds,
+                retry_seconds=retry_seconds,
+                events=events,
+            ).follow()
         finally:
-            _soon(loop, over.set)
+            call_soon(loop, over.set)
 
     # A thread of its own: setting up the watch walks the whole folder.
     threading.Thread(target=follow, name="taskservice-watch", daemon=True).start()
@@ -103,70 +120,89 @@ def _together(hints: Iterable[Hint]) -> Hint:
     return frozenset(paths) if len(paths) <= MOST_PATHS else None
 
 
-def _soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: Hint) -> None:
+def call_soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *given: Hint) -> None:
+    """Have a loop of another thread call a function, unless the loop is closed."""
     try:
-        loop.call_soon_threadsafe(call, *arguments)
+        loop.call_soon_threadsafe(call, *given)
     except RuntimeError:
         pass  # the loop is closed: nobody waits any more
 
 
-def _follow(root: Path, ended: threading.Event, tell: Callable[[Hint], None]) -> None:
-    logged, pause = "", FIRST_RETRY_SECONDS
-    while not ended.is_set():
-        identity, began = _identity(root), time.monotonic()
-        try:
-            if identity is None:
-                raise FileNotFoundError(f"there is no folder {root}")
-            _events(root, identity, ended, tell)
-            logged, pause = "", FIRST_RETRY_SECONDS
-        except Exception as error:  # what its Rust half raises is written nowhere
-            if str(error) != logged:
-                logged = str(error)
-                log.warning("watch_failed", folder=str(root), error=logged[:LONGEST_LOGGED])
-            if time.monotonic() - began > STANDS_SECONDS:
-                pause = FIRST_RETRY_SECONDS
-            limit = NAME_RETRY_SECONDS if _UNTOLD_NAME in logged else RETRY_SECONDS
-            pause = RETRY_SECONDS if identity is None else min(pause, limit)
-            if identity is not None:
-                tell(None)
-            _await_other(root, identity, ended, pause)
-            pause = min(2 * pause, limit)
-        tell(None)
+@dataclass(frozen=True, kw_only=True)
+class _Watcher:
+    """What `watch` does on a thread of its own, until `ended`."""
 
+    root: Path
+    ended: threading.Event
+    tell: Callable[[Hint], None]
+    poll_seconds: float
+    retry_seconds: float
+    events: Callable[..., Iterable[Changes]]
 
-def _events(
-    root: Path, identity: tuple[int, int], ended: threading.Event, tell: Callable[[Hint], None]
-) -> None:
-    """Tell of events until `ended`, or until other folders are to be watched than now.
+    def follow(self) -> None:
+        logged, pause = "", FIRST_RETRY_SECONDS
+        while not self.ended.is_set():
+            identity, began = _identity(self.root), time.monotonic()
+            try:
+                if identity is None:
+                    raise FileNotFoundError(f"there is no folder {self.root}")
+                self._tell_of_events(identity)
+                logged, pause = "", FIRST_RETRY_SECONDS
+            except Exception as error:  # what its Rust half raises is written nowhere
+                if str(error) != logged:
+                    logged = str(error)
+                    folder = str(self.root)
+                    log.warning("watch_failed", folder=folder, error=logged[:LONGEST_LOGGED])
+                if time.monotonic() - began > STANDS_SECONDS:
+                    pause = FIRST_RETRY_SECONDS
+                limit = self.retry_seconds
+                if _UNTOLD_NAME in logged:
+                    limit = min(limit, NAME_RETRY_SECONDS)
+                pause = self.retry_seconds if identity is None else min(pause, limit)
+                if identity is not None:
+                    self.tell(None)
+                self._await_other(identity, pause)
+                pause = min(2 * pause, limit)
+            self.tell(None)
 
-    They are, where the folder is another than `identity`, too.
-    """
-    told = False
-    folders = _folders(root)
-    for changes in watchfiles.watch(
-        *sorted(folders),
-        watch_filter=None,
-        step=STEP_MS,
-        debounce=BURST_MS,
-        rust_timeout=int(POLL_SECONDS * 1000),
-        yield_on_timeout=True,
-        stop_event=ended,
-        raise_interrupt=False,
-        recursive=False,
-        ignore_permission_denied=True,
-    ):
-        # The first time tells of what changed before the watch stood.
-        if changes or not told:
-            tell(_paths(root, changes) if told else None)
-        if not told and _folders(root) != folders:
-            return
-        told = True
-        # A folder made anew may get the number of the old one, so its end counts too.
-        gone = (watchfiles.Change.deleted, str(root)) in changes
-        if gone or _identity(root) != identity:
-            return
-        if any(_rearranges(change, path, folders) for change, path in changes):
-            return
+    def _tell_of_events(self, identity: tuple[int, int]) -> None:
+        """Tell of events until `ended`, or until other folders are to be watched than now.
+
+        They are, where the folder is another than `identity`, too.
+        """
+        told = False
+        folders = _folders(self.root)
+        for changes in self.events(
+            *sorted(folders),
+            watch_filter=None,
+            step=STEP_MS,
+            debounce=BURST_MS,
+            rust_timeout=int(self.poll_seconds * 1000),
+            yield_on_timeout=True,
+            stop_event=self.ended,
+            raise_interrupt=False,
+            recursive=False,
+            ignore_permission_denied=True,
+        ):
+            # The first time tells of what changed before the watch stood.
+            if changes or not told:
+                self.tell(_paths(self.root, changes) if told else None)
+            if not told and _folders(self.root) != folders:
+                return
+            told = True
+            # A folder made anew may get the number of the old one, so its end counts too.
+            gone = (watchfiles.Change.deleted, str(self.root)) in changes
+            if gone or _identity(self.root) != identity:
+                return
+            if any(_rearranges(change, path, folders) for change, path in changes):
+                return
+
+    def _await_other(self, identity: tuple[int, int] | None, seconds: float) -> None:
+        """Wait until the folder is another than `identity`, or for so long."""
+        again = time.monotonic() + seconds
+        while not self.ended.wait(min(self.poll_seconds, max(again - time.monotonic(), 0.01))):
+            if _identity(self.root) != identity or time.monotonic() >= again:
+                return
 
 
 def _folders(root: Path) -> frozenset[str]:
@@ -192,22 +228,12 @@ def _rearranges(change: watchfiles.Change, path: str, folders: Set[str]) -> bool
     return stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and not passed_over(os.path.basename(path)))
 
 
-def _paths(root: Path, changes: Iterable[tuple[watchfiles.Change, str]]) -> Hint:
+def _paths(root: Path, changes: Changes) -> Hint:
     above = f"{root}/"
     paths = {path for _, path in changes}
     if not all(path.startswith(above) for path in paths):
         return None  # the folder itself
     return frozenset(path.removeprefix(above) for path in paths)
-
-
-def _await_other(
-    root: Path, identity: tuple[int, int] | None, ended: threading.Event, seconds: float
-) -> None:
-    """Wait until the folder is another than `identity`, or for so long."""
-    again = time.monotonic() + seconds
-    while not ended.wait(min(POLL_SECONDS, max(again - time.monotonic(), 0.01))):
-        if _identity(root) != identity or time.monotonic() >= again:
-            return
 
 
 def _identity(root: Path) -> tuple[int, int] | None:

@@ -31,7 +31,8 @@ Sync = Callable[[bool], Coroutine[Any, Any, None]]
 class Repository:
     """Follows a branch: `sync` is called with each commit that becomes live, and when asked.
 
-    `shown` is the URL as it may be told; `interval` the seconds between two pulls.
+    `shown` is the URL as it may be told; `interval` the seconds between two pulls. A
+    start waits `first_seconds` for the first one where nothing is live.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Repository:
         path: str,
         interval: float,
         sync: Sync,
+        first_seconds: float = FIRST_SECONDS,
     ) -> None:
         self._database = database
         self._tasks_dir = tasks_dir
@@ -52,6 +54,7 @@ class Repository:
         self._names = {"url": shown, "branch": branch, "path": path}
         self._interval = interval
         self._sync = sync
+        self._first_seconds = first_seconds
         self._state: dict[str, Any] = {}
         # The commit that is checked out here, and the one that was synced last.
         self._here: str | None = None
@@ -85,7 +88,7 @@ class Repository:
         self._here = await asyncio.to_thread(self._checkout.live)
         if self._here is None:
             self._first = asyncio.create_task(self._pulled(confirmed=False))
-            done, _ = await asyncio.wait([self._first], timeout=FIRST_SECONDS)
+            done, _ = await asyncio.wait([self._first], timeout=self._first_seconds)
             for first in done:
                 self._note(first.result())
         else:

@@ -43,17 +43,15 @@ def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]
         if not isinstance(several, dict) or several.keys() == {task_id}:
             return None
         return _first_sound(
-            path, data, before, lambda: remove(text, ("tasks", task_id)),
-            keeps=lambda after: _is_without(task_id, before, after),
-        )  # fmt: skip
+            path, data, task_id, overrides, lambda: remove(text, ("tasks", task_id))
+        )
     place: Path = ("tasks", task_id) if isinstance(several, dict) else ()
     own: Any = several[task_id] if isinstance(several, dict) else root
     wanted = _wanted(own, _task_in(before, task_id).fields, overrides)
     return _first_sound(
-        path, data, before,
+        path, data, task_id, overrides,
         lambda: _edit_alone(text, place, wanted, walk.places),
         lambda: edit(text, place, wanted),
-        keeps=lambda after: _has_come(task_id, before, after, overrides),
     )  # fmt: skip
 
 
@@ -103,9 +101,9 @@ def new_file(
 def _first_sound(
     path: str,
     data: bytes,
-    before: FileContent,
+    task_id: str,
+    overrides: Iterable[Override],
     *attempts: Callable[[], str],
-    keeps: Callable[[FileContent], bool],
 ) -> bytes:
     """What the first attempt comes to that says what it should, and is read again to see that."""
     for attempt in attempts:
@@ -115,8 +113,7 @@ def _first_sound(
             continue
         if data.startswith(_BOM):
             after = _BOM + after
-        content = read_file(path, after)
-        if content.readable and _faults(content) == _faults(before) and keeps(content):
+        if is_promoted(read_file(path, data), read_file(path, after), task_id, overrides):
             return after
     raise Conflict(
         f"{path} is written in a way that can't be edited by itself: edit it by hand, "
@@ -136,20 +133,23 @@ def _task_in(content: FileContent, task_id: str) -> AuthoredTask:
     return next(task for task in content.tasks if task.task_id == task_id)
 
 
-def _is_without(task_id: str, before: FileContent, after: FileContent) -> bool:
-    left = {name: fields for name, fields in _fields(before).items() if name != task_id}
-    return _fields(after) == left and after.faulty == before.faulty
-
-
-def _has_come(
-    task_id: str, before: FileContent, after: FileContent, overrides: Iterable[Override]
+def is_promoted(
+    before: FileContent, after: FileContent, task_id: str, overrides: Iterable[Override]
 ) -> bool:
-    """Whether the overridden fields are as they should, and nothing else has changed."""
-    if after.faulty != before.faulty:
-        return False
+    """Whether a file says of a task what overrides say by now, and all else as before."""
     was, now = _fields(before), _fields(after)
-    if was.keys() != now.keys() or any(was[name] != now[name] for name in was if name != task_id):
+    others = [{name: text for name, text in one.items() if name != task_id} for one in (was, now)]
+    if (
+        not after.readable
+        or _faults(after) != _faults(before)
+        or after.faulty != before.faulty
+        or others[0] != others[1]
+    ):
         return False
+    overrides = tuple(overrides)
+    deleted = any(override.field == DELETED for override in overrides)
+    if deleted or task_id not in now:
+        return deleted and task_id not in now
     expected = flatten(_task_in(before, task_id).fields)
     for override in overrides:
         expected[override.field] = override.value

@@ -15,8 +15,10 @@ from taskservice.domain.task import nearest
 from taskservice.domain.task_id import id_fault
 from taskservice.sync.text.scalars import kind_of, shown
 from taskservice.sync.text.yaml_walk import (
+    LOADER,
     MAX_BYTES,
     NOTHING,
+    Loader,
     Path,
     Position,
     Stop,
@@ -74,13 +76,13 @@ class FileContent:
     faulty: frozenset[str]
 
 
-def read_file(path: str, data: bytes) -> FileContent:
+def read_file(path: str, data: bytes, *, loader: Loader = LOADER) -> FileContent:
     """Read one task file; raises nothing, whatever `data` is.
 
     `path` is relative to the tasks folder, as shown to people; its stem is the id of the task
     in a file of one.
     """
-    walk = Walk()
+    walk = Walk(loader)
     text = ""
     try:
         text = text_of(data)

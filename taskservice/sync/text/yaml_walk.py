@@ -4,8 +4,9 @@ Only a small part of YAML is taken: one document of mappings, lists and scalars.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 from yaml.error import MarkedYAMLError
@@ -34,9 +35,13 @@ _PLACED_ITEMS = 1000  # of one list
 Position = tuple[int, int]
 Path = tuple[str, ...]
 
-_LOADER: type[yaml.CSafeLoader] | type[yaml.SafeLoader] = getattr(
+Loader = Callable[[str], Any]
+"""A parser of a text, as PyYAML has it."""
+
+LOADER: type[yaml.CSafeLoader] | type[yaml.SafeLoader] = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )
+"""libyaml's, unless PyYAML was built without it."""
 _STANDARD = "tag:yaml.org,2002:"
 _FORBIDDEN = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -98,7 +103,8 @@ class Walk:
     a fault: `("tasks", id)`, `("tasks",)`, or `()` for everything else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loader: Loader = LOADER) -> None:
+        self._loader = loader
         self.places: dict[Path, Position] = {}
         self.notes: list[Note] = []
         self.spoiled: set[Path] = set()
@@ -117,7 +123,7 @@ class Walk:
 
     def document(self, text: str) -> dict[str, object]:
         """The mapping that the only document of `text` is; raises Stop if there is none."""
-        self._next = _events(text).__next__
+        self._next = _events(self._loader, text).__next__
         self._next()
         if type(self._next()) is StreamEndEvent:
             raise Stop((1, 1), NOTHING)
@@ -233,7 +239,7 @@ class Walk:
 
 def nodes_of(text: str) -> yaml.Node | None:
     """The same parser's nodes, with their places; raises YAMLError."""
-    node: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
+    node: yaml.Node | None = yaml.compose(text, Loader=LOADER)
     return node
 
 
@@ -259,9 +265,9 @@ def text_of(data: bytes) -> str:
     return text
 
 
-def _events(text: str) -> Iterator[Event]:
+def _events(loader: Loader, text: str) -> Iterator[Event]:
     try:
-        yield from iter(_LOADER(text).get_event, None)
+        yield from iter(loader(text).get_event, None)
     except MarkedYAMLError as error:
         problem = str(error.problem or error.context)
         reason = f"not valid YAML: {_PLAIN_WORDS.get(problem, problem)}"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from taskservice.domain.errors import Fault
+from taskservice.sync.folder.confined import content_of, read_bytes
 from taskservice.sync.folder.declaring import declared_by, place
 from taskservice.sync.folder.offline import authored_in, read_file_alone, read_folder
-from taskservice.sync.folder.parsed_file import read_bytes
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.text.yaml_walk import MAX_BYTES
 
@@ -81,9 +81,7 @@ def test_a_file_alone_that_can_not_be_read(folder: Path, name: str, reason: str)
     assert reason in fault.reason
 
 
-def test_a_file_that_changes_while_it_is_read_is_read_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_changes_while_it_is_read_is_read_again(folder: Path) -> None:
     reads: list[str] = []
 
     def changing(root: str, path: str, signature: tuple[int, ...]) -> bytes | None:
@@ -92,11 +90,11 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
             opened.write("# more\n" if len(reads) < 3 else "")
         return read_bytes(root, path, signature)
 
-    monkeypatch.setattr("taskservice.sync.folder.parsed_file.read_bytes", changing)
-    assert read_file_alone(folder / "a.yaml").texts == {"a.yaml": b"name: A\n# more\n# more\n"}
-    reads[:] = []
-    monkeypatch.setattr("taskservice.sync.folder.parsed_file.read_bytes", lambda *_: None)
-    assert "changes while it is read" in read_file_alone(folder / "a.yaml").faults[0].reason
+    found = content_of(str(folder), "a.yaml", read=changing)
+    assert found == b"name: A\n# more\n# more\n"
+    assert read_file_alone(folder / "a.yaml").texts == {"a.yaml": found}
+    gone = content_of(str(folder), "a.yaml", read=lambda *_: None)
+    assert isinstance(gone, str) and gone.startswith("changes while it is read")
 
 
 def test_each_file_that_was_read_is_told() -> None:

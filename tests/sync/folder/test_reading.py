@@ -13,10 +13,10 @@ import pytest
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import digest
 from taskservice.domain.plan import Declared, Stored
-from taskservice.sync.folder import parsed_file, reading
+from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
+from taskservice.sync.folder.parsed_file import ParsedFile, parse_file
 from taskservice.sync.folder.reading import Folder, Scan
 from taskservice.sync.gitrepo.head import Head, blob_names
-from taskservice.sync.text.reader import FileContent, read_file
 
 NOTICE = "name: Notice\ntask_type: n\ntrigger_type: interval\nfunc_path: a.b\n"
 NOW = 1_800_000_000.0
@@ -30,10 +30,30 @@ class Tasks:
     checked: list[str] = field(default_factory=list)
     wrong: dict[str, Fault] = field(default_factory=dict)
     stored: dict[str, Stored] = field(default_factory=dict)
+    parsed: list[str] = field(default_factory=list)
+    coarse: bool = False  # a file system with coarse times: the status tells only the size
+    before_read: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.root.mkdir(exist_ok=True)
-        self.folder = Folder(self.root, self._check)
+        self.folder = Folder(
+            self.root,
+            self._check,
+            signature_of=self._signature_of,
+            read=self._read,
+            parse=self._parse,
+        )
+
+    def _signature_of(self, found: os.stat_result) -> Signature:
+        return (found.st_size,) if self.coarse else signature_of(found)
+
+    def _read(self, root: str, path: str, signature: Signature) -> bytes | None:
+        self.before_read.get(path, lambda: None)()
+        return read_bytes(root, path, signature, signature_of=self._signature_of)
+
+    def _parse(self, path: str, data: bytes) -> ParsedFile:
+        self.parsed.append(path)
+        return parse_file(path, data)
 
     def _check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
         self.checked.append(task_id)
@@ -71,16 +91,9 @@ def tasks(tmp_path: Path) -> Tasks:
 
 
 @pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def parsed(tasks: Tasks) -> list[str]:
     """The paths of the files that were parsed."""
-    paths: list[str] = []
-
-    def noted(path: str, data: bytes) -> FileContent:
-        paths.append(path)
-        return read_file(path, data)
-
-    monkeypatch.setattr(parsed_file, "read_file", noted)
-    return paths
+    return tasks.parsed
 
 
 def names(declared: Declared) -> dict[str, object]:
@@ -181,9 +194,9 @@ class TestRefusedFiles:
         self.refused(tasks, "at most 1 MiB")
         assert parsed == ["good.yaml"]
 
-    def test_unreadable(self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unreadable(self, tasks: Tasks) -> None:
         tasks.write("x.yaml", NOTICE)
-        on_open(monkeypatch, "x.yaml", _raise(PermissionError(13, "Permission denied")))
+        tasks.before_read["x.yaml"] = _raise(PermissionError(13, "Permission denied"))
         self.refused(tasks, "can't be read: Permission denied")
 
     def test_are_taken_once_mended(self, tasks: Tasks) -> None:
@@ -245,12 +258,10 @@ class TestTheFolderItself:
 
 
 class TestUnchangedFiles:
-    def test_are_not_read_again(
-        self, tasks: Tasks, parsed: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_are_not_read_again(self, tasks: Tasks, parsed: list[str]) -> None:
         tasks.write("a.yaml", NOTICE)
         before = tasks.declared()
-        on_open(monkeypatch, "a.yaml", _raise(AssertionError("was opened")))
+        tasks.before_read["a.yaml"] = _raise(AssertionError("was opened"))
         assert tasks.declared() == before
         assert parsed == ["a.yaml"]
 
@@ -269,12 +280,8 @@ class TestUnchangedFiles:
         assert tasks.declared() == before
         assert parsed == ["a.yaml"]
 
-    def test_by_content_finds_what_the_status_hides(
-        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        # A file system with coarse times: the status stays the same over a change.
-        for module in (reading, parsed_file):
-            monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
+    def test_by_content_finds_what_the_status_hides(self, tasks: Tasks) -> None:
+        tasks.coarse = True
         tasks.write("a.yaml", "name: one\n")
         assert names(tasks.declared()) == {"a": "one"}
         tasks.write("a.yaml", "name: two\n")
@@ -345,37 +352,31 @@ class TestChangingFiles:
         assert tasks.scan(NOW - 3600).unsettled
         assert tasks.scan(NOW - 3599).declared.tasks.keys() == {"a"}
 
-    def test_are_left_when_they_change_while_being_read(
-        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_are_left_when_they_change_while_being_read(self, tasks: Tasks) -> None:
         tasks.write("a.yaml", "name: one\n")
-        with monkeypatch.context() as patch:
-            on_open(patch, "a.yaml", lambda: tasks.write("a.yaml", "name: three\n"))
-            assert tasks.scan().unsettled
+        tasks.before_read["a.yaml"] = lambda: tasks.write("a.yaml", "name: three\n")
+        assert tasks.scan().unsettled
+        tasks.before_read.clear()
         assert names(tasks.declared()) == {"a": "three"}
 
-    def test_are_left_when_they_vanish_while_being_read(
-        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_are_left_when_they_vanish_while_being_read(self, tasks: Tasks) -> None:
         tasks.write("a.yaml", NOTICE)
-        with monkeypatch.context() as patch:
-            on_open(patch, "a.yaml", lambda: (tasks.root / "a.yaml").unlink())
-            scan = tasks.scan()
+        tasks.before_read["a.yaml"] = lambda: (tasks.root / "a.yaml").unlink()
+        scan = tasks.scan()
+        tasks.before_read.clear()
         assert scan.unsettled
         assert scan.declared.faults == ()
         assert tasks.declared() == Declared(tasks={})
 
-    def test_do_not_block_when_they_become_a_pipe(
-        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_do_not_block_when_they_become_a_pipe(self, tasks: Tasks) -> None:
         def exchange() -> None:
             (tasks.root / "a.yaml").unlink()
             os.mkfifo(tasks.root / "a.yaml")
 
         tasks.write("a.yaml", NOTICE)
-        with monkeypatch.context() as patch:
-            on_open(patch, "a.yaml", exchange)
-            assert tasks.scan().unsettled
+        tasks.before_read["a.yaml"] = exchange
+        assert tasks.scan().unsettled
+        tasks.before_read.clear()
         assert tasks.declared().unreadable == {"a.yaml"}
 
     def test_saved_by_renaming(self, tasks: Tasks) -> None:
@@ -443,16 +444,14 @@ class TestMemory:
         assert names(tasks.declared()) == {"a": "Notice"}
         assert parsed == ["a.yaml", "a.yaml"]
 
-    def test_a_file_that_can_not_be_read_again_now_says_nothing(
-        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_file_that_can_not_be_read_again_now_says_nothing(self, tasks: Tasks) -> None:
         tasks.write("a.yaml", NOTICE)
         tasks.store()
         tasks.declared()
         tasks.stored["a"] = replace(tasks.stored["a"], digest="other")
-        with monkeypatch.context() as patch:
-            on_open(patch, "a.yaml", lambda: tasks.write("a.yaml", "name: three\n"))
-            scan = tasks.scan()
+        tasks.before_read["a.yaml"] = lambda: tasks.write("a.yaml", "name: three\n")
+        scan = tasks.scan()
+        tasks.before_read.clear()
         assert scan.unsettled
         assert not scan.declared.tasks
         assert scan.declared.unreadable == {"a.yaml"}
@@ -579,18 +578,6 @@ class TestOneIdInTwoFiles:
         assert paths(declared) == {"x": "b.yaml"}
         assert declared.faulty == frozenset()
         assert declared.unreadable == {"x.yaml"}
-
-
-def on_open(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], object]) -> None:
-    """Let something happen right before the file of this name is opened."""
-    real = os.open
-
-    def opened(path: str, flags: int) -> int:
-        if path.endswith(name):
-            act()
-        return real(path, flags)
-
-    monkeypatch.setattr(os, "open", opened)
 
 
 def _raise(error: BaseException) -> Callable[[], object]:

@@ -3,19 +3,28 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from taskservice.domain.errors import Fault
 from taskservice.storage.database import Database
-from taskservice.sync.folder import parsed_file, reading
-from taskservice.sync.folder import rescan as rescan_module
+from taskservice.sync.folder.confined import Signature, read_bytes
 from taskservice.sync.folder.reading import Folder
-from taskservice.sync.folder.rescan import Rescan
+from taskservice.sync.folder.rescan import Rescan, hash_file
 
 NOW = 1_800_000_000.0
+
+
+def _size_of(found: os.stat_result) -> Signature:
+    return (found.st_size,)
+
+
+def _raise(error: OSError) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
 
 
 class Tasks:
@@ -24,15 +33,27 @@ class Tasks:
     def __init__(self, root: Path, database: Database) -> None:
         self.root = root
         self.wrong = {"unsound"}
-        self.folder = Folder(root, self._check)
+        self.before_read: dict[str, Callable[[], object]] = {}
+        self.folder = Folder(root, self._check, signature_of=_size_of, read=self._read)
         self.turn, self.stop = asyncio.Lock(), asyncio.Event()
-        self.rescan = Rescan(database, root, self.folder, turn=self.turn, stop=self.stop)
+        self.rescan = Rescan(
+            database, root, self.folder,
+            turn=self.turn, stop=self.stop, piece=2, hash_of=self._hash_of,
+        )  # fmt: skip
         for path in ("a.yaml", "sub/b.yaml", "sub/c.yaml"):
             self.write(path, "name: one\n")
         self.write("broken.yaml", "name: [\n")
         (root / "dangling.yaml").symlink_to("nothing")
         os.mkfifo(root / "pipe.yaml")
         self.scan()
+
+    def _read(self, root: str, path: str, signature: Signature) -> bytes | None:
+        self.before_read.get(path, lambda: None)()
+        return read_bytes(root, path, signature, signature_of=_size_of)
+
+    def _hash_of(self, root: str, path: str) -> bytes:
+        self.before_read.get(path, lambda: None)()
+        return hash_file(root, path)
 
     def _check(self, task_id: str, fields: object) -> list[Fault]:
         return [Fault(reason="wrong")] if task_id in self.wrong else []
@@ -49,10 +70,7 @@ class Tasks:
 
 
 @pytest.fixture
-async def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tasks]:
-    for module in (reading, parsed_file):
-        monkeypatch.setattr(module, "signature_of", lambda found: (found.st_size,))
-    monkeypatch.setattr(rescan_module, "PIECE", 2)
+async def tasks(tmp_path: Path) -> AsyncIterator[Tasks]:
     (tmp_path / "tasks.d").mkdir()
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/unused.db")
     yield Tasks(tmp_path / "tasks.d", database)
@@ -102,9 +120,7 @@ async def test_it_is_read_again_though_its_status_is_the_same(tasks: Tasks) -> N
     assert tasks.scan()["a"] == "two"
 
 
-async def test_links_and_folders_that_can_not_be_listed_may_be_anything(
-    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_links_and_folders_that_can_not_be_listed_may_be_anything(tasks: Tasks) -> None:
     (tasks.root / "dangling.yaml").unlink()
     tasks.scan()
     assert await tasks.rescan.files() == frozenset()
@@ -126,35 +142,19 @@ async def test_a_sound_text_at_fault_is_told_of_each_time(tasks: Tasks) -> None:
     assert await tasks.rescan.files() == frozenset()
 
 
-async def test_a_file_that_can_not_be_read_is_told_of_once(
-    tasks: Tasks, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(_root: str, path: str, *_: object) -> bytes:
-        if path == "a.yaml":
-            raise PermissionError(13, "Permission denied")
-        if path == "sub/c.yaml":
-            raise FileNotFoundError(2, "No such file")
-        return b"name: [\n" if path == "broken.yaml" else b"name: one\n"
-
-    monkeypatch.setattr(
-        rescan_module, "_hash", lambda root, path: sha256(refused(root, path)).digest()
-    )
+async def test_a_file_that_can_not_be_read_is_told_of_once(tasks: Tasks) -> None:
+    tasks.before_read["a.yaml"] = _raise(PermissionError(13, "Permission denied"))
+    tasks.before_read["sub/c.yaml"] = _raise(FileNotFoundError(2, "No such file"))
     assert await tasks.rescan.files() == frozenset({"a.yaml", "sub/c.yaml"})
-    monkeypatch.setattr(reading, "read_bytes", refused)
     tasks.folder.distrust({"a.yaml"})
     tasks.scan()
     assert await tasks.rescan.files() == frozenset({"sub/c.yaml"})
 
 
-async def test_whoever_syncs_goes_first(tasks: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, hash_of = asyncio.Event(), rescan_module._hash
+async def test_whoever_syncs_goes_first(tasks: Tasks) -> None:
+    begun = asyncio.Event()
     loop = asyncio.get_running_loop()
-
-    def noted(root: str, path: str) -> bytes:
-        loop.call_soon_threadsafe(begun.set)
-        return hash_of(root, path)
-
-    monkeypatch.setattr(rescan_module, "_hash", noted)
+    tasks.before_read["sub/c.yaml"] = lambda: loop.call_soon_threadsafe(begun.set)
     async with tasks.turn:
         looking = asyncio.create_task(tasks.rescan.files())
         with pytest.raises(TimeoutError):

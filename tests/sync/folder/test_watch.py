@@ -14,8 +14,7 @@ import pytest
 import watchfiles
 from structlog.testing import capture_logs
 
-from taskservice.sync.folder import watch as watch_module
-from taskservice.sync.folder.watch import Hint, watch
+from taskservice.sync.folder.watch import Hint, call_soon, watch
 from tests.databases import open_files
 
 LIMIT = 15
@@ -28,8 +27,8 @@ class Hints:
         self._queue: asyncio.Queue[Hint] = asyncio.Queue()
         self.stop = asyncio.Event()
 
-    async def collect(self, root: Path) -> None:
-        async for hint in watch(root, self.stop):
+    async def collect(self, root: Path, **options: Any) -> None:
+        async for hint in watch(root, self.stop, **{"poll_seconds": POLL, **options}):
             self._queue.put_nowait(hint)
 
     async def one(self) -> Hint:
@@ -53,9 +52,9 @@ class Hints:
 
 
 @asynccontextmanager
-async def watching(root: Path) -> AsyncIterator[Hints]:
+async def watching(root: Path, **options: Any) -> AsyncIterator[Hints]:
     hints = Hints()
-    collecting = asyncio.create_task(hints.collect(root))
+    collecting = asyncio.create_task(hints.collect(root, **options))
     try:
         yield hints
     finally:
@@ -64,9 +63,8 @@ async def watching(root: Path) -> AsyncIterator[Hints]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_left() -> Iterator[None]:
     """Neither a thread nor a handle of the watcher's outlives a test."""
-    monkeypatch.setattr(watch_module, "POLL_SECONDS", POLL)
     before = _handles()
     yield
     _until(lambda: "taskservice-watch" not in {one.name for one in threading.enumerate()})
@@ -119,11 +117,8 @@ async def test_each_kind_of_change_is_told(root: Path) -> None:
                 pass
 
 
-async def test_an_event_does_not_wait_for_the_poll(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch_module, "POLL_SECONDS", 600)
-    async with watching(root) as hints:
+async def test_an_event_does_not_wait_for_the_poll(root: Path) -> None:
+    async with watching(root, poll_seconds=600) as hints:
         while await hints.none(0.2):
             (root / "a.yaml").write_text(f"name: {time.time()}\n")
 
@@ -192,9 +187,7 @@ async def test_a_missing_folder_is_told_of_once_and_awaited(tmp_path: Path) -> N
     assert (line["event"], line["folder"]) == ("watch_failed", str(root))
 
 
-async def test_a_failing_watch_is_told_of_once_and_tried_again(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failing_watch_is_told_of_once_and_tried_again(root: Path) -> None:
     attempts = 0
 
     def failing(*arguments: object, **options: Any) -> Any:
@@ -202,13 +195,10 @@ async def test_a_failing_watch_is_told_of_once_and_tried_again(
         attempts += 1
         if attempts < 4:
             raise OSError("OS file watch limit reached")
-        return real(*arguments, **options)
+        return watchfiles.watch(*arguments, **options)  # type: ignore[arg-type]
 
-    real: Any = watchfiles.watch
-    monkeypatch.setattr(watchfiles, "watch", failing)
-    monkeypatch.setattr(watch_module, "RETRY_SECONDS", 0.1)
     with capture_logs() as logs:
-        async with watching(root) as hints:
+        async with watching(root, retry_seconds=0.1, events=failing) as hints:
             while attempts < 4:
                 await hints.one()
             await hints.quiet()
@@ -217,13 +207,10 @@ async def test_a_failing_watch_is_told_of_once_and_tried_again(
     assert [line["error"] for line in logs] == ["OS file watch limit reached"]
 
 
-async def test_it_ends_without_waiting_for_the_poll(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_ends_without_waiting_for_the_poll(root: Path) -> None:
     async with watching(root) as hints:
         await hints.one()
-        monkeypatch.setattr(watch_module, "POLL_SECONDS", 600)
-    async with watching(root):
+    async with watching(root, poll_seconds=600):
         pass
 
 
@@ -243,9 +230,7 @@ async def test_it_ends_with_its_task(root: Path) -> None:
     assert not hints.stop.is_set()
 
 
-async def test_hints_wait_for_a_busy_caller_as_one(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hints_wait_for_a_busy_caller_as_one(root: Path) -> None:
     busy, told = threading.Event(), threading.Event()
 
     def three(*_: object, stop_event: threading.Event, **__: object) -> Iterator[set[Any]]:
@@ -256,9 +241,8 @@ async def test_hints_wait_for_a_busy_caller_as_one(
         told.set()
         stop_event.wait(LIMIT)
 
-    monkeypatch.setattr(watchfiles, "watch", three)
     stop = asyncio.Event()
-    hints = watch(root, stop)
+    hints = watch(root, stop, poll_seconds=POLL, events=three)
     await asyncio.wait_for(anext(hints), LIMIT)
     busy.set()
     await asyncio.to_thread(told.wait, LIMIT)
@@ -291,7 +275,7 @@ async def test_hints_name_the_files_below_the_folder(root: Path) -> None:
     ],
 )
 async def test_what_is_not_a_few_files_below_it_is_no_names(
-    root: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str], hint: set[str] | None
+    root: Path, paths: list[str], hint: set[str] | None
 ) -> None:
     def some(*_: object, stop_event: threading.Event, **__: object) -> Iterator[set[Any]]:
         yield set()
@@ -299,8 +283,7 @@ async def test_what_is_not_a_few_files_below_it_is_no_names(
         yield {(watchfiles.Change.modified, os.path.normpath(root / path)) for path in paths}
         stop_event.wait(LIMIT)
 
-    monkeypatch.setattr(watchfiles, "watch", some)
-    async with watching(root) as hints:
+    async with watching(root, events=some) as hints:
         await hints.one()
         assert await hints.one() == hint
 
@@ -308,7 +291,7 @@ async def test_what_is_not_a_few_files_below_it_is_no_names(
 def test_a_closed_loop_is_not_told_any_more() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    watch_module._soon(loop, asyncio.Event().set)
+    call_soon(loop, asyncio.Event().set)
 
 
 async def test_a_name_that_is_not_utf8_is_passed_over_and_the_watch_goes_on(root: Path) -> None:

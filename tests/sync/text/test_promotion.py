@@ -25,9 +25,8 @@ from taskservice.domain.overlay import (
     standing,
 )
 from taskservice.domain.task import UNSET
-from taskservice.sync.text import promotion
 from taskservice.sync.text.edit import edit
-from taskservice.sync.text.promotion import new_file, promoted
+from taskservice.sync.text.promotion import is_promoted, new_file, promoted
 from taskservice.sync.text.reader import read_file
 from taskservice.sync.text.spans import CannotEdit, Source, in_flow, start
 from tests.sync.text import styles
@@ -264,14 +263,13 @@ def test_a_blank_line_goes_with_the_task_that_it_set_off() -> None:
         ("tasks:\n  x: {name: a}\n  y: {name: b}\n", True),
     ],
 )
-def test_a_wrong_edit_is_never_given_out(
-    wrong: str, deleted: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("_edit_alone", "edit", "remove"):
-        monkeypatch.setattr(promotion, name, lambda *_: wrong)
-    with pytest.raises(Conflict, match="can't be edited by itself"):
-        text = "tasks:\n  x: {name: a}\n  y: {name: b}\n"
-        promote(text, **({"deleted": True} if deleted else {"name": "b"}))
+def test_a_wrong_edit_is_known(wrong: str, deleted: bool) -> None:
+    text = b"tasks:\n  x: {name: a}\n  y: {name: b}\n"
+    before = read_file("x.yaml", text)
+    changes = overrides(text, {DELETED: True} if deleted else {"name": "b"})
+    assert not is_promoted(before, read_file("x.yaml", wrong.encode()), "x", changes)
+    right = "  y: {name: b}\n" if deleted else "  x: {name: b}\n  y: {name: b}\n"
+    assert is_promoted(before, read_file("x.yaml", b"tasks:\n" + right.encode()), "x", changes)
 
 
 def test_what_cannot_be_edited_is_said_so() -> None:

@@ -4,7 +4,6 @@ import pytest
 import yaml
 
 from taskservice.domain.errors import Fault
-from taskservice.sync.text import yaml_walk
 from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
 
 MORNING = """\
@@ -40,14 +39,16 @@ tasks:
 """
 
 
-@pytest.fixture(params=["CSafeLoader", "SafeLoader"], autouse=True)
-def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test runs with libyaml and with the fallback in Python."""
-    monkeypatch.setattr(yaml_walk, "_LOADER", getattr(yaml, request.param))
-
-
 def read(text: str, path: str = "one.yaml") -> FileContent:
-    return read_file(path, text.encode())
+    """What libyaml makes of it, and the fallback in Python just so."""
+    contents = [
+        read_file(path, text.encode(), loader=loader)
+        for loader in (yaml.CSafeLoader, yaml.SafeLoader)
+    ]
+    assert contents[0] == contents[1]
+    places = [[task.places for task in content.tasks] for content in contents]
+    assert places[0] == places[1]
+    return contents[0]
 
 
 def sound(text: str, path: str = "one.yaml") -> tuple[AuthoredTask, ...]:

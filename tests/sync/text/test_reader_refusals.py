@@ -5,20 +5,19 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from taskservice.sync.text import yaml_walk
 from taskservice.sync.text.reader import FileContent, read_file
+from taskservice.sync.text.yaml_walk import LOADER, Loader
 
 Told = tuple[int | None, int | None, str | None, str | None]
 
 
-@pytest.fixture(params=["CSafeLoader", "SafeLoader"])
-def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The test runs with libyaml and with the fallback in Python."""
-    monkeypatch.setattr(yaml_walk, "_LOADER", getattr(yaml, request.param))
+either = pytest.mark.parametrize("loader", [yaml.CSafeLoader, yaml.SafeLoader])
+"""The test runs with libyaml and with the fallback in Python."""
 
 
-def read(text: str | bytes, path: str = "one.yaml") -> FileContent:
-    return read_file(path, text if isinstance(text, bytes) else text.encode())
+def read(text: str | bytes, loader: Loader = LOADER) -> FileContent:
+    data = text if isinstance(text, bytes) else text.encode()
+    return read_file("one.yaml", data, loader=loader)
 
 
 def told(content: FileContent) -> list[Told]:
@@ -69,12 +68,12 @@ ONE = [
 ]
 
 
-@pytest.mark.usefixtures("either")
+@either
 @pytest.mark.parametrize(("text", "place", "field", "reason"), ONE)
 def test_a_fault_in_a_file_of_one_task(
-    text: str, place: tuple[int, int], field: str | None, reason: str
+    text: str, place: tuple[int, int], field: str | None, reason: str, loader: Loader
 ) -> None:
-    content = read(text)
+    content = read(text, loader)
     assert told(content) == [(*place, "one", field)]
     assert reason in content.faults[0].reason
     assert (content.tasks, content.readable, content.faulty) == ((), True, frozenset({"one"}))
@@ -93,34 +92,34 @@ def test_a_key_that_stands_twice_names_the_line_of_the_first() -> None:
 INSIDE = [case for case in ONE if not case[0].startswith(("--- ", "<<"))]
 
 
-@pytest.mark.usefixtures("either")
+@either
 @pytest.mark.parametrize(("text", "place", "field", "reason"), INSIDE)
 def test_the_same_fault_inside_one_of_several_leaves_the_others_sound(
-    text: str, place: tuple[int, int], field: str | None, reason: str
+    text: str, place: tuple[int, int], field: str | None, reason: str, loader: Loader
 ) -> None:
     indented = "\n".join(f"    {line}" for line in text.split("\n"))
-    content = read(f"tasks:\n  before: {{x: 1}}\n  bad:\n{indented}\n  after: {{x: 2}}\n")
+    content = read(f"tasks:\n  before: {{x: 1}}\n  bad:\n{indented}\n  after: {{x: 2}}\n", loader)
     assert told(content) == [(place[0] + 3, place[1] + 4, "bad", field)]
     assert reason in content.faults[0].reason
     assert ids(content) == ["before", "after"]
     assert (content.readable, content.faulty) == (True, frozenset({"bad"}))
 
 
-@pytest.mark.usefixtures("either")
+@either
 @pytest.mark.parametrize(("text", "place", "field", "reason"), INSIDE)
 def test_the_same_fault_in_defaults_makes_every_task_faulty(
-    text: str, place: tuple[int, int], field: str | None, reason: str
+    text: str, place: tuple[int, int], field: str | None, reason: str, loader: Loader
 ) -> None:
     indented = "\n".join(f"    {line}" for line in text.split("\n"))
-    content = read(f"defaults:\n{indented}\ntasks: {{a: {{x: 1}}, b: {{x: 2}}}}\n")
+    content = read(f"defaults:\n{indented}\ntasks: {{a: {{x: 1}}, b: {{x: 2}}}}\n", loader)
     below = f"defaults.{field}" if field else "defaults"
     assert told(content) == [(place[0] + 1, place[1] + 4, None, below)]
     assert reason in content.faults[0].reason
     assert (content.tasks, content.readable, content.faulty) == ((), True, frozenset({"a", "b"}))
 
 
-@pytest.mark.usefixtures("either")
-def test_every_fault_of_a_file_is_told_at_once_in_the_order_of_the_text() -> None:
+@either
+def test_every_fault_of_a_file_is_told_at_once_in_the_order_of_the_text(loader: Loader) -> None:
     content = read(
         "default: {x: 1}\n"
         "tasks:\n"
@@ -128,7 +127,8 @@ def test_every_fault_of_a_file_is_told_at_once_in_the_order_of_the_text() -> Non
         "  b c: {x: &z 1}\n"
         "  d: 5\n"
         "  e: {x: 1}\n"
-        "defaults: [1]\n"
+        "defaults: [1]\n",
+        loader,
     )
     assert told(content) == [
         (1, 1, None, "default"),
@@ -181,12 +181,12 @@ NOT_READABLE = [
 ]
 
 
-@pytest.mark.usefixtures("either")
+@either
 @pytest.mark.parametrize(("text", "place", "field", "reason"), NOT_READABLE)
 def test_a_file_of_which_nothing_can_be_said(
-    text: str | bytes, place: tuple[int, int] | None, field: str | None, reason: str
+    text: str | bytes, place: tuple[int, int] | None, field: str | None, reason: str, loader: Loader
 ) -> None:
-    content = read(text)
+    content = read(text, loader)
     (fault,) = content.faults
     assert reason in fault.reason
     assert (fault.path, fault.task_id, fault.field) == ("one.yaml", None, field)
@@ -235,23 +235,22 @@ def test_faults_before_a_syntax_error_are_told_too() -> None:
     assert (content.tasks, content.readable, content.faulty) == ((), False, frozenset())
 
 
-def test_half_a_character_is_refused_by_the_fallback_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_walk, "_LOADER", yaml.SafeLoader)
-    content = read('a: "\\ud800"\n"\\udc00": 1\nb: "é\\u00e9"')
+def test_half_a_character_is_refused_by_the_fallback_too() -> None:
+    content = read('a: "\\ud800"\n"\\udc00": 1\nb: "é\\u00e9"', yaml.SafeLoader)
     assert told(content) == [(1, 4, "one", "a"), (2, 1, "one", None)]
     assert "surrogate" in content.faults[0].reason
 
 
-@pytest.mark.usefixtures("either")
-def test_an_id_that_stands_twice_stays_with_the_first() -> None:
-    content = read("tasks:\n  a: {x: 1}\n  b: {x: 2}\n  a: {x: *y}\n")
+@either
+def test_an_id_that_stands_twice_stays_with_the_first(loader: Loader) -> None:
+    content = read("tasks:\n  a: {x: 1}\n  b: {x: 2}\n  a: {x: *y}\n", loader)
     assert told(content) == [(4, 3, "a", None)]
     assert content.faults[0].reason == "the key 'a' stands here twice, first in line 2"
     assert [task.fields for task in content.tasks] == [{"x": 1}, {"x": 2}]
     assert content.faulty == frozenset()
 
 
-@pytest.mark.usefixtures("either")
+@either
 @pytest.mark.parametrize(
     ("task", "reason"),
     [
@@ -267,8 +266,8 @@ def test_an_id_that_stands_twice_stays_with_the_first() -> None:
         ("a b: {x: 1}", "an id has no whitespace"),
     ],
 )
-def test_a_task_that_is_no_task_is_its_own_fault(task: str, reason: str) -> None:
-    content = read(f"tasks:\n  before: {{x: 1}}\n  {task}\n  after: {{x: 2}}\n")
+def test_a_task_that_is_no_task_is_its_own_fault(task: str, reason: str, loader: Loader) -> None:
+    content = read(f"tasks:\n  before: {{x: 1}}\n  {task}\n  after: {{x: 2}}\n", loader)
     (fault,) = content.faults
     assert reason in fault.reason
     assert fault.line == 3
@@ -276,7 +275,7 @@ def test_a_task_that_is_no_task_is_its_own_fault(task: str, reason: str) -> None
     assert ids(content) == ["before", "after"]
 
 
-@pytest.mark.usefixtures("either")
+@either
 @pytest.mark.parametrize(
     ("top", "place", "field", "reason"),
     [
@@ -291,9 +290,9 @@ def test_a_task_that_is_no_task_is_its_own_fault(task: str, reason: str) -> None
     ],
 )
 def test_what_stands_wrongly_beside_the_tasks_makes_them_all_faulty(
-    top: str, place: tuple[int, int], field: str | None, reason: str
+    top: str, place: tuple[int, int], field: str | None, reason: str, loader: Loader
 ) -> None:
-    content = read(f"tasks: {{a: {{x: 1}}, b: {{x: 2}}}}\n{top}\n")
+    content = read(f"tasks: {{a: {{x: 1}}, b: {{x: 2}}}}\n{top}\n", loader)
     assert told(content) == [(*place, None, field)]
     assert reason in content.faults[0].reason
     assert (content.tasks, content.readable, content.faulty) == ((), True, frozenset({"a", "b"}))
@@ -317,7 +316,7 @@ def test_a_file_whose_name_is_no_id(path: str, reason: str) -> None:
 
 
 def test_a_file_of_one_without_a_single_sound_key_is_placed_at_its_beginning() -> None:
-    content = read("\n\n{on: 1}", "one.yaml")
+    content = read("\n\n{on: 1}")
     assert told(content) == [(3, 2, "one", "on")]
 
 
@@ -348,27 +347,21 @@ def test_faults_past_counting_end_the_reading() -> None:
     assert content.faults[100].reason == "and 9,901 more faults in this file"
 
 
-def test_a_parser_that_fails_in_an_unforeseen_way_is_a_fault(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_parser_that_fails_in_an_unforeseen_way_is_a_fault() -> None:
     def broken(text: str) -> Iterator[None]:
         raise AttributeError("no such thing")
 
-    monkeypatch.setattr(yaml_walk, "_LOADER", broken)
-    content = read("a: 1")
+    content = read("a: 1", broken)
     assert content.faults[0].reason == "not valid YAML: no such thing"
     assert told(content) == [(1, 1, None, None)]
     assert not content.readable
 
 
-def test_a_parser_error_without_a_place_is_at_the_beginning(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_parser_error_without_a_place_is_at_the_beginning() -> None:
     def broken(text: str) -> Iterator[None]:
         raise yaml.error.MarkedYAMLError(context="somewhere")
 
-    monkeypatch.setattr(yaml_walk, "_LOADER", broken)
-    content = read("a: 1")
+    content = read("a: 1", broken)
     assert content.faults[0].reason == "not valid YAML: somewhere"
     assert told(content) == [(1, 1, None, None)]
 
