@@ -99,16 +99,22 @@ class ProcessExecutor:
     `patterns` are those of the functions that may be called: each worker finds its
     function by itself, with this process's `sys.path`, and has `import_seconds` to
     import its module. At most `limit` processes live at a time; further calls wait
-    their turn in order. A worker, and what it started, does not outlive its execution or
-    this process.
+    their turn in order. `fork` makes a process with the descriptors that it is given.
+    A worker, and what it started, does not outlive its execution or this process.
     """
 
     finds_functions = True
     survives: Literal[False] = False
 
     def __init__(
-        self, patterns: Sequence[str], *, limit: int = 64, import_seconds: float = 30.0
+        self,
+        patterns: Sequence[str],
+        *,
+        limit: int = 64,
+        import_seconds: float = 30.0,
+        fork: Callable[[list[int]], int] | None = None,
     ) -> None:
+        self._fork = fork or _fork
         self._patterns = tuple(patterns)
         self._limit = limit
         self._import_seconds = import_seconds
@@ -175,7 +181,7 @@ class ProcessExecutor:
     def _run(self, handle: _ProcessHandle) -> CallResult:
         with ExitStack() as resources:
             try:
-                worker = _WorkerProcess(handle, self._patterns, self._folder, resources)
+                worker = _WorkerProcess(handle, self._patterns, self._folder, self._fork, resources)
             except Exception as error:
                 story = f"the worker process could not be started: {error}"
                 return CallResult(kind="died", error=story)
@@ -206,7 +212,12 @@ class _WorkerProcess:
     """A worker process seen from here: its pipes, of which one tells when it is gone."""
 
     def __init__(
-        self, handle: _ProcessHandle, patterns: tuple[str, ...], folder: str, resources: ExitStack
+        self,
+        handle: _ProcessHandle,
+        patterns: tuple[str, ...],
+        folder: str,
+        fork: Callable[[list[int]], int],
+        resources: ExitStack,
     ) -> None:
         self.outcome: CallResult | None = None
         self._handle = handle
@@ -233,7 +244,7 @@ class _WorkerProcess:
             self._status, childs_status = os.pipe()
             resources.callback(os.close, self._status)
             childs.callback(os.close, childs_status)
-            lifeline = _fork([childs_answer.fileno(), childs_output, childs_status])
+            lifeline = fork([childs_answer.fileno(), childs_output, childs_status])
         try:
             # What has no chance to arrive, since the process is gone, is told by its status.
             with contextlib.suppress(BrokenPipeError):

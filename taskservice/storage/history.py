@@ -43,7 +43,7 @@ def latest(connection: Connection, ids: Sequence[str], each: int) -> dict[str, l
     for piece in chunks(ids, TOGETHER):
         values = {f"id{number}": task_id for number, task_id in enumerate(piece)}
         begins = log_begins(connection, piece)
-        for row in connection.execute(_latest(len(piece)), {**values, "each": each}):
+        for row in connection.execute(latest_of(len(piece)), {**values, "each": each}):
             if is_told(row) and row.start_time >= begins.get(row.task_id, row.start_time):
                 found[row.task_id].append(Past._make(row))
     for executions in found.values():
@@ -52,7 +52,8 @@ def latest(connection: Connection, ids: Sequence[str], each: int) -> dict[str, l
 
 
 @lru_cache(maxsize=TOGETHER)
-def _latest(tasks: int) -> Any:
+def latest_of(tasks: int) -> Any:
+    """The query for the newest executions of so many tasks."""
     # Not a window function, which would go through the whole log of each task.
     part = (
         "SELECT * FROM (SELECT id, task_id, status, start_time, end_time FROM task_execution_log "

@@ -13,13 +13,14 @@ CHUNK = 1000
 T = TypeVar("T")
 
 
-def new_id() -> str:
+def new_id(nanoseconds: int | None = None) -> str:
     """A new id, ordered by time so that it lands at the end of an index (RFC 9562, UUIDv7).
 
-    The twelve bits after the version are of the millisecond: rows that one transaction adds, and
-    that so have the same times, stand in the order in which they were made.
+    The time is now, if none is given, as nanoseconds since 1970. The twelve bits after the version
+    are of the millisecond: rows that one transaction adds, and that so have the same times, stand
+    in the order in which they were made.
     """
-    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    milliseconds, rest = divmod(nanoseconds or time.time_ns(), 1_000_000)
     moment, fraction = f"{milliseconds:012x}", f"{rest * 4096 // 1_000_000:03x}"
     chance = os.urandom(8).hex()
     variant = "89ab"[int(chance[0], 16) & 3]

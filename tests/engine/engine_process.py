@@ -16,12 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from taskservice.engine.engine import Engine
+from sqlalchemy import event
+
+from taskservice.engine.claims import Recorded
+from taskservice.engine.executor import Call, CallResult
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.options import Options
-from taskservice.storage import executions as log
 from taskservice.storage.database import Database
-from tests.engine.harness import make_engine
+from tests.engine.harness import Meddled, Work, Write, make_engine
 from tests.engine.remote import FolderExecutor, work
 
 LIFE = 30
@@ -40,9 +42,8 @@ POINTS = (
 )
 
 
-async def serve(url: str, arm: Callable[[Engine], None] = lambda _: None, **more: Any) -> None:
-    engine = make_engine(Database(url), processes=False, **more)
-    arm(engine)
+async def serve(database: Database, **more: Any) -> None:
+    engine = make_engine(database, processes=False, **more)
     await engine.start()
     await engine.lead()
     await asyncio.Event().wait()
@@ -56,68 +57,75 @@ async def take(url: str, folder: Path) -> None:
     await work(engine, database, folder)
 
 
-def armed(point: str, nth: int) -> Callable[[Engine], None]:
-    """Make an engine kill its process at a point, with wrappers around what it calls there."""
-    lock = threading.Lock()
-    left = nth
+async def serve_until(url: str, death: "Death") -> None:
+    database = Meddled(url)
+    death.watch(database)
+    await serve(database, local=Dying(death))
 
-    def strike() -> None:
-        nonlocal left
-        with lock:
-            left -= 1
-            if left == 0:
+
+class Death:
+    """Has an engine kill its process when it comes to a point for the nth time."""
+
+    def __init__(self, point: str, nth: int) -> None:
+        assert point in POINTS
+        self._point = point
+        self._lock = threading.Lock()
+        self._left = nth
+
+    def at(self, point: str) -> None:
+        """Say that a point is come to."""
+        if point != self._point:
+            return
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def wrap(place: Any, name: str, *, before: Any = None, after: Any = None) -> None:
-        real = getattr(place, name)
+    def watch(self, database: Meddled) -> None:
+        """Come to the points of claims and ends, as the database sees them."""
+        engine = database.engine.sync_engine
+        event.listen(
+            engine, "before_cursor_execute", lambda *told: self._statement("before", *told)
+        )
+        event.listen(engine, "after_cursor_execute", lambda *told: self._statement("within", *told))
+        database.meddle = self._write
 
-        async def wrapped_later(*args: Any, **more: Any) -> Any:
-            if before and before(*args, **more):
-                strike()
-            result = await real(*args, **more)
-            if after and after(result, *args):
-                strike()
-            return result
+    async def _write(self, write: Write, work: Work) -> Any:
+        recorded = await write(work)
+        if isinstance(recorded, Recorded):
+            if recorded.added:
+                self.at("after-claim")
+            if any(end.error_kind != "interrupted" for end in recorded.ended):
+                self.at("after-end")
+        return recorded
 
-        def wrapped(*args: Any, **more: Any) -> Any:
-            if before and before(*args, **more):
-                strike()
-            result = real(*args, **more)
-            if after and after(result, *args):
-                strike()
-            return result
+    def _statement(
+        self, when: str, _: Any, __: Any, statement: str, values: Any, *___: Any
+    ) -> None:
+        if statement.startswith("INSERT INTO task_execution_log"):
+            self.at(f"{when}-claim")
+        # What another one left is closed as interrupted: that is no end of this one's.
+        elif statement.startswith("UPDATE task_execution_log") and "end_time" in statement:
+            if "interrupted" not in str(values):
+                self.at(f"{when}-end")
 
-        later = asyncio.iscoroutinefunction(real)
-        setattr(place, name, wrapped_later if later else wrapped)
 
-    def always(*_: object) -> bool:
-        return True
+class Dying(LocalExecutor):
+    """Comes to the points of calls."""
 
-    def arm(engine: Engine) -> None:
-        recorder, runner = engine._recorder, engine._runner
-        match point:
-            case "before-claim":
-                wrap(recorder, "record", before=lambda batch, owner=None: batch.due)
-            case "within-claim":
-                wrap(log, "add", after=lambda _, connection, rows: rows)
-            case "after-claim":
-                wrap(recorder, "record", after=lambda recorded, *_: recorded.added)
-            case "before-call":
-                wrap(runner, "_call", before=always)
-            case "during-call":
-                wrap(runner, "_call", after=always)
-            case "after-call":
-                wrap(runner, "_done", before=always)
-            case "before-end":
-                wrap(recorder, "record", before=lambda batch, owner=None: batch.ends and not owner)
-            case "within-end":
-                wrap(log, "finish", after=lambda _, connection, ended: ended)
-            case "after-end":
-                wrap(recorder, "record", after=lambda _, batch, owner=None: batch.ends)
-            case _:
-                raise ValueError(point)
+    def __init__(self, death: Death) -> None:
+        super().__init__(idle=1)
+        self._death = death
 
-    return arm
+    def start(self, call: Call, done: Callable[[CallResult], None], began: Any = None) -> Any:
+        def told(result: CallResult) -> None:
+            self._death.at("after-call")
+            done(result)
+
+        self._death.at("before-call")
+        handle = super().start(call, told, began)
+        self._death.at("during-call")
+        return handle
 
 
 def die(url: str, point: str, nth: int) -> None:
@@ -126,7 +134,7 @@ def die(url: str, point: str, nth: int) -> None:
     if child == 0:
         signal.alarm(LIFE)
         try:
-            asyncio.run(serve(url, armed(point, nth)))
+            asyncio.run(serve_until(url, Death(point, nth)))
         except BaseException:
             traceback.print_exc()
         finally:
@@ -139,11 +147,11 @@ def die(url: str, point: str, nth: int) -> None:
 def main(mode: str, url: str, *arguments: str) -> None:
     if mode == "serve":
         options = [Options(name="elsewhere:1::", lease_seconds=float(one)) for one in arguments]
-        asyncio.run(serve(url, options=options[0] if options else None))
+        asyncio.run(serve(Database(url), options=options[0] if options else None))
         return
     if mode == "send":
         sending = FolderExecutor(Path(arguments[0]))
-        asyncio.run(serve(url, default_executor="remote", remote=sending))
+        asyncio.run(serve(Database(url), default_executor="remote", remote=sending))
     if mode == "take":
         asyncio.run(take(url, Path(arguments[0])))
     for argument in arguments:

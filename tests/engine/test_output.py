@@ -17,8 +17,9 @@ from taskservice.engine.output import LIMIT, Output, Unbuffered, output_context
 
 @pytest.fixture(autouse=True)
 def unchanged_root_logger() -> Iterator[None]:
+    before = list(logging.getLogger().handlers)
     yield
-    assert output._capture not in logging.getLogger().handlers
+    assert not {type(one) for one in logging.getLogger().handlers} - {type(one) for one in before}
 
 
 @contextmanager

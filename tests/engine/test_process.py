@@ -353,18 +353,17 @@ async def test_a_callback_that_raises_is_logged(
     assert "outcome_not_taken: execution=e1" in caplog.text
 
 
-async def test_a_worker_that_can_not_be_started(
-    executor: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_can_not_be_started() -> None:
     def fail(_: object) -> int:
         raise OSError("too many of everything")
 
+    executor = ProcessExecutor(PATTERNS, fork=fail)
     before = descriptors()
-    monkeypatch.setattr(process, "_fork", fail)
     outcome, _ = await run(executor, "add", a=1)
     assert outcome.kind == "died"
     assert outcome.error == "the worker process could not be started: too many of everything"
     assert descriptors() == before
+    await executor.close()
 
 
 async def test_the_fork_server_killed(executor: ProcessExecutor, tmp_path: Path) -> None:

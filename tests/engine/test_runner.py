@@ -1,6 +1,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -269,11 +270,16 @@ async def test_a_function_that_cannot_be_called_fails_with_the_reason(bench: Ben
 class Runs:
     """A runner on given executors, with the ends it tells."""
 
-    def __init__(self, executors: dict[str, Executor], default: str = "local") -> None:
+    def __init__(
+        self,
+        executors: dict[str, Executor],
+        default: str = "local",
+        functions: Functions | None = None,
+    ) -> None:
         self.ends: list[ExecutionRow] = []
         self.releases: list[str] = []
         self.runner = Runner(
-            Functions(PATTERNS),
+            functions or Functions(PATTERNS),
             executors,
             default_executor=default,
             counts=Counts(),
@@ -363,18 +369,16 @@ async def test_a_timeout_counts_from_the_call(executor: str, tmp_path: Path) -> 
     await one_place.close()
 
 
-async def test_an_import_that_takes_long_is_cancelled(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+async def test_an_import_that_takes_long_is_cancelled(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     local = LocalExecutor(idle=1)
-    runs = Runs({"local": local})
 
-    def slow(_: Functions, func_path: str) -> object:
-        wait(str(gate))
-        return wait
+    class Slow(Functions):
+        def resolve(self, func_path: str) -> Callable[..., object]:
+            wait(str(gate))
+            return wait
 
-    monkeypatch.setattr(Functions, "resolve", slow)
+    runs = Runs({"local": local}, functions=Slow(PATTERNS))
     runs.start("say", timeout=0.01)
     assert runs.runner.cancel("e", "ann") is not None
     (end,) = runs.ends

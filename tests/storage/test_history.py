@@ -58,7 +58,7 @@ async def test_no_more_is_read_of_a_long_log_than_is_shown(database: Database) -
     await record(
         database, *(make_execution(f"{n:04}", "a", start_time=later(n)) for n in range(2000))
     )
-    query = history._latest(1)
+    query = history.latest_of(1)
     async with database.read() as connection:
         explain = "EXPLAIN QUERY PLAN " if is_sqlite(database) else "EXPLAIN "
         rows = await connection.exec_driver_sql(

@@ -13,29 +13,22 @@ from taskservice.storage.tables import service_state, task_owner
 from tests.storage.samples import MANY, NOW, UGLY, later, statements
 
 
-def test_a_new_id_is_unique_and_says_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_id_is_unique_and_says_when_it_was_made() -> None:
     ids = [uuid.UUID(new_id()) for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert {(made.version, made.variant) for made in ids} == {(7, uuid.RFC_4122)}
-    monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_123 * 1_000_000)
-    assert uuid.UUID(new_id()).int >> 80 == 1_700_000_000_123
+    assert uuid.UUID(new_id(1_700_000_000_123 * 1_000_000)).int >> 80 == 1_700_000_000_123
 
 
-def test_ids_of_the_same_millisecond_are_ordered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_of_the_same_millisecond_are_ordered() -> None:
     for start in (1_700_000_000_123_000_000, 1_700_000_000_999_999_000):
-        moments = iter(range(start, start + 3000, 250))
-        monkeypatch.setattr("time.time_ns", lambda moments=moments: next(moments))
-        ids = [new_id() for _ in range(12)]
+        ids = [new_id(moment) for moment in range(start, start + 3000, 250)]
         assert ids == sorted(ids) and len(set(ids)) == 12
 
 
-def test_ids_are_ordered_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    for moment in range(0, 300_000_000, 1_000_000):
-        monkeypatch.setattr(
-            "time.time_ns", lambda moment=moment: 1_700_000_000_000_000_000 + moment
-        )
-        made.append(new_id())
+def test_ids_are_ordered_by_time() -> None:
+    moments = range(0, 300_000_000, 1_000_000)
+    made = [new_id(1_700_000_000_000_000_000 + moment) for moment in moments]
     assert made == sorted(made)
 
 
