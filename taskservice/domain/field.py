@@ -4,6 +4,13 @@ A record (`Task`) names its fields as any class does, each with its Python type 
 and with a `Field` in `Annotated` for all else. Of these come the parsing, the defaults, the order
 in which fields are written, the JSON Schema, the columns and what is read of them, the API's
 answer, the form of the console and the table in the docs.
+
+Pydantic 2.14 in strict mode was tried for the parsing. It costs little: 10,000 tasks are parsed in
+0.8 of the time; its import is 5 % of that of the service (a third of a command's) and 7 to 16 MiB.
+A catalogue over its error types has our words for 51 of 73 faults. The others want functions of our
+own all the same: ranges told whole, near words, keys, depth, what is no character, and counts in
+place of 5,000 errors. So does the JSON Schema, and it takes no mapping but a dict. It would replace
+some sixty lines of `field_types`, and nothing of what is derived here.
 """
 
 from collections.abc import Mapping
