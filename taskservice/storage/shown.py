@@ -1,16 +1,18 @@
 """Tasks as lists show them: found by a filter, and read for no more than to be shown."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, lru_cache
 from types import NoneType
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from sqlalchemy import (
     JSON,
     BindParameter,
+    Column,
     Connection,
     FromClause,
     Integer,
@@ -29,8 +31,7 @@ from sqlalchemy import type_coerce as as_type
 from taskservice.domain.overlay import Declaration, Drift
 from taskservice.domain.run import TASK_STATUSES, TaskStatus
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import EXECUTORS
-from taskservice.domain.trigger import TRIGGER_SCHEMAS
+from taskservice.domain.task import FIELDS, Task
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import select_unreturned
 from taskservice.storage.rows import chunks, holds, to_json
@@ -38,7 +39,6 @@ from taskservice.storage.tables import LIVE, task_declaration, task_execution_lo
 from taskservice.storage.task_rows import state_of
 
 _T, _D, _L = task_manage.c, task_declaration.c, task_execution_log.c
-_DRIFTS = get_args(Drift)
 
 SORTABLE = frozenset(
     column.name
@@ -48,42 +48,47 @@ SORTABLE = frozenset(
 )
 
 
-class Shown(NamedTuple):
+_DESIGNED = (
+    "id", "name", "task_type", "status", "trigger_type", "trigger_args", "func_path", "func_args",
+    "next_run_time", "max_instances", "description", "create_time", "update_time",
+)  # fmt: skip
+_NAMES = (
+    *_DESIGNED, *(name for name in FIELDS if name not in _DESIGNED),
+    "source", "drift", "overridden", "etag", "retired_at", "path", "line", "revision",
+)  # fmt: skip
+
+
+def _row() -> Any:
+    return namedtuple("Shown", (*_NAMES, "unreturned"), defaults=(0,))
+
+
+# Named here are those that code asks for; mypy follows no class that is made at run time.
+class Shown(_row()):  # type: ignore[misc]
     """The effective task; its JSON values are as they are stored, text or (for none) None.
 
     `unreturned` counts its executions that were cancelled or timed out and still go on.
     """
 
+    __slots__ = ()
+
     id: str
     name: str
-    task_type: str
     status: TaskStatus
-    trigger_type: Any
-    trigger_args: str | None
     func_path: str
     func_args: str | None
+    trigger_type: str
+    trigger_args: str | None
     next_run_time: datetime | None
-    max_instances: int | None
-    description: str | None
-    create_time: datetime
-    update_time: datetime
     tags: str | None
     paused: bool
-    misfire_grace_time: float | None
-    coalesce: bool
-    timeout: float | None
-    retries: str | None
-    recover: bool
-    executor: Any
-    source: Any
-    drift: Drift
+    executor: str | None
     overridden: str | None
     etag: str
     retired_at: datetime | None
     path: str | None
     line: int | None
     revision: str | None
-    unreturned: int = 0
+    unreturned: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +106,10 @@ class Filter:
     retired: bool = False
 
 
-def _columns() -> list[Any]:
-    # Making values of JSON, only to make JSON of them, would take as long as all the rest.
-    known = {column.name: column for table in (task_declaration, task_manage) for column in table.c}
-    columns = [known[name] for name in Shown._fields if name in known]
-    return [as_type(one, Text) if isinstance(one.type, JSON) else one for one in columns]
-
-
-_COLUMNS = _columns()
+_KNOWN = {column.name: column for table in (task_declaration, task_manage) for column in table.c}
+_STORED_AS = [_KNOWN[name] for name in _NAMES]
+# Making values of JSON, only to make JSON of them, would take as long as all the rest.
+_COLUMNS = [as_type(one, Text) if isinstance(one.type, JSON) else one for one in _STORED_AS]
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 
 
@@ -163,39 +164,52 @@ def _mended(task: Shown, state: TaskState) -> Shown:
     return as_written(replace(state, next_run_time=None), place, task.unreturned)
 
 
-_MAPPING = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_WORDS = msgspec.json.Decoder(list[str])
-_NUMBERS = msgspec.json.Decoder(dict[str, float | None])
-_TYPES: Mapping[str, Any] = {
-    "name": str, "task_type": str, "func_path": str, "next_run_time": (datetime, NoneType),
-    "max_instances": (int, NoneType), "description": (str, NoneType), "create_time": datetime,
-    "update_time": datetime, "misfire_grace_time": (float, int, NoneType),
-    "timeout": (float, int, NoneType), "etag": str, "retired_at": (datetime, NoneType),
-    "path": (str, NoneType), "line": (int, NoneType), "revision": (str, NoneType),
-}  # fmt: skip
-_KINDS = [_TYPES.get(name, object) for name in Shown._fields]
-_KNOWN_EXECUTORS = (None, *EXECUTORS)
+def _kinds(column: Column[Any]) -> Any:
+    """What a column may hold; of JSON that it is text is known."""
+    if isinstance(column.type, JSON):
+        return object
+    kind = column.type.python_type
+    kinds = (kind, int) if kind is float else (kind,)
+    return (*kinds, NoneType) if column.nullable else kinds
+
+
+def _decoder(name: str) -> Callable[[str], object]:
+    """What raises where a column's text is not the JSON that it should be."""
+    field = FIELDS.get(name)
+    if field is None or field.type.json_type == "array":
+        return msgspec.json.Decoder(list[str]).decode
+    if not field.own_override:
+        return msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    return msgspec.json.Decoder(get_type_hints(Task)[name]).decode
+
+
+_KINDS = [*map(_kinds, _STORED_AS), int]
+_WORDS: list[tuple[int, frozenset[str | None]]] = [
+    (_NAMES.index(name), frozenset(words))
+    for name, words in (
+        ("status", TASK_STATUSES), ("drift", get_args(Drift)), ("source", ("file", "api")),
+        *(
+            (name, field.type.schema["enum"])
+            for name, field in FIELDS.items()
+            if field.type.choices
+        ),
+    )
+]  # fmt: skip
+_OF_JSON = [(place, one.name) for place, one in enumerate(_STORED_AS) if isinstance(one.type, JSON)]
+_DECODERS = [(place, _decoder(name)) for place, name in _OF_JSON]
 
 
 def _is_sound(task: Shown) -> bool:
     """Whether what is shown of a task can be read."""
     if not all(map(isinstance, task, _KINDS)):
         return False
-    if (
-        task.status not in TASK_STATUSES
-        or task.trigger_type not in TRIGGER_SCHEMAS
-        or task.drift not in _DRIFTS
-        or task.source not in ("file", "api")
-        or task.executor not in _KNOWN_EXECUTORS
-    ):
-        return False
+    for place, words in _WORDS:
+        if task[place] not in words:
+            return False
     try:
-        for decoder, text in (
-            (_MAPPING, task.trigger_args), (_MAPPING, task.func_args), (_WORDS, task.tags),
-            (_WORDS, task.overridden), (_NUMBERS, task.retries),
-        ):  # fmt: skip
-            if text is not None and text != "null":
-                decoder.decode(text)
+        for place, decode in _DECODERS:
+            if (text := task[place]) is not None and text != "null":
+                decode(text)
     except (msgspec.MsgspecError, TypeError, RecursionError):
         return False
     return True
@@ -203,39 +217,14 @@ def _is_sound(task: Shown) -> bool:
 
 def as_written(state: TaskState, declaration: Declaration, unreturned: int = 0) -> Shown:
     """A task as `shown` would read it back after these were written."""
-    task = state.task
-    return Shown(
-        id=state.id,
-        name=task.name,
-        task_type=task.task_type,
-        status=state.status,
-        trigger_type=task.trigger_type,
-        trigger_args=to_json(task.trigger_args),
-        func_path=task.func_path,
-        func_args=to_json(task.func_args),
-        next_run_time=state.next_run_time,
-        max_instances=task.max_instances,
-        description=task.description,
-        create_time=state.create_time,
-        update_time=state.update_time,
-        tags=to_json(task.tags),
-        paused=task.paused,
-        misfire_grace_time=task.misfire_grace_time,
-        coalesce=task.coalesce,
-        timeout=task.timeout,
-        retries=to_json(task.retries.as_json()) if task.retries else None,
-        recover=task.recover,
-        executor=task.executor,
-        source=state.source,
-        drift=state.drift,
-        overridden=to_json(state.overridden),
-        etag=state.etag,
-        retired_at=state.retired_at,
-        path=declaration.path,
-        line=declaration.line,
-        revision=declaration.revision,
-        unreturned=unreturned,
-    )
+    values = {
+        **state.task.definition(), "overridden": state.overridden,
+        "path": declaration.path, "line": declaration.line, "revision": declaration.revision,
+    }  # fmt: skip
+    for _, name in _OF_JSON:
+        values[name] = None if values[name] is None else to_json(values[name])
+    rest = {name: getattr(state, name) for name in _NAMES if name not in values}
+    return Shown(**values, **rest, unreturned=unreturned)
 
 
 def find(

@@ -125,7 +125,7 @@ def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]
 
 def values(task: Shown) -> dict[str, Any]:
     """A task as it is shown, with its JSON as values: MySQL has other texts for the same."""
-    found = task._asdict()
+    found: dict[str, Any] = task._asdict()
     for name in ("trigger_args", "func_args", "tags", "retries", "overridden"):
         found[name] = None if found[name] is None else json.loads(found[name])
     return found

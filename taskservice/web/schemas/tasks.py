@@ -1,10 +1,14 @@
 """A task, as the API shows it."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, Self
+from operator import attrgetter
+from typing import Any, Literal, Self, get_type_hints
 
 import msgspec
 
+from taskservice.domain import task as domain
+from taskservice.domain.field import defaults_of, fields_of
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
 from taskservice.settings import Executor
@@ -15,15 +19,6 @@ TriggerType = Literal["date", "interval", "cron"]
 Source = Literal["file", "api"]
 
 
-class Retries(msgspec.Struct, frozen=True, kw_only=True):
-    """How often, and after how many seconds, a failed execution is tried again."""
-
-    max: int
-    delay: float
-    backoff: float
-    max_delay: float | None = None
-
-
 class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a task is declared; `revision` is the git commit, null if none declares it so."""
 
@@ -32,12 +27,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """The effective task, and how it came about.
-
-    `unreturned` counts executions that were cancelled or timed out and have not returned: each
-    keeps one of `max_instances` until it does.
-    """
+class _Designed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task had in the design that started the project, in its order."""
 
     id: str
     name: str
@@ -52,14 +43,40 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     create_time: datetime
     update_time: datetime
-    tags: list[str]
-    paused: bool
-    misfire_grace_time: float | None
-    coalesce: bool
-    timeout: float | None
-    retries: Retries | None
-    recover: bool
-    executor: Executor
+
+
+def _retries() -> Any:
+    hints = get_type_hints(domain.Retries)
+    columns = [(name, hints[name]) for name in fields_of(domain.Retries)]
+    return msgspec.defstruct(
+        "Retries", columns, frozen=True, kw_only=True, module=__name__,
+        namespace={"__doc__": domain.Retries.__doc__},
+    )  # fmt: skip
+
+
+def _added() -> list[tuple[str, Any]]:
+    """The other fields of a task, with what the API answers."""
+    hints = get_type_hints(domain.Task)
+    known = {"executor": Executor, "retries": _retries() | None}
+    return [
+        (name, list[str] if field.type.json_type == "array" else known.get(name, hints[name]))
+        for name, field in domain.FIELDS.items()
+        if name not in _Designed.__struct_fields__
+    ]
+
+
+_Fields = msgspec.defstruct("_Fields", _added(), bases=(_Designed,), frozen=True, kw_only=True)
+
+
+# mypy follows no class that is made at run time.
+# mypy follows no class that is made at run time.
+class Task(_Fields, frozen=True, kw_only=True):  # type: ignore[misc, valid-type, call-arg]
+    """The effective task, and how it came about.
+
+    `unreturned` counts executions that were cancelled or timed out and have not returned: each
+    keeps one of `max_instances` until it does.
+    """
+
     source: Source
     drift: Drift
     overridden: list[str]
@@ -68,54 +85,58 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     unreturned: int
 
     @classmethod
-    def of(cls, task: Shown, executor: Executor) -> Self:
+    def of(cls, shown: Shown, executor: Executor) -> Self:
         """The answer for a task; `executor` is that of tasks which name none."""
         declared_in = None
-        if task.path is not None:
-            declared_in = Place(path=task.path, line=task.line, revision=task.revision)
-        return cls(
-            id=task.id,
-            name=task.name,
-            task_type=task.task_type,
-            status=task.status,
-            trigger_type=task.trigger_type,
-            trigger_args=_stored(task.trigger_args, "{}"),
-            func_path=task.func_path,
-            func_args=_stored(task.func_args, "{}"),
-            next_run_time=task.next_run_time,
-            max_instances=1 if task.max_instances is None else task.max_instances,
-            description=task.description,
-            create_time=task.create_time,
-            update_time=task.update_time,
-            tags=_stored(task.tags, "[]"),
-            paused=task.paused,
-            misfire_grace_time=_whole(task.misfire_grace_time),
-            coalesce=task.coalesce,
-            timeout=_whole(task.timeout),
-            retries=_retries(task.retries),
-            recover=task.recover,
-            executor=task.executor or executor,
-            source=task.source,
-            drift=task.drift,
-            overridden=_stored(task.overridden, "[]"),
-            declared_in=declared_in,
-            retired_at=task.retired_at,
-            unreturned=task.unreturned,
-        )
-
-
-def _stored(text: str | None, default: str) -> Any:
-    """JSON that goes out as it is stored."""
-    return msgspec.Raw(default if text in (None, "null") else text)
-
-
-def _retries(text: str | None) -> Retries | None:
-    given = None if text is None else msgspec.json.decode(text)
-    return Retries(**given) if given else None
+        if shown.path is not None:
+            declared_in = Place(path=shown.path, line=shown.line, revision=shown.revision)
+        values = dict(zip(_AS_STORED, _as_stored(shown), strict=True))
+        for name, read in _READ:
+            values[name] = read(getattr(shown, name))
+        values["executor"] = values["executor"] or executor
+        return cls(**values, declared_in=declared_in)
 
 
 def _whole(number: float | None) -> float | None:
     return int(number) if number is not None and number == int(number) else number
+
+
+def _json(default: Any) -> Callable[[str | None], Any]:
+    """What lets JSON go out as it is stored."""
+    return lambda text: default if text in (None, "null") else msgspec.Raw(text)
+
+
+def _record(record: Any) -> Callable[[str | None], Any]:
+    names, defaults = tuple(fields_of(record)), defaults_of(record)
+
+    def read(text: str | None) -> Any:
+        given = None if text is None else msgspec.json.decode(text)
+        return {name: given.get(name, defaults.get(name)) for name in names} if given else None
+
+    return read
+
+
+def _reader(name: str) -> Callable[[Any], Any] | None:
+    """What makes of a column's value what the API answers; None: it goes out as it is."""
+    field, default = domain.FIELDS[name], domain.OPTIONAL.get(name)
+    match field.type.json_type:
+        case "number":
+            return _whole
+        case "integer":
+            return lambda value: default if value is None else value
+        case "object" if field.own_override:
+            return _record(domain.Retries)
+        case "array" | "object":
+            return _json(default)
+    return None
+
+
+_READ = [(name, read) for name in domain.FIELDS if (read := _reader(name))]
+_READ.append(("overridden", _json([])))
+_AS_STORED = [
+    name for name in Task.__struct_fields__ if name != "declared_in" and name not in dict(_READ)
+]
+_as_stored = attrgetter(*_AS_STORED)
 
 
 class TaskPage(Page, frozen=True, kw_only=True):
