@@ -27,9 +27,9 @@ class Origin:
         self.bare = folder / "origin.git"
         self.work = folder / "work"
         folder.mkdir(parents=True, exist_ok=True)
-        self._git(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(self.bare))
-        self._git(folder, "clone", "--quiet", str(self.bare), str(self.work))
-        self._git(self.work, "checkout", "--quiet", "-B", "main")
+        self.git_in(folder, "init", "--quiet", "--bare", "--initial-branch=main", str(self.bare))
+        self.git_in(folder, "clone", "--quiet", str(self.bare), str(self.work))
+        self.git_in(self.work, "checkout", "--quiet", "-B", "main")
 
     @property
     def url(self) -> str:
@@ -37,7 +37,7 @@ class Origin:
 
     def git(self, *arguments: str) -> str:
         """What git says in the clone."""
-        return self._git(self.work, *arguments)
+        return self.git_in(self.work, *arguments)
 
     def commit(self, files: Mapping[str, str | None] | None = None, *, amend: bool = False) -> str:
         """Write files (None: delete one), commit everything and push it; the commit."""
@@ -63,7 +63,7 @@ class Origin:
         self.bare.with_name("elsewhere.git").rename(self.bare)
 
     @staticmethod
-    def _git(folder: Path, *arguments: str) -> str:
+    def git_in(folder: Path, *arguments: str) -> str:
         person = ("-c", "user.name=Ann", "-c", "user.email=ann@example.org")
         quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         done = subprocess.run(

@@ -14,6 +14,7 @@ from taskservice.cli.client import ClientError
 from taskservice.cli.completion import completion
 from taskservice.cli.crontab import import_crontab
 from taskservice.cli.executions import cancel, logs, trigger
+from taskservice.cli.exit_status import FAULT, WRONG_USAGE
 from taskservice.cli.export import export
 from taskservice.cli.listing import functions, list_tasks
 from taskservice.cli.output import say, say_lines
@@ -26,9 +27,6 @@ from taskservice.cli.syncing import status, sync
 from taskservice.cli.validate import validate
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
-
-FAULT = 1
-WRONG_USAGE = 64
 
 
 def main() -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from taskservice.domain.errors import Conflict
 from taskservice.sync.gitrepo.git import GitError, GitRefused, run_git
-from taskservice.sync.gitrepo.work_tree import Commits, WorkTree, find_work_tree
+from taskservice.sync.gitrepo.work_tree import Objects, WorkTree, find_work_tree
 
 GIT_SECONDS = 60.0
 _LINE_ENDS = r"^core\.(autocrlf|eol)$"
@@ -40,12 +40,12 @@ class Branch:
 
     def __enter__(self) -> Self:
         try:
-            commits = self._within.enter_context(self._tree.commits(seconds=GIT_SECONDS))
+            objects = self._within.enter_context(self._tree.objects(seconds=GIT_SECONDS))
         except GitError as error:
             raise Conflict(str(error)) from None
-        if commits is None:
+        if objects is None:
             raise Conflict(f"the repository in {self._tree.top} has no commit yet")
-        self._commits: Commits = commits
+        self._objects: Objects = objects
         # As the repository keeps line ends; nothing else of its configuration counts.
         told = self._ask("config", "--null", "--get-regexp", _LINE_ENDS, as_user=True) or ""
         self._options = tuple(one.replace("\n", "=", 1) for one in told.split("\0") if "\n" in one)
@@ -77,8 +77,8 @@ class Branch:
         modes = {path: self._mode(path, text) for path, text in sorted(before.items())}
         committer = self._committer()
         made = []
-        self._read("read-tree", self._commits.commit)
-        parent = self._commits.commit
+        self._read("read-tree", self._objects.commit)
+        parent = self._objects.commit
         for one in contributions:
             self._stage(one["files"], modes)
             tree = self._read("write-tree")
@@ -106,7 +106,7 @@ class Branch:
     def _mode(self, path: str, before: str | None) -> str:
         """The mode of a file that is at HEAD what the service has."""
         full = self._tree.prefix + path
-        listed = self._read("ls-tree", "-z", "--full-tree", self._commits.commit, "--", full)
+        listed = self._read("ls-tree", "-z", "--full-tree", self._objects.commit, "--", full)
         entries = [line.split(None, 3) for line in listed.split("\0") if line]
         if self._is_filtered(full):
             raise Conflict(
@@ -139,7 +139,7 @@ class Branch:
         for path, text in files.items():
             full = self._tree.prefix + path
             if text is None:
-                lines.append(f"0 {'0' * len(self._commits.commit)}\t{full}\0")
+                lines.append(f"0 {'0' * len(self._objects.commit)}\t{full}\0")
             else:
                 lines.append(f"{modes[path]} {self._blob(full, text, write=True)}\t{full}\0")
         self._read("update-index", "-z", "--index-info", given=os.fsencode("".join(lines)))
@@ -176,7 +176,7 @@ class Branch:
         """What a command says among the objects alone, by none of the repository's programs."""
         with _complaint(arguments[0]):
             return _text(
-                self._commits.git(
+                self._objects.git(
                     *arguments, given=given, variables=variables, options=self._options,
                     seconds=GIT_SECONDS,
                 )

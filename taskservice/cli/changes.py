@@ -10,9 +10,9 @@ import rich_click as click
 from taskservice.cli.arguments import override_options, task_argument, tasks_argument
 from taskservice.cli.client import Client, ClientError, speaks_to_server, task_path
 from taskservice.cli.describe import task_line
+from taskservice.cli.exit_status import FAULT
 from taskservice.cli.output import local_time, output_option, print_json, say, say_lines
 
-FAULT = 1
 _OF_ONE_TASK = (404, 409)
 """Refusals that concern one task, while the next may be taken."""
 
@@ -84,7 +84,7 @@ def revert(client: Client, task_id: str, field: str | None, output: str) -> None
       taskservice revert daily-report
       taskservice revert daily-report --field func_args.message
     """
-    _tell(client.delete(task_path(task_id, "overrides"), field=field), output)
+    _print_task(client.delete(task_path(task_id, "overrides"), field=field), output)
 
 
 @click.command()
@@ -98,7 +98,7 @@ def restore(client: Client, task_id: str, output: str) -> None:
     Example:
       taskservice restore daily-report
     """
-    _tell(client.post(task_path(task_id, "restore")), output)
+    _print_task(client.post(task_path(task_id, "restore")), output)
 
 
 @click.command()
@@ -144,7 +144,7 @@ def _what_goes(client: Client, task_id: str) -> str:
     )
 
 
-def _tell(task: dict[str, Any], output: str) -> None:
+def _print_task(task: dict[str, Any], output: str) -> None:
     if output == "json":
         print_json(task)
     else:

@@ -26,7 +26,7 @@ _MESSAGE = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 def for_terminal(text: str) -> str:
     r"""The text on one line: what controls a terminal is shown as `\n`, `\x1b`, `\u202e`."""
     if not text.isprintable():
-        text = "".join(map(_shown, text))
+        text = "".join(map(_escaped, text))
     return _without_commands(text)
 
 
@@ -34,7 +34,7 @@ def lines_for_terminal(text: str) -> str:
     """The same of several lines: line breaks and tabs stay."""
     lines = text.replace("\r\n", "\n")
     if not lines.isprintable():
-        lines = "".join(map(partial(_shown, stays="\n\t"), lines))
+        lines = "".join(map(partial(_escaped, stays="\n\t"), lines))
     return _without_commands(lines)
 
 
@@ -76,7 +76,7 @@ def for_github_property(text: str) -> str:
     return for_terminal(text).translate(_PROPERTY)
 
 
-def _shown(character: str, stays: str = "") -> str:
+def _escaped(character: str, stays: str = "") -> str:
     if character.isprintable() or character in stays or character in _JOINERS:
         return character
     if unicodedata.category(character) == "Zs":  # blanks, as the wide one of Chinese
@@ -85,7 +85,7 @@ def _shown(character: str, stays: str = "") -> str:
 
 
 def _in_json(character: str) -> str:
-    if _shown(character, "\n") == character:
+    if _escaped(character, "\n") == character:
         return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -11,13 +11,12 @@ from taskservice.cli.arguments import EXECUTION_STATUSES, ago, execution_argumen
 from taskservice.cli.client import Client, speaks_to_server, task_path
 from taskservice.cli.completion import complete_executions
 from taskservice.cli.describe import execution_table, state, took, when
-from taskservice.cli.following import POLL_SECONDS, Following, Voice, follow_one
+from taskservice.cli.exit_status import FAULT, INTERRUPTED
+from taskservice.cli.following import POLL_SECONDS, ExecutionPrinter, Following, follow_one
 from taskservice.cli.output import cell, output_option, print_json, say, say_fact, say_lines
 from taskservice.cli.paging import all_pages
 from taskservice.sync.text.scalars import resolve_plain
 
-FAULT = 1
-INTERRUPTED = 130
 LIMIT = 20
 FOLLOWED = 10
 
@@ -110,12 +109,12 @@ def _one(client: Client, task_id: str, log_id: str, *, follow: bool, output: str
         print_json(execution)
         return
     if follow and execution["status"] == "running":
-        voice = Voice()
-        voice.begins(execution)
+        printer = ExecutionPrinter()
+        printer.print_begin(execution)
         try:
-            voice.ends(follow_one(client, task_id, log_id, voice.says))
+            printer.print_end(follow_one(client, task_id, log_id, printer.print_output))
         finally:
-            voice.close()
+            printer.close()
         return
     for name, told in (
         ("execution", execution["id"]),
@@ -214,12 +213,12 @@ def _wait(client: Client, task_id: str, log_id: str, output: str) -> Mapping[str
         print_json(ended)
         return ended
     say(log_id)
-    voice = Voice(log_id)
+    printer = ExecutionPrinter(log_id)
     try:
-        ended = follow_one(client, task_id, log_id, voice.says)
-        voice.ends(ended)
+        ended = follow_one(client, task_id, log_id, printer.print_output)
+        printer.print_end(ended)
     finally:
-        voice.close()
+        printer.close()
     return ended
 
 

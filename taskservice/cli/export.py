@@ -1,7 +1,6 @@
 """`taskservice export`: effective tasks as task files."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server, task_path
 from taskservice.cli.completion import complete_tasks
+from taskservice.cli.files import replace_file
 from taskservice.cli.output import progress, say, say_exactly
 from taskservice.cli.paging import all_pages
 from taskservice.domain.errors import TaskserviceError
@@ -80,10 +80,7 @@ def _write(client: Client, ids: Sequence[str], directory: Path) -> None:
             name = f"{task_id}.yaml"
             # The text of such a task names its id: its file may have any name.
             path = directory / (f"task{name}" if passed_over(name) else name)
-            # Whoever watches the folder never sees half a file.
-            draft = directory / f".{path.name}.draft"
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, path)
+            replace_file(path, text)
     except OSError as error:
         raise TaskserviceError(f"can't write {error.filename}: {error.strerror}") from None
     say(f"{len(ids)} written to {directory}", err=True)

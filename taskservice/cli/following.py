@@ -22,7 +22,7 @@ NEWEST = 100
 """Executions that are looked at each time; of a task that begins more, some are not told."""
 
 
-class Voice:
+class ExecutionPrinter:
     """Tells of executions, their output between the lines that tell how they begin and end.
 
     Where several speak in turn, a line `==> ID <==` says who does, as with `tail`.
@@ -34,11 +34,11 @@ class Voice:
         self._mid_line = False
         self._held = ""  # the end of a line that is told with what comes after it
 
-    def begins(self, row: Mapping[str, Any]) -> None:
+    def print_begin(self, row: Mapping[str, Any]) -> None:
         """Say that an execution runs."""
         self._line(row["id"], *_head(row, "start_time"), f" by {row['triggered_by']}")
 
-    def ends(self, row: Mapping[str, Any]) -> None:
+    def print_end(self, row: Mapping[str, Any]) -> None:
         """Say how an execution ended."""
         known = row["end_time"] is not None
         after = f" after {took(row)}" if known else ""
@@ -46,7 +46,7 @@ class Voice:
         self._line(row["id"], *told, f"{after}: {outcome(row)}")
         self._printed.pop(row["id"], None)
 
-    def says(self, execution: Mapping[str, Any]) -> None:
+    def print_output(self, execution: Mapping[str, Any]) -> None:
         """Print what an execution has printed since the last time."""
         log_id, text = execution["id"], execution["output"] or ""
         more = _after(self._printed.get(log_id, ""), text)
@@ -111,7 +111,7 @@ class Following:
         self._task_id = task_id
         self._filters = filters
         self._known: dict[str, str] = {}
-        self._voice = Voice()
+        self._printer = ExecutionPrinter()
 
     def begin(self, latest: int) -> None:
         """Tell of the latest ones, oldest first, and of no earlier one later on."""
@@ -138,7 +138,7 @@ class Following:
 
     def close(self) -> None:
         """Leave the cursor at the begin of a line."""
-        self._voice.close()
+        self._printer.close()
 
     def _newest(self) -> list[dict[str, Any]]:
         path = task_path(self._task_id, "logs")
@@ -159,9 +159,9 @@ class Following:
         else:
             execution = self._detail(row["id"])
         if before is None and execution["status"] == "running":
-            self._voice.begins(execution)
+            self._printer.print_begin(execution)
         if "output" in execution:
-            self._voice.says(execution)
+            self._printer.print_output(execution)
         if execution["status"] != "running":
-            self._voice.ends(execution)
+            self._printer.print_end(execution)
         self._known[row["id"]] = execution["status"]

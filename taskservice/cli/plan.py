@@ -13,6 +13,7 @@ import rich_click as click
 
 from taskservice.cli.checks import checks_offline, offline_check, offline_zone
 from taskservice.cli.client import Client, ClientError, speaks_to_server
+from taskservice.cli.exit_status import CHANGES, FAULT
 from taskservice.cli.output import output_option, print_json, progress, say_as_made
 from taskservice.domain.errors import Conflict, Fault, Invalid
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from taskservice.domain.plan import Declared
     from taskservice.sync.folder.declaring import Check
     from taskservice.sync.text.task_files import TaskFiles
-
-CHANGES = 2
-FAULTS = 1
 
 PATIENCE = 60
 """Seconds for which others may have the service make plans."""
@@ -103,7 +101,7 @@ def _show(plan: Any, *, form: str, output: str) -> int:
     else:
         print_plan(plan)
     if plan["refuse"]:
-        return FAULTS
+        return FAULT
     return CHANGES if any(plan[part] for part in ("create", "update", "retire", "held")) else 0
 
 

@@ -1,7 +1,6 @@
 """`taskservice promote`: overrides brought into the files."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import rich_click as click
 
 from taskservice.cli.client import Client, ClientError, speaks_to_server
 from taskservice.cli.completion import complete_tasks
+from taskservice.cli.exit_status import FAULT
+from taskservice.cli.files import replace_file
 from taskservice.cli.output import (
     Styled,
     local_time,
@@ -21,7 +22,6 @@ from taskservice.cli.output import (
 )
 from taskservice.domain.errors import Conflict
 
-FAULT = 1
 AUTHOR_DOMAIN = "users.noreply.taskservice"
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -166,7 +166,10 @@ def _write(folder: Path, changes: Sequence[Mapping[str, Any]]) -> None:
     for change, file in zip(changes, files, strict=True):
         path, after = change["path"], change["after"]
         try:
-            _replace(file, after)
+            if after is None:
+                file.unlink()
+            else:
+                replace_file(file, after)
         except OSError as error:
             raise Conflict(f"{folder / path} can't be written: {error.strerror}") from None
         done = "deleted" if after is None else "written"
@@ -182,21 +185,6 @@ def _resolved(folder: Path, path: str) -> Path:
     if not file.is_relative_to(top) or not is_task_path(file.relative_to(top).as_posix()):
         raise Conflict(f"{folder / path} leads to {file}, which is no task file of the folder")
     return file
-
-
-def _replace(file: Path, text: str | None) -> None:
-    if text is None:
-        file.unlink()
-        return
-    draft = file.with_name(f".{file.name}.draft")  # no task file by its name
-    try:
-        draft.write_bytes(text.encode())
-        if file.exists():
-            shutil.copymode(file, draft)
-        draft.replace(file)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
 
 
 def _commit(folder: Path, name: str, answer: Mapping[str, Any], domain: str) -> None:

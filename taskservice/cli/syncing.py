@@ -7,10 +7,9 @@ import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server
 from taskservice.cli.describe import when, when_in_table
+from taskservice.cli.exit_status import FAULT
 from taskservice.cli.output import cell, output_option, print_json, print_table, progress, say
 from taskservice.domain.errors import Fault
-
-FAULT = 1
 
 
 @click.command()

@@ -93,6 +93,7 @@ def _found(typed: Path, check: "Check") -> Found:
     """What stands in a folder, or in a file alone."""
     from taskservice.sync.folder.declaring import declared_by, place
     from taskservice.sync.folder.offline import read_file_alone, read_folder
+    from taskservice.sync.text.task_files import as_utf8
 
     is_folder = typed.is_dir()
     read = read_folder(typed) if is_folder else read_file_alone(typed)
@@ -103,15 +104,10 @@ def _found(typed: Path, check: "Check") -> Found:
         files=len(read.texts),
         tasks=len(declared.tasks) + len(declared.faulty),
         faults=[
-            replace(fault, path=_shown(base / (fault.path or "")))
+            replace(fault, path=as_utf8(str(base / (fault.path or ""))))
             for fault in sorted((*read.faults, *declared.faults), key=place)
         ],
     )
-
-
-def _shown(path: Path) -> str:
-    """A path with what is not UTF-8 in it replaced."""
-    return str(path).encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _count(number: int, what: str) -> str:

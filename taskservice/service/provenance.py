@@ -12,7 +12,7 @@ from taskservice.domain.overlay import Origin
 from taskservice.domain.task import UNSET
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.offline import authored_in
-from taskservice.sync.gitrepo.blame import Author, authors_of
+from taskservice.sync.gitrepo.blame import Blame, blame_lines
 from taskservice.sync.text.reader import AuthoredTask
 
 
@@ -60,7 +60,7 @@ class _Line:
     """Where a field stands in a file; `revision` is the commit that has it."""
 
     number: int | None
-    author: Author | None
+    author: Blame | None
     revision: str | None
     uncommitted: bool
 
@@ -79,7 +79,7 @@ def provenance_of(
     if declaration.source == "file" and declaration.path is not None:
         authored = authored_in(root, declaration.path, task_id, declaration.fields)
         numbers = {field: _number(authored, field) for field in overlay.flatten(declaration.fields)}
-        authors = authors_of(root, declaration.path, [one for one in numbers.values() if one])
+        authors = blame_lines(root, declaration.path, [one for one in numbers.values() if one])
         for field, number in numbers.items():
             author = authors.get(number or 0)
             told = number in authors

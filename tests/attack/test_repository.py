@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from taskservice.cli.branch import Branch
 from taskservice.sync.folder.reading import Folder
-from taskservice.sync.gitrepo.blame import authors_of
+from taskservice.sync.gitrepo.blame import blame_lines
 from taskservice.sync.gitrepo.checkout import Checkout
 from taskservice.sync.gitrepo.commits import last_commits
 from taskservice.sync.gitrepo.git import GitError
@@ -129,7 +129,7 @@ def test_a_bare_repository_where_there_is_no_checkout(canary: Canary, tmp_path: 
     hostile.write(folder, {**hostile.bare_repository(canary), "a.yaml": task("one")})
     with capture_logs() as logs:
         assert head_revision(folder) is None
-    assert authors_of(folder, "a.yaml", [1]) == {}
+    assert blame_lines(folder, "a.yaml", [1]) == {}
     assert last_commits(folder) == []
     assert files_at(folder, "HEAD") is None
     assert logs == []
@@ -213,7 +213,7 @@ def test_nothing_of_a_checkouts_configuration_is_run(origin: Origin, canary: Can
 
     tasks = origin.work / "tasks.d"
     assert head_revision(tasks) == commit
-    authors = authors_of(tasks, "a.yaml", [1, 7])
+    authors = blame_lines(tasks, "a.yaml", [1, 7])
     assert authors[7] is None and authors[1] is not None and authors[1].name == "Ann"
     assert last_commits(tasks)[0].name == commit
     found = files_at(tasks, "HEAD")
@@ -280,7 +280,7 @@ def test_submodules_are_never_asked_for(origin: Origin, canary: Canary, tmp_path
     assert made.pull().live == commit
     assert sorted(os.listdir(made.root)) == ["-u", "a.yaml", "sub"]
     assert Folder(made.root, lambda *_: []).scan({}).declared.tasks.keys() == {"a"}
-    assert authors_of(made.root, "a.yaml", [1])[1] is not None
+    assert blame_lines(made.root, "a.yaml", [1])[1] is not None
 
 
 @pytest.mark.parametrize("name", [".git", ".GIT", ".Git", "git~1", ".g\u200cit"])
@@ -360,7 +360,7 @@ def test_names_of_files_are_only_names(origin: Origin, tmp_path: Path) -> None:
     made = checkout(origin, tmp_path)
     assert made.pull().live == commit
     assert "a" in Folder(made.root, lambda *_: []).scan({}).declared.tasks
-    assert authors_of(made.root, "-rf.yaml", [1])[1] is not None
+    assert blame_lines(made.root, "-rf.yaml", [1])[1] is not None
     found = files_at(made.root, "HEAD")
     assert found is not None and "-rf.yaml" in found.texts
     assert [fault.reason for fault in found.faults] == [
@@ -461,7 +461,7 @@ def test_a_message_without_end_hides_no_other(origin: Origin, tmp_path: Path) ->
     later, earlier = last_commits(made.root)
     assert (later.name, earlier.name) == (commit, first)
     assert 200 < len(later.subject) <= 300
-    author = authors_of(made.root, "a.yaml", [1])[1]
+    author = blame_lines(made.root, "a.yaml", [1])[1]
     assert author is not None and author.commit == first
 
 

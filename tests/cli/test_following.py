@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskservice.cli.following import Voice
+from taskservice.cli.following import ExecutionPrinter
 from taskservice.domain.output import left_out
 
 LINES = [f"line {number:05}\n" for number in range(1000)]
@@ -22,7 +22,7 @@ TALK = "".join(LINES[:500])
 def test_each_part_of_an_output_is_printed_once(
     outputs: list[str | None], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    voice = Voice("e1")
+    printer = ExecutionPrinter("e1")
     for output in outputs:
-        voice.says({"id": "e1", "output": output})
+        printer.print_output({"id": "e1", "output": output})
     assert capsys.readouterr().out == printed

@@ -11,7 +11,7 @@ import structlog
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.folder.confined import LEADS_OUT, LeadsOut, located, reading
-from taskservice.sync.text.task_files import is_task_file, passed_over
+from taskservice.sync.text.task_files import as_utf8, is_task_file, passed_over
 
 VANISHED = (FileNotFoundError, NotADirectoryError)
 """What is raised for a file or folder that was listed, and then was gone."""
@@ -55,7 +55,7 @@ def list_files(root: str, *, most: int = MOST_ENTRIES, deepest: int = DEEPEST) -
         # Links come last: a folder that is reached in both ways keeps its own path.
         folder = folders.pop() if folders else heapq.heappop(links)
         try:
-            if _shown(folder) != folder:
+            if as_utf8(folder) != folder:
                 # Not opened at all: that is an event, over which the watch would stumble.
                 _refuse(listing, folder, "the folder's name is not UTF-8, and it is not read")
                 continue
@@ -92,7 +92,7 @@ def list_files(root: str, *, most: int = MOST_ENTRIES, deepest: int = DEEPEST) -
             which = "the folder" if folder and left >= 0 else "the tasks folder"
             place = folder if left >= 0 else ""
             reason = f"{which} can't be read: {error.strerror}"
-            listing.faults.append(Fault(reason=reason, path=_shown(place.rstrip("/")) or "."))
+            listing.faults.append(Fault(reason=reason, path=as_utf8(place.rstrip("/")) or "."))
             if left < 0:
                 break
     return listing
@@ -110,14 +110,14 @@ def warn_of_files(folder: Path) -> None:
 
 
 def _refuse(listing: Listing, folder: str, reason: str) -> None:
-    listing.files[_shown(folder.rstrip("/"))] = reason
+    listing.files[as_utf8(folder.rstrip("/"))] = reason
 
 
 def _add(listing: Listing, root: str, folder: str, entry: os.DirEntry[str]) -> None:
     if passed_over(entry.name):
         return
     path = folder + entry.name
-    if not path.isascii() and (shown := _shown(path)) != path:
+    if not path.isascii() and (shown := as_utf8(path)) != path:
         listing.files[shown] = "the file's name is not UTF-8"
         return
     try:
@@ -128,7 +128,7 @@ def _add(listing: Listing, root: str, folder: str, entry: os.DirEntry[str]) -> N
         listing.linked = True
         with located(root, path) as (handle, real):
             listing.files[path] = os.fstat(handle)
-            if _shown(real) == real:
+            if as_utf8(real) == real:
                 listing.folders.add(os.path.dirname(real))
     except LeadsOut:
         listing.files[path] = LEADS_OUT
@@ -154,8 +154,3 @@ def _is_folder(root: str, folder: str, entry: os.DirEntry[str]) -> bool:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             return False  # a link that can't lead anywhere
         raise
-
-
-def _shown(path: str) -> str:
-    """The path with what is not UTF-8 in it replaced."""
-    return path.encode(errors="surrogateescape").decode(errors="replace")

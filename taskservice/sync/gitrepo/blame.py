@@ -8,13 +8,13 @@ from pathlib import Path
 
 from taskservice.sync.gitrepo.commits import moment_of
 from taskservice.sync.gitrepo.git import GitError, GitRefused
-from taskservice.sync.gitrepo.work_tree import Commits, find_work_tree
+from taskservice.sync.gitrepo.work_tree import Objects, find_work_tree
 
 _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
+class Blame:
     """Who committed a line as it is, and when; `commit` is its full name."""
 
     commit: str
@@ -22,7 +22,7 @@ class Author:
     date: datetime
 
 
-def authors_of(root: Path, path: str, lines: Iterable[int]) -> dict[int, Author | None]:
+def blame_lines(root: Path, path: str, lines: Iterable[int]) -> dict[int, Blame | None]:
     """Who wrote these lines (from 1) of a file; None: the line is not committed as it is.
 
     Lines that git can say nothing of are left out: all of them where the file stands in another
@@ -37,10 +37,10 @@ def authors_of(root: Path, path: str, lines: Iterable[int]) -> dict[int, Author 
         tree = find_work_tree(root)
         if tree is None or not file.is_relative_to(tree.top) or _is_elsewhere(file, tree.top):
             return {}
-        with tree.commits() as commits:
-            if commits is None:  # there is none yet
+        with tree.objects() as objects:
+            if objects is None:  # there is none yet
                 return dict.fromkeys(wanted)
-            return _blamed(commits, file.relative_to(tree.top).as_posix(), wanted)
+            return _blamed(objects, file.relative_to(tree.top).as_posix(), wanted)
     except GitError:
         return {}
 
@@ -51,24 +51,24 @@ def _is_elsewhere(file: Path, top: Path) -> bool:
     return any(os.path.lexists(top / below / ".git") for below in between if below.name)
 
 
-def _blamed(commits: Commits, path: str, lines: list[int]) -> dict[int, Author | None]:
+def _blamed(objects: Objects, path: str, lines: list[int]) -> dict[int, Blame | None]:
     ranges = [part for line in lines for part in ("-L", f"{line},{line}")]
     try:
-        told = commits.git("blame", "--porcelain", "--no-textconv", *ranges, "--", path)
+        told = objects.git("blame", "--porcelain", "--no-textconv", *ranges, "--", path)
     except GitRefused:
         # It has no such file, or no such line any more.
-        known = commits.git("ls-tree", "--full-tree", commits.commit, "--", path)
+        known = objects.git("ls-tree", "--full-tree", objects.commit, "--", path)
         return {} if known else dict.fromkeys(lines)
     return dict(_read_blame(told.decode(errors="replace")))
 
 
-def _read_blame(text: str) -> Iterable[tuple[int, Author | None]]:
+def _read_blame(text: str) -> Iterable[tuple[int, Blame | None]]:
     commit, line = "", 0
     known: dict[str, dict[str, str]] = {}  # what is told of a commit is told once
     for one in text.split("\n")[:-1]:
         if one.startswith("\t"):  # the line itself: all that is known of it has been told
             facts = known[commit]
-            yield line, _author(commit, facts) if commit.strip("0") else None
+            yield line, _blame_of(commit, facts) if commit.strip("0") else None
             commit = ""
         elif not commit:
             commit, _, number = one.split(" ")[:3]
@@ -79,6 +79,6 @@ def _read_blame(text: str) -> Iterable[tuple[int, Author | None]]:
             known[commit][name] = value
 
 
-def _author(commit: str, facts: dict[str, str]) -> Author:
+def _blame_of(commit: str, facts: dict[str, str]) -> Blame:
     name, seconds = facts.get("author", ""), facts.get("author-time", "")
-    return Author(commit=commit, name=name[:_LONGEST_NAME], date=moment_of(seconds))
+    return Blame(commit=commit, name=name[:_LONGEST_NAME], date=moment_of(seconds))

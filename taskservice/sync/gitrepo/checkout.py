@@ -18,6 +18,7 @@ import structlog
 
 from taskservice.sync.gitrepo.git import END_SECONDS, GitError, GitTooMuch
 from taskservice.sync.gitrepo.remote import FIRST_SECONDS, GIT_SECONDS, Remote
+from taskservice.sync.text.task_files import as_utf8
 
 SETTLED_AGE = 60
 """Files are dated back so far, in seconds: nobody need wait for them to be written to the end."""
@@ -39,7 +40,7 @@ _ENTRY_BYTES = 256
 log = structlog.get_logger()
 
 
-class _Held(Exception):
+class _NotLive(Exception):
     """Why the commit that is wanted does not become live, in one line."""
 
 
@@ -124,7 +125,7 @@ class Checkout:
                 self._make_live(wanted, confirmed=confirmed, last=last)
                 if not self.root.is_dir():
                     problem = f"commit {wanted[:12]} has no folder {self._path!r}"
-        except (GitError, _Held) as error:
+        except (GitError, _NotLive) as error:
             problem = str(error)
         except OSError as error:
             problem = f"{error.filename or self._folder}: {error.strerror}"
@@ -138,7 +139,7 @@ class Checkout:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise _Held(f"another process is at work in {self._folder}") from None
+                raise _NotLive(f"another process is at work in {self._folder}") from None
             yield
 
     def _fetch(self) -> str:
@@ -167,7 +168,7 @@ class Checkout:
             return
         before = live or last
         if before and not confirmed and not self._follows(wanted, before):
-            raise _Held(
+            raise _NotLive(
                 f"the branch was rewritten: {wanted[:12]} does not follow on {before[:12]}, "
                 "which stays until somebody confirms with POST /sync?prune=true"
             )
@@ -195,21 +196,25 @@ class Checkout:
         self._remote.says("worktree", "repair", str(tree))
 
     def _check_size(self, commit: str) -> None:
-        """Raise `_Held` for a commit that is too large: a few bytes can unfold to anything."""
+        """Raise `_NotLive` for a commit that is too large: a few bytes can unfold to anything."""
         limit = self._most_files * _ENTRY_BYTES
         try:
             told = self._remote.run("ls-tree", "-r", "-t", "-l", "-z", commit, limit=limit)
         except GitTooMuch:
-            raise _Held(f"commit {commit[:12]} has too many files") from None
+            raise _NotLive(f"commit {commit[:12]} has too many files") from None
         entries = told.split(b"\0")[:-1]
         if len(entries) > self._most_files:
-            raise _Held(f"commit {commit[:12]} has more than {self._most_files} files and folders")
+            raise _NotLive(
+                f"commit {commit[:12]} has more than {self._most_files} files and folders"
+            )
         if any(entry.count(b"/") > MOST_DEPTH for entry in entries):
-            raise _Held(f"commit {commit[:12]} has folders more than {MOST_DEPTH} deep")
+            raise _NotLive(f"commit {commit[:12]} has folders more than {MOST_DEPTH} deep")
         sizes = (entry.partition(b"\t")[0].split()[3] for entry in entries)
         if sum(int(size) for size in sizes if size != b"-") > self._most_bytes:
             most = self._most_bytes
-            raise _Held(f"the files of commit {commit[:12]} have more than {most} bytes together")
+            raise _NotLive(
+                f"the files of commit {commit[:12]} have more than {most} bytes together"
+            )
 
     def _swap(self, tree: Path) -> None:
         draft = self._folder / "live.new"
@@ -237,6 +242,5 @@ def settle(tree: Path) -> list[str]:
             elif not f"{os.path.realpath(path)}/".startswith(f"{top}/"):
                 os.unlink(path)
                 os.symlink(NOWHERE, path)
-                shown = os.path.relpath(path, top).encode(errors="surrogateescape")
-                cut.append(shown.decode(errors="replace"))
+                cut.append(as_utf8(os.path.relpath(path, top)))
     return cut

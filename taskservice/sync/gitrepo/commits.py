@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from taskservice.sync.gitrepo.git import GitError
-from taskservice.sync.gitrepo.work_tree import Commits, find_work_tree
+from taskservice.sync.gitrepo.work_tree import Objects, find_work_tree
 
 _NAME = re.compile(r"[0-9a-f]{40,64}")
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -37,21 +37,21 @@ def last_commits(root: Path, *, also: Iterable[str | None] = (), count: int = 20
         tree = find_work_tree(root)
         if tree is None:
             return []
-        with tree.commits() as commits:
-            if commits is None:
+        with tree.objects() as objects:
+            if objects is None:
                 return []
             try:
-                return _log(commits, named, count)
+                return _log(objects, named, count)
             except GitError:
-                return _log(commits, [], count) if named else []
+                return _log(objects, [], count) if named else []
     except GitError:
         return []
 
 
-def _log(commits: Commits, named: list[str], count: int) -> list[Commit]:
-    told = commits.git(
+def _log(objects: Objects, named: list[str], count: int) -> list[Commit]:
+    told = objects.git(
         "log", "--date-order", f"--max-count={count}", "-z", f"--format={_FORMAT}",
-        commits.commit, *named, "--",
+        objects.commit, *named, "--",
     )  # fmt: skip
     parts = (part.rstrip(" ") for part in told.decode(errors="replace").split("\0"))
     return [

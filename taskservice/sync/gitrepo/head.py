@@ -41,8 +41,8 @@ class Head:
         if not wanted or self.tree is None:
             return
         try:
-            with self.tree.commits(self.commit) as commits:
-                texts = read_blobs(commits, list(wanted)) if commits else {}
+            with self.tree.objects(self.commit) as objects:
+                texts = read_blobs(objects, list(wanted)) if objects else {}
         except GitError as error:
             _warn(self.root, str(error))
             return
@@ -82,8 +82,8 @@ def find_head(root: Path, known: Head | None = None) -> Head | None:
             return None
         if known and (known.commit, known.tree) == (commit, tree):
             return known
-        with tree.commits(commit) as commits:
-            blobs = task_files(commits, tree.prefix)[0] if commits else {}
+        with tree.objects(commit) as objects:
+            blobs = task_files(objects, tree.prefix)[0] if objects else {}
         return Head(commit=commit, blobs=blobs, root=real, tree=tree)
     except GitError as error:
         _warn(real, str(error))

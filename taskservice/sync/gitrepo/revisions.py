@@ -5,7 +5,7 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.sync.gitrepo.git import GitError
-from taskservice.sync.gitrepo.work_tree import Commits, find_work_tree
+from taskservice.sync.gitrepo.work_tree import Objects, find_work_tree
 from taskservice.sync.text.task_files import TaskFiles, is_task_file, passed_over, too_large, unread
 from taskservice.sync.text.yaml_walk import MAX_BYTES
 
@@ -26,23 +26,23 @@ def files_at(folder: Path, revision: str) -> TaskFiles | None:
     tree = find_work_tree(folder)
     if tree is None:
         return None
-    with tree.commits(revision, seconds=SECONDS) as commits:
-        if commits is None:
+    with tree.objects(revision, seconds=SECONDS) as objects:
+        if objects is None:
             return None
-        blobs, faults = task_files(commits, tree.prefix)
-        texts = read_blobs(commits, list(blobs.values()))
+        blobs, faults = task_files(objects, tree.prefix)
+        texts = read_blobs(objects, list(blobs.values()))
     return TaskFiles(
         texts={path: texts[blob] for path, blob in blobs.items()}, faults=tuple(faults)
     )
 
 
-def task_files(commits: Commits, prefix: str) -> tuple[dict[str, str], list[Fault]]:
+def task_files(objects: Objects, prefix: str) -> tuple[dict[str, str], list[Fault]]:
     """The objects of the task files below a folder, by path from there, and what is no sound one.
 
     Raises `GitError` where they hold too much to be read.
     """
-    listed = commits.git(
-        "ls-tree", "-r", "-l", "-z", "--full-tree", commits.commit, *([prefix] if prefix else []),
+    listed = objects.git(
+        "ls-tree", "-r", "-l", "-z", "--full-tree", objects.commit, *([prefix] if prefix else []),
         seconds=SECONDS,
     )  # fmt: skip
     blobs: dict[str, str] = {}
@@ -73,12 +73,12 @@ def task_files(commits: Commits, prefix: str) -> tuple[dict[str, str], list[Faul
     return blobs, faults
 
 
-def read_blobs(commits: Commits, names: list[str], *, seconds: float = SECONDS) -> dict[str, bytes]:
+def read_blobs(objects: Objects, names: list[str], *, seconds: float = SECONDS) -> dict[str, bytes]:
     """What these objects hold, which are known to be no larger than can be kept, by their names.
 
     Raises `GitError`.
     """
-    told = commits.git(
+    told = objects.git(
         "cat-file", "--batch", given="\n".join(names).encode(), seconds=seconds,
         limit=2 * TOTAL_BYTES,
     )  # fmt: skip

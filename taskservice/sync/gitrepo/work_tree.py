@@ -21,7 +21,7 @@ _LONGEST_LINK = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commits:
+class Objects:
     """The objects of a repository, read from a commit of it.
 
     `folder` is an empty repository at that commit.
@@ -70,7 +70,7 @@ class WorkTree:
         return found[-1] if found else None
 
     @contextmanager
-    def commits(self, name: str = "HEAD", *, seconds: float = SECONDS) -> Iterator[Commits | None]:
+    def objects(self, name: str = "HEAD", *, seconds: float = SECONDS) -> Iterator[Objects | None]:
         """What commits hold, from the one on that a name stands for; None: there is none.
 
         Blocks; raises `GitError`.
@@ -88,7 +88,7 @@ class WorkTree:
             except OSError as error:
                 raise GitError(f"git has no room to work in: {error.strerror or error}") from None
             variables = {"GIT_OBJECT_DIRECTORY": objects, "GIT_SHALLOW_FILE": shallow}
-            yield Commits(folder=folder, commit=commit, work_tree=self.top, _variables=variables)
+            yield Objects(folder=folder, commit=commit, work_tree=self.top, _variables=variables)
 
     def _look(self, name: str, *, seconds: float) -> tuple[str, str, str, str] | None:
         """The form of a repository's names, where objects are and what it lacks, and a commit."""

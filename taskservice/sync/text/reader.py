@@ -13,7 +13,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.fault_limits import of_file
 from taskservice.domain.task import nearest
 from taskservice.domain.task_id import id_fault
-from taskservice.sync.text.scalars import kind_of, shown
+from taskservice.sync.text.scalars import kind_of, quoted
 from taskservice.sync.text.yaml_walk import (
     LOADER,
     MAX_BYTES,
@@ -102,7 +102,7 @@ def _single(path: str, walk: Walk, root: dict[str, object]) -> FileContent:
         raise Stop(walk.places[_DEFAULTS], reason)
     first = walk.places[tuple(root)[:1]]
     if wrong := id_fault(task_id):
-        walk.note((), first, f"the file's name gives the id {shown(task_id)}: {wrong}")
+        walk.note((), first, f"the file's name gives the id {quoted(task_id)}: {wrong}")
     task = AuthoredTask(
         task_id=task_id,
         fields=root,

@@ -29,11 +29,11 @@ def resolve_plain(text: str) -> str | int | float | bool | None:
         return text
     if number is not None and number.lastindex is None:
         if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
-            raise ValueError(f"{shown(text)} needs more than 64 bits; text goes in quotes")
+            raise ValueError(f"{quoted(text)} needs more than 64 bits; text goes in quotes")
         return int(text)
     value = math.inf if number is None else float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{shown(text)} is not a finite number; text goes in quotes")
+        raise ValueError(f"{quoted(text)} is not a finite number; text goes in quotes")
     return value
 
 
@@ -59,6 +59,6 @@ def plain_kind(text: str) -> str | None:
     return None if isinstance(value, str) else kind_of(value)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """The text in quotes, for a reason; a long one is cut."""
     return repr(text if len(text) <= 40 else f"{text[:40]}…")

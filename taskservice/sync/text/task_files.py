@@ -39,6 +39,11 @@ def is_task_path(path: str) -> bool:
     )
 
 
+def as_utf8(path: str) -> str:
+    """The path with what is not UTF-8 in it replaced."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def too_large(size: int) -> str:
     """Why a file of so many bytes is not read."""
     return f"the file has {size} bytes; at most 1 MiB ({MAX_BYTES}) is taken"

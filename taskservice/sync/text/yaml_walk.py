@@ -23,7 +23,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from taskservice.sync.text.scalars import kind_of, plain_kind, resolve_plain, shown
+from taskservice.sync.text.scalars import kind_of, plain_kind, quoted, resolve_plain
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
@@ -203,10 +203,10 @@ class Walk:
         if plain and key == "<<":
             self.note(path, place, _MERGE)
         elif plain and (kind := plain_kind(key)):
-            self.note(below, place, f"the key {shown(key)} is {kind} in YAML: put it in quotes")
+            self.note(below, place, f"the key {quoted(key)} is {kind} in YAML: put it in quotes")
         elif key in values:
             line = self.places[below][0]
-            reason = f"the key {shown(key)} stands here twice, first in line {line}"
+            reason = f"the key {quoted(key)} stands here twice, first in line {line}"
             self.note(below, place, reason, spoils=path != ("tasks",))
         else:
             self._refuse_marks(event, event.tag, "str", below)
@@ -219,7 +219,7 @@ class Walk:
         if event.anchor is not None:
             self.note(path, _start(event), _ANCHOR)
         if tag is not None and tag != _STANDARD + allowed:
-            name = shown(tag.replace(_STANDARD, "!!"))
+            name = quoted(tag.replace(_STANDARD, "!!"))
             self.note(path, _start(event), f"the tag {name} is not taken: only plain values are")
 
     def _skip(self, event: Event) -> None:

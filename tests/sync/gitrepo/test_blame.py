@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.sync.gitrepo.blame import Author, authors_of
+from taskservice.sync.gitrepo.blame import Blame, blame_lines
 
 FIRST = "name: One\ntask_type: t\n"
 
@@ -45,9 +45,9 @@ def test_each_line_has_the_commit_that_wrote_it(repository: Path) -> None:
     (repository / "a.yaml").write_text(f"{FIRST}timeout: 5\n\n  \ntags: [ü]\n")
     second = commit(repository, author="Bölle\tB", at=1_800_000_000)
     (repository / "a.yaml").write_text(f"{FIRST}timeout: 5\n\n  \ntags: [ü]\nretries: null\n")
-    ann = Author(commit=first, name="Ann", date=datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC))
-    other = Author(commit=second, name="Bölle\tB", date=datetime.fromtimestamp(1_800_000_000, UTC))
-    assert authors_of(repository, "a.yaml", [1, 2, 3, 6, 6, 7]) == {
+    ann = Blame(commit=first, name="Ann", date=datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC))
+    other = Blame(commit=second, name="Bölle\tB", date=datetime.fromtimestamp(1_800_000_000, UTC))
+    assert blame_lines(repository, "a.yaml", [1, 2, 3, 6, 6, 7]) == {
         1: ann, 2: ann, 3: other, 6: other, 7: None
     }  # fmt: skip
 
@@ -56,25 +56,25 @@ def test_a_link_into_the_repository_is_followed(repository: Path, tmp_path: Path
     (repository / "a.yaml").write_text(FIRST)
     first = commit(repository)
     (tmp_path / "live").symlink_to(repository)
-    (author,) = authors_of(tmp_path / "live", "a.yaml", [1]).values()
+    (author,) = blame_lines(tmp_path / "live", "a.yaml", [1]).values()
     assert author is not None and author.commit == first
 
 
 def test_git_may_know_nothing(repository: Path, tmp_path: Path) -> None:
     (repository / "new.yaml").write_text(FIRST)
     (tmp_path / "b.yaml").write_text(FIRST)
-    assert authors_of(tmp_path, "b.yaml", [1]) == {}
-    assert authors_of(repository, "new.yaml", []) == {}
+    assert blame_lines(tmp_path, "b.yaml", [1]) == {}
+    assert blame_lines(repository, "new.yaml", []) == {}
 
 
 def test_a_file_that_is_not_committed(repository: Path) -> None:
     (repository / "new.yaml").write_text(FIRST)
-    assert authors_of(repository, "new.yaml", [1, 2]) == {1: None, 2: None}  # no commit at all
+    assert blame_lines(repository, "new.yaml", [1, 2]) == {1: None, 2: None}  # no commit at all
     (repository / "a.yaml").write_text(FIRST)
     git(repository, "add", "a.yaml")
     git(repository, "commit", "-q", "-m", "m")
-    assert authors_of(repository, "new.yaml", [1, 2]) == {1: None, 2: None}
-    assert authors_of(repository, "a.yaml", [1, 20]) == {}  # it has no such line
+    assert blame_lines(repository, "new.yaml", [1, 2]) == {1: None, 2: None}
+    assert blame_lines(repository, "a.yaml", [1, 20]) == {}  # it has no such line
 
 
 def test_a_file_of_a_submodule_is_not_told_of(repository: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_file_of_a_submodule_is_not_told_of(repository: Path) -> None:
     commit(inner)
     git(repository, "add", "a.yaml")
     git(repository, "commit", "-q", "-m", "m")
-    assert authors_of(repository, "inner/a.yaml", [1]) == {}
+    assert blame_lines(repository, "inner/a.yaml", [1]) == {}
 
 
 def test_what_a_commit_says_that_can_not_be(repository: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_a_commit_says_that_can_not_be(repository: Path) -> None:
         input=text, check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
     git(repository, "reset", "-q", odd)
-    (author,) = authors_of(repository, "a.yaml", [1]).values()
+    (author,) = blame_lines(repository, "a.yaml", [1]).values()
     assert author is not None
     assert (author.commit, len(author.name)) == (odd, 200)
     assert author.date == datetime.fromtimestamp(0, UTC)

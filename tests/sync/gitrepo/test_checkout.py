@@ -58,14 +58,14 @@ def test_the_head_of_the_branch_becomes_live(
     assert checkout.pull() == pulled
     # What git tidies up by itself now and then leaves them alone.
     prune = ("worktree", "prune", "--expire", "now")
-    Origin._git(folder, f"--git-dir={folder}/clone.git", *prune)
+    Origin.git_in(folder, f"--git-dir={folder}/clone.git", *prune)
     assert head_revision(checkout.root) == commit
 
 
 def test_a_commit_is_blamed_on_its_author(origin: Origin, checkout: Checkout) -> None:
     checkout.pull()
     tree = Path(os.path.realpath(checkout.root))
-    blamed = Origin._git(tree, "blame", "--porcelain", "a.yaml")
+    blamed = Origin.git_in(tree, "blame", "--porcelain", "a.yaml")
     assert "author Ann" in blamed
 
 

@@ -52,7 +52,7 @@ def command_lines() -> list[bytes]:
 @contextmanager
 def serving(origin: Origin, **attributes: Any) -> Iterator[tuple[int, list[bytes]]]:
     """A web server of the bare repository: its port, and what it noted."""
-    origin._git(origin.bare, "update-server-info")
+    origin.git_in(origin.bare, "update-server-info")
     seen: list[bytes] = []
     handler = type("Handler", (Guarded,), {"seen": seen, **attributes})
     made = functools.partial(handler, directory=str(origin.bare.parent))

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskservice.sync.text.scalars import kind_of, resolve_plain, shown
+from taskservice.sync.text.scalars import kind_of, quoted, resolve_plain
 
 
 @pytest.mark.parametrize("text", ["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"])
@@ -91,8 +91,8 @@ def test_integers_beyond_64_bits_are_refused(text: str) -> None:
 
 
 def test_a_long_text_is_cut_in_a_reason() -> None:
-    assert shown("a" * 40) == repr("a" * 40)
-    assert shown("a" * 41) == repr("a" * 40 + "…")
+    assert quoted("a" * 40) == repr("a" * 40)
+    assert quoted("a" * 41) == repr("a" * 40 + "…")
 
 
 @pytest.mark.parametrize(
