@@ -93,11 +93,13 @@ def make_plan(
     now: datetime,
     confirmed: Set[str] = frozenset(),
     held: Held | None = None,
+    settle: timedelta = SETTLE,
 ) -> Plan:
     """Compare what the folder declares with what is stored.
 
     `missing` is since when ids have been absent, and `held` what was held, by the plan before;
-    `confirmed` are ids that somebody allowed to be retired in spite of the guard.
+    `confirmed` are ids that somebody allowed to be retired in spite of the guard. An absence
+    counts after `settle`.
     """
     write = tuple(
         task_id
@@ -122,7 +124,7 @@ def make_plan(
 
     # A clock that was put back must not put the retirement off.
     since = {task_id: min(missing.get(task_id, now), now) for task_id in absent}
-    counted = [task_id for task_id in absent if now - since[task_id] >= SETTLE]
+    counted = [task_id for task_id in absent if now - since[task_id] >= settle]
     retire = [task_id for task_id in counted if not stored[task_id].deleted]
     going = [task_id for task_id in absent if not stored[task_id].deleted]
     going = [task_id for task_id in going if task_id not in confirmed]
@@ -151,9 +153,9 @@ def _is_owned(row: Stored) -> bool:
     return row.source == "file" and row.retired_at is None and not row.deleted
 
 
-def next_settlement(plan: Plan, now: datetime) -> datetime | None:
+def next_settlement(plan: Plan, now: datetime, *, settle: timedelta = SETTLE) -> datetime | None:
     """When the next absence begins to count, if one is still waiting to."""
-    later = [since + SETTLE for since in plan.missing.values() if since + SETTLE > now]
+    later = [since + settle for since in plan.missing.values() if since + settle > now]
     return min(later, default=None)
 
 

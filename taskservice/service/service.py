@@ -17,7 +17,7 @@ from taskservice.service.checkup import Checkup
 from taskservice.service.declarations import Declarations
 from taskservice.service.executions import Executions
 from taskservice.service.housekeeping import Housekeeping
-from taskservice.service.leading import NOTICE_SECONDS, Leading
+from taskservice.service.leader_election import NOTICE_SECONDS, LeaderElection
 from taskservice.service.metrics import Metrics
 from taskservice.service.notices import Notices
 from taskservice.service.offload import Offload
@@ -95,7 +95,7 @@ class Service:
         self._notices = Notices(
             self.database, self.engine, changed=self._follow_others, sync=self.syncs.sync_here
         )
-        self._leading = Leading(
+        self._election = LeaderElection(
             self.database,
             self.engine.owner,
             lead=self._lead,
@@ -127,16 +127,16 @@ class Service:
             self.database.claim()
             await prepare(self.database)
             await self.engine.start()
-            await self._leading.start()
+            await self._election.start()
         except Unavailable as outage:
             await self.stop()
             raise StartError(str(outage)) from outage
         except BaseException:
             await self.stop()
             raise
-        notices = self._leading.look_at_notices
+        notices = self._election.look_at_notices
         self._loops = [
-            asyncio.create_task(self._leading.run()),
+            asyncio.create_task(self._election.run()),
             asyncio.create_task(repeat(self._stop, NOTICE_SECONDS, notices)),
             asyncio.create_task(repeat(self._stop, LOOK_SECONDS, self._look_at_functions)),
             asyncio.create_task(self._housekeeping.run(self._stop)),
@@ -173,7 +173,7 @@ class Service:
         if not self.draining:
             self.draining = True
             # Another process may schedule from now on.
-            self._leading.stop()
+            self._election.stop()
             await self.engine.drain(self.settings.shutdown_grace)
 
     async def stop(self) -> None:
@@ -185,7 +185,7 @@ class Service:
             await self.drain()
             await asyncio.wait(self._loops)
         else:
-            await self._leading.give_up()
+            await self._election.give_up()
         await self._notices.stop()
         await self.engine.stop()
         await self.watcher.stop()

@@ -9,7 +9,7 @@ from taskservice.domain.errors import Fault, StartError
 from taskservice.engine.engine import Engine
 from taskservice.service.checks import Checks
 from taskservice.service.checkup import Checkup
-from taskservice.service.leading import scheduler_name
+from taskservice.service.leader_election import scheduler_name
 from taskservice.service.notices import ask
 from taskservice.settings import Settings
 from taskservice.storage import tasks as store

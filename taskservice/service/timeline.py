@@ -63,7 +63,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Busy:
+class BusySlot:
     """A slot with much in it: `tasks` are some of its tasks, by id, with their names and shares."""
 
     slot: Slot
@@ -85,7 +85,7 @@ class Timeline:
     slots: Sequence[Slot]
     lanes: Sequence[Lane]
     total: int
-    busiest: Sequence[Busy]
+    busiest: Sequence[BusySlot]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +224,7 @@ class Timelines:
             for task_id in ids
         ]
 
-    async def _busiest(self, known: _Known) -> list[Busy]:
+    async def _busiest(self, known: _Known) -> list[BusySlot]:
         """The slots with most in them, in the order of time."""
         past = known.slots[: SLOTS + 1]
         crowded = _most([sum(slot.past.values()) for slot in past])
@@ -232,12 +232,12 @@ class Timelines:
         async with self._database.read() as connection:
             shares = await connection.run_sync(log.busiest, spans)
         busy = [
-            Busy(slot=past[place], future=False, tasks=_named(tasks, known.names))
+            BusySlot(slot=past[place], future=False, tasks=_named(tasks, known.names))
             for place, tasks in zip(crowded, shares, strict=True)
         ]
         for place, tasks in known.future.busiest.items():
             slot = known.slots[SLOTS + place]
-            busy.append(Busy(slot=slot, future=True, tasks=_named(tasks, known.names)))
+            busy.append(BusySlot(slot=slot, future=True, tasks=_named(tasks, known.names)))
         return busy
 
 

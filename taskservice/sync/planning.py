@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.fault_limits import of_all
 from taskservice.domain.overlay import Override
-from taskservice.domain.plan import SETTLE, Declared, Plan, Stored, make_plan
+from taskservice.domain.plan import Declared, Plan, Stored, make_plan
 from taskservice.domain.preview import Entry, Preview, entry_of, retirement_of
 from taskservice.domain.state import Resolution, is_due, resolve, trigger_of
 from taskservice.storage.tasks import StoredTask
@@ -17,7 +17,7 @@ from taskservice.sync.resolving import resolve_all
 
 def plan_of(declared: Declared, stored: Mapping[str, Stored], now: datetime) -> Plan:
     """The plan in which every absence counts at once."""
-    return make_plan(declared, stored, missing=dict.fromkeys(stored, now - SETTLE), now=now)
+    return make_plan(declared, stored, missing={}, now=now, settle=timedelta(0))
 
 
 def preview(

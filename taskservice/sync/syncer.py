@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from taskservice.domain.errors import Fault, Unavailable, is_pending
-from taskservice.domain.plan import Candidate, Declared, Plan, make_plan, next_settlement
+from taskservice.domain.plan import SETTLE, Candidate, Declared, Plan, make_plan, next_settlement
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.gate import Gate
@@ -34,13 +34,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class SyncOptions:
-    """What watches, reads and rescans a folder, and follows a repository; how often it rescans."""
+    """What watches, reads and rescans a folder, and follows a repository; how often it rescans.
+
+    A declaration that is gone counts as such after `settle`.
+    """
 
     watch: Callable[[Path, asyncio.Event], AsyncIterator[Hint]] = watch
     folder: Callable[[Path, Check], Folder] = Folder
     rescan: Callable[..., Rescan] = Rescan
     repository: Callable[..., Repository] = Repository
     rescan_seconds: float = RESCAN_SECONDS
+    settle: timedelta = SETTLE
 
 
 _USUAL = SyncOptions()
@@ -174,6 +178,7 @@ class Syncer:
                 now=now,
                 confirmed=self._confirmed,
                 held=self._report.held,
+                settle=self._options.settle,
             )
             faults: tuple[Fault, ...] = ()
             if not plan.empty:
@@ -187,7 +192,7 @@ class Syncer:
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
             self._report.held = plan.held
-            self._wake_at = next_settlement(plan, now)
+            self._wake_at = next_settlement(plan, now, settle=self._options.settle)
             # A file that never comes to rest is looked at less and less often.
             self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
             if scan.unsettled:

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
-from taskservice.domain import plan
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.service import Service
 from taskservice.settings import Settings
@@ -25,6 +23,7 @@ from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.tables import metadata
 from tests.databases import MariaDB, in_memory
+from tests.service.conftest import AT_ONCE
 
 RUNS = 500 if os.environ.get("FAULTS_LENGTH") == "long" else 120
 """`make soak` has the long form."""
@@ -113,7 +112,7 @@ class Machine(RuleBasedStateMachine):
         self.folder.mkdir()
         self.models = {task_id: Model() for task_id in IDS}
         self.settings = Settings(database_url=self.url(self.home), tasks_dir=self.folder)
-        self.service = Service(self.settings)
+        self.service = Service(self.settings, syncing=AT_ONCE)
         self.run(self.service.start())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -214,7 +213,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.run(self.service.stop())
-        self.service = Service(self.settings)
+        self.service = Service(self.settings, syncing=AT_ONCE)
         self.run(self.service.start())
 
     def _refused(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -239,11 +238,6 @@ class Machine(RuleBasedStateMachine):
             assert set(state.overridden) == names
             assert state.drift == model.drift()
             assert (state.next_run_time is None) == model.effective()["paused"]
-
-
-@pytest.fixture(autouse=True)
-def absence_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
 
 
 @pytest.fixture(scope="module")

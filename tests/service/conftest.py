@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.sync.folder.watch import Hint
 from taskservice.sync.syncer import SyncOptions
+
+AT_ONCE = SyncOptions(settle=timedelta(0))
+"""For a sync to which a declaration that is gone counts at once."""
 
 
 async def until(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, func, select, update
 
-from taskservice.domain import plan
 from taskservice.domain.errors import NotFound
 from taskservice.service import Service
 from taskservice.service.pace import Pace
@@ -16,7 +15,7 @@ from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
 from taskservice.storage.tables import task_execution_log, task_manage
-from tests.service.conftest import until
+from tests.service.conftest import AT_ONCE, until
 
 LONG = 2500
 
@@ -155,9 +154,10 @@ async def test_the_log_of_a_deleted_declared_task_goes_after_the_grace(
 
 
 async def test_a_deleted_task_whose_file_goes_is_forgotten_with_its_log(
-    service: Service, folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+    make_service: Callable[..., Service], folder: Path, database_url: str
 ) -> None:
-    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
+    service = make_service(syncing=AT_ONCE)
+    await service.start()
     (folder / "t.yaml").write_text(FILE)
     await service.syncs.sync(prune=False, by="me")
     await ran(database_url)
@@ -176,12 +176,10 @@ async def test_a_deleted_task_whose_file_goes_is_forgotten_with_its_log(
 
 
 async def test_a_retired_task_with_a_long_log_is_pruned(
-    make_service: Callable[..., Service], folder: Path, database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
+    make_service: Callable[..., Service], folder: Path, database_url: str
+) -> None:
     (folder / "t.yaml").write_text(FILE)
-    service = make_service(prune_grace=0.1)
+    service = make_service(syncing=AT_ONCE, prune_grace=0.1)
     await service.start()
     await service.syncs.sync(prune=False, by="me")
     await ran(database_url)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.domain import plan
 from taskservice.domain.errors import NotFound, StartError
 from taskservice.service import Service
 from taskservice.service.housekeeping import Housekeeping
@@ -15,7 +14,7 @@ from taskservice.storage import executions as log
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.rows import new_id
-from tests.service.conftest import until
+from tests.service.conftest import AT_ONCE, until
 
 FILE = """\
 name: t
@@ -28,10 +27,9 @@ func_args: {message: m}
 
 
 async def test_a_retired_task_is_pruned_with_what_is_known_of_it(
-    make_service: Callable[..., Service], folder: Path, monkeypatch: pytest.MonkeyPatch
+    make_service: Callable[..., Service], folder: Path
 ) -> None:
-    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
-    service = make_service(prune_grace=1.0)
+    service = make_service(syncing=AT_ONCE, prune_grace=1.0)
     (folder / "t.yaml").write_text(FILE)
     await service.start()
     await service.syncs.sync(prune=False, by="me")

@@ -12,6 +12,7 @@ from litestar import Litestar
 
 from taskservice.service import Service
 from taskservice.settings import Settings
+from taskservice.sync.syncer import SyncOptions
 from taskservice.web.app import create_app
 
 BASE = "http://127.0.0.1:8000"
@@ -35,7 +36,9 @@ class Client(httpx.AsyncClient):
 class Serve(Protocol):
     """Runs the app with such settings, for as long as the context lasts."""
 
-    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[Client]: ...
+    def __call__(
+        self, syncing: SyncOptions | None = None, **settings: Any
+    ) -> AbstractAsyncContextManager[Client]: ...
 
 
 @pytest.fixture
@@ -52,10 +55,10 @@ def serve(tmp_path: Path, tasks_dir: Path, sqlite_tables: Path) -> Serve:
     database = shutil.copy(sqlite_tables, tmp_path / "taskservice.db")
 
     @asynccontextmanager
-    async def run(**more: Any) -> AsyncIterator[Client]:
+    async def run(syncing: SyncOptions | None = None, **more: Any) -> AsyncIterator[Client]:
         url = f"sqlite+aiosqlite:///{database}"
         settings = Settings(database_url=url, tasks_dir=tasks_dir, **more)
-        service = Service(settings)
+        service = Service(settings, syncing=syncing)
         await service.start()
         try:
             async with Client(create_app(settings, service)) as http:

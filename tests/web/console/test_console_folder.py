@@ -1,15 +1,16 @@
 """The page of the folder: faults among their lines, overrides, retired tasks, held syncs."""
 
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from taskservice.domain import plan
 from taskservice.web.console.faults import FAULTS, FILES
 from taskservice.web.console.folder import MOST
 from tests.origin import Origin
+from tests.service.conftest import AT_ONCE
 from tests.web.bodies import HOURLY
 from tests.web.conftest import Serve
 from tests.web.console.pages import BROWSER, Element, is_strict, parse
@@ -148,10 +149,15 @@ async def test_lists_are_cut(client: httpx.AsyncClient, tasks_dir: Path) -> None
     assert section.text.endswith("and 1 more")
 
 
-async def test_a_held_sync_is_confirmed(
-    client: httpx.AsyncClient, tasks_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
+@pytest.fixture
+async def at_once(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an app to which an absence counts at once."""
+    async with serve(AT_ONCE) as client:
+        yield client
+
+
+async def test_a_held_sync_is_confirmed(at_once: httpx.AsyncClient, tasks_dir: Path) -> None:
+    client = at_once
     (tasks_dir / "team").mkdir()
     await declare(client, tasks_dir, "team/a", "team/b", "team/c", "d", "e")
     # At once: one after the other they would be few enough to be retired.
@@ -169,9 +175,9 @@ async def test_a_held_sync_is_confirmed(
 
 
 async def test_retired_tasks_are_told_with_their_end(
-    client: httpx.AsyncClient, tasks_dir: Path, monkeypatch: pytest.MonkeyPatch
+    at_once: httpx.AsyncClient, tasks_dir: Path
 ) -> None:
-    monkeypatch.setattr(plan, "SETTLE", timedelta(0))
+    client = at_once
     await declare(client, tasks_dir, "a", "b", "c")
     (tasks_dir / "a.yaml").unlink()
     await client.post("/sync")

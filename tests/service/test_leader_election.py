@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from taskservice.domain.errors import Conflict, Unavailable
 from taskservice.service import Service
-from taskservice.service.leading import Leading, scheduler_name
+from taskservice.service.leader_election import LeaderElection, scheduler_name
 from taskservice.service.notices import ask
 from taskservice.settings import Settings
 from taskservice.storage import executions as log
@@ -54,7 +54,7 @@ class Candidate:
         self.database = database
         self.leads = False
         self.failures = list(failures)
-        self.leading = Leading(
+        self.leading = LeaderElection(
             database, name, lead=self._lead, follow=self._follow, handle=self._handle, **more
         )
         self.task: asyncio.Task[None] | None = None

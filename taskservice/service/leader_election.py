@@ -34,7 +34,7 @@ async def scheduler_name(connection: Connection) -> str | None:
     return owner.short_name(names[0]) if names else None
 
 
-class Leading:
+class LeaderElection:
     """Lets one process at a time schedule: the one that holds the database's lock.
 
     `lead` and `follow` are awaited when this process, known as `owner_id`, begins and ceases to
