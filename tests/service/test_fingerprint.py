@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskservice.service import Service
+from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.parsed_file import ParsedFile, parse_file
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.syncer import SyncOptions
@@ -44,7 +45,9 @@ def start(make_service: Callable[..., Service], parsed: list[str]) -> Start:
 
     async def started() -> Names:
         parsed.clear()
-        service = make_service(syncing=SyncOptions(folder=partial(Folder, parse=noted)))
+        service = make_service(
+            syncing=SyncOptions(folder=partial(Folder, reader=FileReader(parse=noted)))
+        )
         await service.start()
         found = {task_id: await service.tasks.get(task_id) for task_id in ("a", "b", "c")}
         await service.stop()

@@ -17,6 +17,7 @@ from taskservice.domain.plan import Candidate
 from taskservice.service import Service
 from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
 from taskservice.sync.folder.declaring import Check
+from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.reading import Folder, Scan
 from taskservice.sync.folder.rescan import Rescan
 from taskservice.sync.folder.watch import Hint
@@ -41,7 +42,8 @@ class NotedFolder(Folder):
     meanwhile: Callable[[], object] | None = None
 
     def __init__(self, root: Path, check: Check) -> None:
-        super().__init__(root, check, signature_of=self._signature_of_file, read=self._read_file)
+        reader = FileReader(signature_of=self._signature_of_file, read=self._read_file)
+        super().__init__(root, check, reader=reader)
         self.scans: list[str] = []
 
     def _signature_of_file(self, found: os.stat_result) -> Signature:

@@ -4,7 +4,6 @@ The rules are those of sections 4 and 5 of the contract. An error never looks li
 what can't be read or understood is named, so that nothing is retired because of it.
 """
 
-import hashlib
 import os
 import stat
 import time
@@ -14,39 +13,23 @@ from pathlib import Path
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
-from taskservice.sync.folder.confined import (
-    LEADS_OUT,
-    LeadsOut,
-    Signature,
-    read_bytes,
-    signature_of,
-    unfit,
-    unreadable,
-)
 from taskservice.sync.folder.declaring import Check, declare, place
-from taskservice.sync.folder.fingerprint import Rows, by_path, declares_just
-from taskservice.sync.folder.listing import VANISHED, Listing, list_files
+from taskservice.sync.folder.file_reader import FileReader
+from taskservice.sync.folder.fingerprint import Rows, by_path
+from taskservice.sync.folder.listing import Listing, list_files
 from taskservice.sync.folder.parsed_file import (
     ChangedFiles,
     ParsedFile,
     at_head,
     authored,
-    file_as_stored,
     is_sound,
     is_stored,
-    parse_file,
     refused,
     without_fields,
 )
-from taskservice.sync.gitrepo.head import Head, blob_names
+from taskservice.sync.gitrepo.head import Head
 from taskservice.sync.text.reader import AuthoredTask
 from taskservice.sync.text.task_files import is_task_file, passed_over
-
-SETTLED_SECONDS = 0.05
-"""How long a file must have been left alone before it is read."""
-
-UNFINISHED_SECONDS = 0.5
-"""The same for a text without a newline at its end: a half-written file seldom has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +48,8 @@ class Folder:
     """Scans a folder again and again; remembers what its files said, so as to read few of them.
 
     `check` may be slow. It is asked about a task that differs from what is stored, and once it
-    finds nothing, not again until the task changes. `signature_of`, `read`, `parse` and
-    `list_files` are to do what the functions do that stand for them.
+    finds nothing, not again until the task changes. `list_files` is to do what the
+    function does that stands for it.
     """
 
     def __init__(
@@ -74,19 +57,14 @@ class Folder:
         root: Path,
         check: Check,
         *,
-        signature_of: Callable[[os.stat_result], Signature] = signature_of,
-        read: Callable[[str, str, Signature], bytes | None] = read_bytes,
-        parse: Callable[[str, bytes], ParsedFile] = parse_file,
+        reader: FileReader | None = None,
         list_files: Callable[[str], Listing] = list_files,
     ) -> None:
         self._root = root
         self._check = check
-        self._signature_of = signature_of
-        self._read_bytes = read
-        self._parse = parse
+        self._reader = reader or FileReader()
         self._list_files = list_files
         self._files: dict[str, ParsedFile] = {}
-        self._waiting: dict[str, tuple[Signature, float]] = {}
         self._sound: dict[str, str] = {}
         # Only in the first scan: what is stored of files that were not read since the start.
         self._unread: dict[str, Rows] = {}
@@ -150,9 +128,9 @@ class Folder:
         files: dict[str, ParsedFile] = {}
         unsettled: set[str] = set()
         for path, found in sorted(listing.files.items()):
-            now = self._read(path, found, root, clock(), by_content=by_content)
+            now = self._read(root, path, found, clock(), by_content=by_content)
             if now is not None and _lacks(now, stored):
-                now = self._read(path, found, root, clock(), anew=True)
+                now = self._read(root, path, found, clock(), anew=True)
             if now is None:
                 unsettled.add(path)
                 now = self._files.get(path)
@@ -166,7 +144,7 @@ class Folder:
         self._unread = {}
         readable = not listing.faults
         self._linked = listing.linked or not readable
-        self._waiting = {path: self._waiting[path] for path in unsettled}
+        self._reader.forget_all_but(unsettled)
         self._files = files if readable else self._files | files
         declared = self._declared(files, stored)
         faults = sorted((*listing.faults, *declared.faults), key=place)
@@ -209,10 +187,9 @@ class Folder:
             ):
                 return None
             now = clock()
-            file = self._read(name, found, root, now)
+            file = self._read(root, name, found, now)
             if file is None:
-                since = min(found.st_mtime, self._waiting[name][1])
-                unsettled[name] = max(SETTLED_SECONDS - (now - since), 0.0)
+                unsettled[name] = self._reader.settles_in(name, found, now)
             elif file is known or file.content is None:
                 self._files[name] = file  # what it says is what it said
             elif not self._is_plain(known, name) or not self._is_plain(file, name):
@@ -240,9 +217,9 @@ class Folder:
             for task, one in authored(file):
                 if self._faults(task, one.digest, stored.get(task.task_id)):
                     return False
+        self._reader.forget(changed.files)
         for path, file in changed.files.items():
             self._files[path] = file
-            self._waiting.pop(path, None)
             self._owners.update(dict.fromkeys(file.ids, path))
         return True
 
@@ -278,52 +255,13 @@ class Folder:
         return own and is_sound(file)
 
     def _read(
-        self,
-        path: str,
-        found: os.stat_result | str,
-        root: str,
-        now: float,
-        *,
-        by_content: bool = False,
-        anew: bool = False,
+        self, root: str, path: str, found: os.stat_result | str, now: float, **how: bool
     ) -> ParsedFile | None:
-        """What the file says now, with all its fields if `anew`; None: it is still changing."""
-        if isinstance(found, str):
-            return refused(path, found)
-        if wrong := unfit(found):
-            return refused(path, wrong)
-        signature, known = self._signature_of(found), self._files.get(path)
-        unchanged = known is not None and known.signature == signature
-        if unchanged and not by_content and not anew:
-            return known
-        # A time of change may be wrong, in the future too: our own watch on the file counts.
-        before, since = self._waiting.get(path, (signature, now))
-        since = min(since, now) if before == signature else now
-        self._waiting[path] = (signature, since)
-        age = now - min(found.st_mtime, since)
-        if age < SETTLED_SECONDS and not unchanged:
-            return None
-        try:
-            data = self._read_bytes(root, path, signature)
-        except VANISHED:
-            return None
-        except LeadsOut:
-            return refused(path, LEADS_OUT)
-        except OSError as error:
-            return refused(path, unreadable(error))
-        if data is None:
-            return None
-        if age < UNFINISHED_SECONDS and not unchanged and not data.endswith(b"\n"):
-            return None
-        content_hash = hashlib.sha256(data).digest()
-        if known and known.hash == content_hash and not anew:
-            return replace(known, signature=signature)
-        rows = self._unread.get(path)
-        if rows and not anew and declares_just(content_hash, rows):
-            file = file_as_stored(path, content_hash, rows)
-        else:
-            file = self._parse(path, data)
-        return replace(file, signature=signature, blobs=blob_names(data))
+        """What a file says now, as `FileReader.read` has it."""
+        return self._reader.read(
+            root, path, found, now,
+            known=self._files.get(path), rows=self._unread.get(path, []), **how,
+        )  # fmt: skip
 
     def _declared(self, files: Mapping[str, ParsedFile], stored: Mapping[str, Stored]) -> Declared:
         self._owners, declared = declare(files, stored, self._faults)

@@ -14,6 +14,7 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import digest
 from taskservice.domain.plan import Declared, Stored
 from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
+from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.parsed_file import ParsedFile, parse_file
 from taskservice.sync.folder.reading import Folder, Scan
 from taskservice.sync.gitrepo.head import Head, blob_names
@@ -39,9 +40,7 @@ class Tasks:
         self.folder = Folder(
             self.root,
             self._check,
-            signature_of=self._signature_of,
-            read=self._read,
-            parse=self._parse,
+            reader=FileReader(signature_of=self._signature_of, read=self._read, parse=self._parse),
         )
 
     def _signature_of(self, found: os.stat_result) -> Signature:

@@ -10,6 +10,7 @@ import pytest
 from taskservice.domain.errors import Fault
 from taskservice.storage.database import Database
 from taskservice.sync.folder.confined import Signature, read_bytes
+from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.rescan import Rescan, hash_file
 
@@ -34,7 +35,9 @@ class Tasks:
         self.root = root
         self.wrong = {"unsound"}
         self.before_read: dict[str, Callable[[], object]] = {}
-        self.folder = Folder(root, self._check, signature_of=_size_of, read=self._read)
+        self.folder = Folder(
+            root, self._check, reader=FileReader(signature_of=_size_of, read=self._read)
+        )
         self.turn, self.stop = asyncio.Lock(), asyncio.Event()
         self.rescan = Rescan(
             database, root, self.folder,
