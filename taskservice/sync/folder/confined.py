@@ -10,8 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from taskservice.sync.text.task_files import too_large
-from taskservice.sync.text.yaml_walk import MAX_BYTES
+from taskservice.sync.text.task_files import MAX_BYTES, too_large
 
 LEADS_OUT = "is a link that leads out of the tasks folder, and is not followed"
 

@@ -20,7 +20,7 @@ from taskservice.sync.folder.listing import VANISHED, Listing, list_files
 from taskservice.sync.folder.parsed_file import ParsedFile, is_sound, refused
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.watch import Hint
-from taskservice.sync.text.yaml_walk import MAX_BYTES
+from taskservice.sync.text.task_files import MAX_BYTES
 
 PIECE = 200
 """How many files are compared, or rows read, at a time."""

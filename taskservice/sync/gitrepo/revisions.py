@@ -6,8 +6,14 @@ from pathlib import Path
 from taskservice.domain.errors import Fault
 from taskservice.sync.gitrepo.git import GitError
 from taskservice.sync.gitrepo.work_tree import Objects, find_work_tree
-from taskservice.sync.text.task_files import TaskFiles, is_task_file, passed_over, too_large, unread
-from taskservice.sync.text.yaml_walk import MAX_BYTES
+from taskservice.sync.text.task_files import (
+    MAX_BYTES,
+    TaskFiles,
+    is_task_file,
+    passed_over,
+    too_large,
+    unread,
+)
 
 SECONDS = 60.0
 """How long git may take to find out, and to read."""

@@ -14,9 +14,9 @@ from taskservice.domain.fault_limits import of_file
 from taskservice.domain.task import nearest
 from taskservice.domain.task_id import id_fault
 from taskservice.sync.text.scalars import kind_of, quoted
+from taskservice.sync.text.task_files import MAX_BYTES
 from taskservice.sync.text.yaml_walk import (
     LOADER,
-    MAX_BYTES,
     NOTHING,
     Loader,
     Path,

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 
 from taskservice.domain.errors import Fault
-from taskservice.sync.text.yaml_walk import MAX_BYTES
+
+MAX_BYTES = 1024 * 1024
 
 _SUFFIXES = (".yaml", ".yml")
 _PASSED_OVER = re.compile(r"[._].*|.*~|#.*#|.*\.(swp|tmp|bak)", re.DOTALL)

@@ -24,8 +24,8 @@ from yaml.events import (
 )
 
 from taskservice.sync.text.scalars import kind_of, plain_kind, quoted, resolve_plain
+from taskservice.sync.text.task_files import MAX_BYTES, too_large
 
-MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
 
 _HOPELESS_DEPTH = 500  # libyaml's time grows with the square of the depth
@@ -246,7 +246,7 @@ def nodes_of(text: str) -> yaml.Node | None:
 def text_of(data: bytes) -> str:
     """The characters of the file; raises Stop if they can't be a task file's."""
     if len(data) > MAX_BYTES:
-        raise Stop((1, 1), f"the file has {len(data)} bytes; at most 1 MiB ({MAX_BYTES}) is taken")
+        raise Stop((1, 1), too_large(len(data)))
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Stop((1, 1), "the file is in UTF-16; save it in UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")

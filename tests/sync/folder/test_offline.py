@@ -11,7 +11,7 @@ from taskservice.sync.folder.confined import content_of, read_bytes
 from taskservice.sync.folder.declaring import declared_by, place
 from taskservice.sync.folder.offline import authored_in, read_file_alone, read_folder
 from taskservice.sync.folder.reading import Folder
-from taskservice.sync.text.yaml_walk import MAX_BYTES
+from taskservice.sync.text.task_files import MAX_BYTES
 
 
 def nothing(_task_id: str, _fields: Mapping[str, object]) -> list[Fault]:
