@@ -18,7 +18,7 @@ from taskservice.cli.output import output_option, print_json, progress, say_as_m
 from taskservice.domain.errors import Conflict, Fault, Invalid
 
 if TYPE_CHECKING:
-    from taskservice.domain.plan import Declared
+    from taskservice.domain.plan import FolderDeclarations
     from taskservice.sync.folder.declaring import Check
     from taskservice.sync.text.task_files import TaskFiles
 
@@ -175,7 +175,7 @@ def _at_commit(folder: Path, revision: str) -> "TaskFiles | None":
         raise Conflict(f"--against {revision!r}: {error}") from None
 
 
-def _declared(what: str, read: "TaskFiles", check: "Check") -> "Declared":
+def _declared(what: str, read: "TaskFiles", check: "Check") -> "FolderDeclarations":
     from taskservice.sync.folder.declaring import declared_by
 
     with progress(what, len(read.texts)) as done:

@@ -15,7 +15,7 @@ GUARDED_FROM = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredDeclaration:
     """What the database knows of a declared task, as far as planning needs it.
 
     `digest` names the fields as they were last declared; `deleted` says that the API took the
@@ -33,7 +33,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class DeclaredTask:
     """A task as a file declares it now."""
 
     declaration: Declaration
@@ -41,7 +41,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class FolderDeclarations:
     """All that the folder says: the sound declarations, and what couldn't be understood.
 
     `unreadable` are the files that couldn't be understood as a whole, folders among them;
@@ -49,7 +49,7 @@ class Declared:
     folder itself couldn't be read.
     """
 
-    tasks: Mapping[str, Candidate]
+    tasks: Mapping[str, DeclaredTask]
     faults: tuple[Fault, ...] = ()
     faulty: frozenset[str] = frozenset()
     unreadable: frozenset[str] = frozenset()
@@ -86,8 +86,8 @@ class Plan:
 
 
 def make_plan(
-    declared: Declared,
-    stored: Mapping[str, Stored],
+    declared: FolderDeclarations,
+    stored: Mapping[str, StoredDeclaration],
     *,
     missing: Mapping[str, datetime],
     now: datetime,
@@ -149,7 +149,7 @@ def _held(reason: str, task_ids: list[str]) -> Held | None:
     return Held(reason=reason, task_ids=tuple(task_ids)) if task_ids else None
 
 
-def _is_owned(row: Stored) -> bool:
+def _is_owned(row: StoredDeclaration) -> bool:
     return row.source == "file" and row.retired_at is None and not row.deleted
 
 
@@ -159,20 +159,20 @@ def next_settlement(plan: Plan, now: datetime, *, settle: timedelta = SETTLE) ->
     return min(later, default=None)
 
 
-def differs(candidate: Candidate, row: Stored | None) -> bool:
+def differs(candidate: DeclaredTask, row: StoredDeclaration | None) -> bool:
     """Whether a declaration has to be written, by what is stored."""
     place = candidate.declaration.path, candidate.declaration.line
     return row is None or not is_live(row, candidate.digest) or (row.path, row.line) != place
 
 
-def is_live(row: Stored | None, digest: str) -> bool:
+def is_live(row: StoredDeclaration | None, digest: str) -> bool:
     """Whether what a file says, by its digest, is what is stored: it was found sound then."""
     return (
         row is not None and row.source == "file" and row.retired_at is None and row.digest == digest
     )
 
 
-def _is_gone(task_id: str, row: Stored, declared: Declared) -> bool:
+def _is_gone(task_id: str, row: StoredDeclaration, declared: FolderDeclarations) -> bool:
     return (
         task_id not in declared.tasks
         and task_id not in declared.faulty

@@ -28,7 +28,7 @@ COMPARED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class FieldChange:
     """A field that the declaration says otherwise; None where it said, or says, nothing.
 
     `hidden` is the override that keeps the change from having an effect.
@@ -54,7 +54,7 @@ class Week:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class TaskPreview:
     """What becomes of one task.
 
     `ends` are the overrides that end by it. `clock_changes` are those of the year to come on
@@ -64,7 +64,7 @@ class Entry:
     task_id: str
     path: str | None
     line: int | None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[FieldChange, ...] = ()
     ends: tuple[Override, ...] = ()
     fires_old: tuple[datetime, ...] = ()
     fires_new: tuple[datetime, ...] = ()
@@ -79,9 +79,9 @@ class Preview:
     `overrides` are those in force afterwards, of all declared tasks, by task.
     """
 
-    create: tuple[Entry, ...] = ()
-    update: tuple[Entry, ...] = ()
-    retire: tuple[Entry, ...] = ()
+    create: tuple[TaskPreview, ...] = ()
+    update: tuple[TaskPreview, ...] = ()
+    retire: tuple[TaskPreview, ...] = ()
     refuse: tuple[Fault, ...] = ()
     held: Held | None = None
     overrides: Mapping[str, tuple[Override, ...]]
@@ -92,14 +92,14 @@ class Preview:
         return not (self.create or self.update or self.retire or self.refuse or self.held)
 
 
-def entry_of(
+def task_preview(
     resolution: Resolution,
     declared: Declaration | None,
     overrides: Iterable[Override] = (),
     *,
     now: datetime,
     zone: tzinfo,
-) -> Entry:
+) -> TaskPreview:
     """What a declaration that is written makes of a task.
 
     `declared` and `overrides` are what was declared and overridden before.
@@ -109,8 +109,8 @@ def entry_of(
     standing = {override.field: override for override in resolution.overrides}
     changes = list(_changes(declared, resolution.declaration, standing))
     if before and before.retired_at:
-        changes.append(Change(field="retired_at", old=before.retired_at, new=None))
-    return Entry(
+        changes.append(FieldChange(field="retired_at", old=before.retired_at, new=None))
+    return TaskPreview(
         task_id=resolution.id,
         path=resolution.declaration.path,
         line=resolution.declaration.line,
@@ -131,9 +131,9 @@ def retirement_of(
     *,
     now: datetime,
     zone: tzinfo,
-) -> Entry:
+) -> TaskPreview:
     """What a declaration that is gone makes of a task; its deletion by the API ends with it."""
-    return Entry(
+    return TaskPreview(
         task_id=task_id,
         path=declared.path,
         line=declared.line,
@@ -145,14 +145,14 @@ def retirement_of(
 
 def _changes(
     old: Declaration | None, new: Declaration, standing: Mapping[str, Override]
-) -> Iterable[Change]:
+) -> Iterable[FieldChange]:
     said = overlay.flatten(old.fields) if old else {}
     was, will = overlay.declared_values(old), overlay.declared_values(new)
     for field in dict.fromkeys((*overlay.flatten(new.fields), *said)):
         before = was(field) if old else UNSET
         after = will(field)
         if not overlay.same(field, before, after):
-            yield Change(
+            yield FieldChange(
                 field=field,
                 old=_shown(before),
                 new=_shown(after),

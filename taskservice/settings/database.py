@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
-from taskservice.settings.refused import Refused
+from taskservice.settings.wrong_value import WrongValue
 
 _SQLITE = "sqlite+aiosqlite:///"
 _MYSQL = "mysql+asyncmy://"
@@ -40,7 +40,7 @@ def database_url(text: str) -> str:
         sound = False
         allowed = f"it must be {_SQLITE}FILE or {_MYSQL}USER:PASSWORD@HOST/DATABASE"
     if not sound:
-        raise Refused(allowed, shown=without_secrets(text))
+        raise WrongValue(allowed, shown=without_secrets(text))
     return text
 
 

@@ -4,8 +4,8 @@ import os
 import re
 
 from taskservice.settings.database import without_secrets
-from taskservice.settings.refused import Refused
 from taskservice.settings.values import seconds
+from taskservice.settings.wrong_value import WrongValue
 
 _GIT_HOST = r"(?:[A-Za-z0-9][\w.-]*|\[[0-9A-Fa-f:.]+\])"
 _GIT_URL = re.compile(
@@ -28,14 +28,14 @@ def git_url(text: str) -> str:
     if printable and (match := _GIT_URL.fullmatch(text)):
         user = match["user"] or ""
         if ":" in user and not match["scheme"].startswith("http"):
-            raise Refused(
+            raise WrongValue(
                 f"{match['scheme']} takes no password; set up a key", shown=without_secrets(text)
             )
         return text
     if printable and (_GIT_SCP.fullmatch(text) or re.fullmatch(r"file:///[^?#]+", text)):
         return text
     if not printable or re.match(r"-|[^/]*:", text) or text != text.strip():
-        raise Refused(
+        raise WrongValue(
             "it must be a URL of https, http, ssh, git or file, user@host:path, or a local path; "
             "in a user and a password, / @ : # are percent-encoded",
             shown=without_secrets(text),
@@ -53,7 +53,7 @@ def shown_git_url(url: str) -> str:
 
 def git_branch(text: str) -> str:
     if _NO_BRANCH.fullmatch(text) or not text.isprintable():
-        raise Refused("it must be the name of a branch, such as main or release/1")
+        raise WrongValue("it must be the name of a branch, such as main or release/1")
     return text
 
 
@@ -61,18 +61,20 @@ def git_path(text: str) -> str:
     parts = text.rstrip("/").split("/")
     sound = not text or not any(part.lower() in ("", ".", "..", ".git") for part in parts)
     if not sound or not text.isprintable():
-        raise Refused("it must be a folder's path from the top of the repository, such as tasks.d")
+        raise WrongValue(
+            "it must be a folder's path from the top of the repository, such as tasks.d"
+        )
     return text.rstrip("/")
 
 
 def git_interval(text: str) -> float:
     interval = seconds(text)
     if not interval:
-        raise Refused("it must be longer than nothing")
+        raise WrongValue("it must be longer than nothing")
     return interval
 
 
 def git_webhook_secret(text: str) -> str:
     if not text.isprintable() or text != text.strip():
-        raise Refused("it must be one line of text, without space around it", shown="***")
+        raise WrongValue("it must be one line of text, without space around it", shown="***")
     return text

@@ -9,10 +9,10 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from taskservice.settings import database, repository, tokens, values
-from taskservice.settings.refused import Refused
 from taskservice.settings.tokens import ApiToken
 from taskservice.settings.unknown import unknown_settings
 from taskservice.settings.values import Executor
+from taskservice.settings.wrong_value import WrongValue
 
 PREFIX = "TASKSERVICE_"
 
@@ -113,7 +113,7 @@ class Settings:
 def _read(place: str, text: str, reader: Callable[[str], object]) -> object:
     try:
         return reader(text)
-    except Refused as refused:
+    except WrongValue as refused:
         shown = text if refused.shown is None else refused.shown
         raise SettingsError(f"{place} is {shown!r}: {refused}") from None
 

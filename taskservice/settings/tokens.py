@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from taskservice.settings.refused import Refused
 from taskservice.settings.values import entries
+from taskservice.settings.wrong_value import WrongValue
 
 Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -36,9 +36,9 @@ def api_tokens(text: str) -> tuple[ApiToken, ...]:
     for entry in entries(text):
         token = _api_token(entry)
         if any(token.name == other.name for other in tokens):
-            raise Refused("each name may stand once", shown=_without_token(entry))
+            raise WrongValue("each name may stand once", shown=_without_token(entry))
         if any(token.token_hash == other.token_hash for other in tokens):
-            raise Refused("each token may stand once", shown=_without_token(entry))
+            raise WrongValue("each token may stand once", shown=_without_token(entry))
         tokens.append(token)
     return tuple(tokens)
 
@@ -47,7 +47,7 @@ def _api_token(entry: str) -> ApiToken:
     name, role_text, token = [*entry.split(":", 2), "", ""][:3]
     role = next((role for role in ROLES if role == role_text), None)
     if role is None or not _NAME.fullmatch(name) or not _TOKEN.fullmatch(token):
-        raise Refused(
+        raise WrongValue(
             "it must be name:role:token, separated by commas; a name has 1 to 64 letters, digits "
             "or . _ - @, a role is viewer, operator or admin, and a token has signs of ASCII "
             "and no space",

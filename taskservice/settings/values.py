@@ -1,4 +1,4 @@
-"""How the values of variables are read: each takes a text, and raises `Refused`."""
+"""How the values of variables are read: each takes a text, and raises `WrongValue`."""
 
 import ipaddress
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
-from taskservice.settings.refused import Refused
+from taskservice.settings.wrong_value import WrongValue
 
 Executor = Literal["local", "process"]
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)
@@ -33,21 +33,21 @@ _VARIABLES = re.compile(r"[A-Za-z0-9_*?]+")
 
 def tasks_dir(text: str) -> Path:
     if not _is_folder(text):
-        raise Refused("it must be a folder that exists")
+        raise WrongValue("it must be a folder that exists")
     return Path(text)
 
 
 def folder_to_make(text: str) -> Path:
     """The folder of a repository's copy, which is made where there is none."""
     if not text or "\0" in text or (os.path.lexists(text) and not Path(text).is_dir()):
-        raise Refused("it must be a folder; it is made if there is none")
+        raise WrongValue("it must be a folder; it is made if there is none")
     return Path(text)
 
 
 def import_path(text: str) -> tuple[Path, ...]:
     parts = text.split(os.pathsep) if text else []
     if not all(map(_is_folder, parts)):
-        raise Refused(f"it must be folders that exist, separated by {os.pathsep!r}")
+        raise WrongValue(f"it must be folders that exist, separated by {os.pathsep!r}")
     return tuple(map(Path, parts))
 
 
@@ -60,7 +60,7 @@ def host(text: str) -> str:
         ipaddress.ip_address(text)
     except ValueError:
         if not _HOST_NAME.fullmatch(text):
-            raise Refused("it must be an IP address or a host's name") from None
+            raise WrongValue("it must be an IP address or a host's name") from None
     return text
 
 
@@ -73,27 +73,27 @@ def is_loopback(host: str) -> bool:
 
 def port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
-        raise Refused("it must be a number from 0 to 65535 (0: any free port)")
+        raise WrongValue("it must be a number from 0 to 65535 (0: any free port)")
     return int(text)
 
 
 def places(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= MOST_PLACES:
-        raise Refused(f"it must be a number from 1 to {MOST_PLACES}")
+        raise WrongValue(f"it must be a number from 1 to {MOST_PLACES}")
     return int(text)
 
 
 def functions(text: str) -> tuple[str, ...]:
     patterns = entries(text)
     if not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
-        raise Refused("it must be patterns such as package.module.*, separated by commas")
+        raise WrongValue("it must be patterns such as package.module.*, separated by commas")
     return patterns
 
 
 def env_allow(text: str) -> tuple[str, ...]:
     patterns = entries(text)
     if not all(_VARIABLES.fullmatch(pattern) for pattern in patterns):
-        raise Refused("it must be patterns of variables such as DB_*, separated by commas")
+        raise WrongValue("it must be patterns of variables such as DB_*, separated by commas")
     return patterns
 
 
@@ -106,7 +106,7 @@ def timezone(text: str) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        raise Refused("it must be an IANA time zone, such as UTC or Europe/Berlin") from None
+        raise WrongValue("it must be an IANA time zone, such as UTC or Europe/Berlin") from None
 
 
 def seconds(text: str) -> float:
@@ -118,7 +118,7 @@ def log_retention(text: str) -> timedelta | None:
         return None
     span = _span(text)
     if not span:
-        raise Refused("it must be longer than nothing; empty means never")
+        raise WrongValue("it must be longer than nothing; empty means never")
     return span
 
 
@@ -126,7 +126,7 @@ def output_limit(text: str) -> int:
     match = _SIZE.fullmatch(text)
     size = int(match[1]) * _SIZES[match[2]] if match else 0
     if not LEAST_OUTPUT <= size <= MOST_OUTPUT:
-        raise Refused("it must be a size such as 256KiB or 1MiB, from 1KiB to 4MiB")
+        raise WrongValue("it must be a size such as 256KiB or 1MiB, from 1KiB to 4MiB")
     return size
 
 
@@ -138,7 +138,7 @@ def _span(text: str) -> timedelta:
     except OverflowError:
         span = None
     if span is None or span > LONGEST_SPAN:
-        raise Refused(
+        raise WrongValue(
             f"it must be seconds, or a span such as 45s, 30m, 12h or 90d, "
             f"and at most {LONGEST_SPAN.days}d"
         )
@@ -150,4 +150,4 @@ def executor(text: str) -> Executor:
         if text == executor:
             return executor
     why = "celery is not available in this version; " if text == "celery" else ""
-    raise Refused(f"{why}it must be {' or '.join(EXECUTORS)}")
+    raise WrongValue(f"{why}it must be {' or '.join(EXECUTORS)}")

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import DELETED, Declaration, Override, digest
-from taskservice.domain.plan import Stored
+from taskservice.domain.plan import StoredDeclaration
 from taskservice.domain.state import TaskState
 from taskservice.storage.deletion import hidden
 from taskservice.storage.dialects import upsert
@@ -247,11 +247,11 @@ async def forget(connection: AsyncConnection, ids: Sequence[str]) -> None:
 
 async def declared(
     connection: AsyncConnection, ids: Sequence[str] | None = None
-) -> dict[str, Stored]:
+) -> dict[str, StoredDeclaration]:
     """By id, what planning needs of the tasks, or of these, that a file or the API declared."""
     if ids is None:
         return {row.task_id: _stored(row) for row in await connection.execute(_STORED)}
-    found: dict[str, Stored] = {}
+    found: dict[str, StoredDeclaration] = {}
     for piece in chunks(ids):
         rows = await connection.execute(_STORED_OF, {"ids": piece})
         found |= {row.task_id: _stored(row) for row in rows}
@@ -260,7 +260,7 @@ async def declared(
 
 async def declared_after(
     connection: AsyncConnection, task_id: str, count: int
-) -> dict[str, Stored]:
+) -> dict[str, StoredDeclaration]:
     """The same of the first `count` tasks after this id that files declared, in that order."""
     query = {"after": task_id, "count": count}
     return {row.task_id: _stored(row) for row in await connection.execute(_STORED_AFTER, query)}
@@ -303,8 +303,8 @@ def _states(lock: bool) -> Any:
     return _STATES_LOCKED if lock else _STATES
 
 
-def _stored(row: Row[Any]) -> Stored:
-    return Stored(
+def _stored(row: Row[Any]) -> StoredDeclaration:
+    return StoredDeclaration(
         source=row.source, digest=row.digest, path=row.path, line=row.line,
         retired_at=row.retired_at, deleted=row.field is not None, fingerprint=row.fingerprint,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import structlog
 
 from taskservice.domain import state
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Candidate, Plan
+from taskservice.domain.plan import DeclaredTask, Plan
 from taskservice.domain.state import FireDue
 from taskservice.storage.gate import FILE, Decision, Gate
 from taskservice.storage.tasks import StoredTask
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 async def carry_out(
     gate: Gate,
     plan: Plan,
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, DeclaredTask],
     *,
     check: Check,
     zone: tzinfo,
@@ -52,7 +52,7 @@ async def carry_out(
     return tuple(faults)
 
 
-async def note_revisions(gate: Gate, candidates: Mapping[str, Candidate]) -> None:
+async def note_revisions(gate: Gate, candidates: Mapping[str, DeclaredTask]) -> None:
     """Note the commits at which files declare tasks, by their ids, as they are stored already.
 
     What is not committed has none.

@@ -7,22 +7,24 @@ from datetime import datetime, timedelta, tzinfo
 from taskservice.domain.errors import Fault
 from taskservice.domain.fault_limits import of_all
 from taskservice.domain.overlay import Override
-from taskservice.domain.plan import Declared, Plan, Stored, make_plan
-from taskservice.domain.preview import Entry, Preview, entry_of, retirement_of
+from taskservice.domain.plan import FolderDeclarations, Plan, StoredDeclaration, make_plan
+from taskservice.domain.preview import Preview, TaskPreview, retirement_of, task_preview
 from taskservice.domain.state import Resolution, is_due, resolve, trigger_of
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
 from taskservice.sync.resolving import resolve_all
 
 
-def plan_of(declared: Declared, stored: Mapping[str, Stored], now: datetime) -> Plan:
+def plan_of(
+    declared: FolderDeclarations, stored: Mapping[str, StoredDeclaration], now: datetime
+) -> Plan:
     """The plan in which every absence counts at once."""
     return make_plan(declared, stored, missing={}, now=now, settle=timedelta(0))
 
 
 def preview(
     plan: Plan,
-    declared: Declared,
+    declared: FolderDeclarations,
     existing: Mapping[str, StoredTask],
     overrides: Mapping[str, Sequence[Override]],
     *,
@@ -40,12 +42,12 @@ def preview(
     resolutions = resolve_all(
         plan.write, declared.tasks, known, faults, check=check, zone=zone, now=now
     )
-    create: list[Entry] = []
-    update: list[Entry] = []
+    create: list[TaskPreview] = []
+    update: list[TaskPreview] = []
     for resolution in resolutions:
         before = known.get(resolution.id)
         if before is None:
-            create.append(entry_of(resolution, None, now=now, zone=zone))
+            create.append(task_preview(resolution, None, now=now, zone=zone))
         elif entry := _update(resolution, before, zone, now):
             update.append(entry)
     gone = [(task_id, known[task_id]) for task_id in (*plan.retire, *plan.forget)]
@@ -62,7 +64,9 @@ def preview(
     )
 
 
-def compare(old: Declared, new: Declared, *, check: Check, zone: tzinfo, now: datetime) -> Preview:
+def compare(
+    old: FolderDeclarations, new: FolderDeclarations, *, check: Check, zone: tzinfo, now: datetime
+) -> Preview:
     """What a sync of one folder would do to the tasks of another, where nobody overrode any.
 
     Blocks.
@@ -77,7 +81,7 @@ def compare(old: Declared, new: Declared, *, check: Check, zone: tzinfo, now: da
             declared_at=now,
             declared_by=None,
         )
-        stored[task_id] = Stored(
+        stored[task_id] = StoredDeclaration(
             source="file", digest=candidate.digest, path=declaration.path, line=declaration.line
         )
     plan = plan_of(new, stored, now)
@@ -86,9 +90,9 @@ def compare(old: Declared, new: Declared, *, check: Check, zone: tzinfo, now: da
 
 def _update(
     resolution: Resolution, before: StoredTask, zone: tzinfo, now: datetime
-) -> Entry | None:
+) -> TaskPreview | None:
     """The entry of a task that is there; None where only its place or its form changes."""
-    entry = entry_of(resolution, before.declaration, before.overrides, now=now, zone=zone)
+    entry = task_preview(resolution, before.declaration, before.overrides, now=now, zone=zone)
     return entry if entry.changes or entry.ends else None
 
 

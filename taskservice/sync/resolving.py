@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from taskservice.domain import overlay, state
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.overlay import Override
-from taskservice.domain.plan import Candidate
+from taskservice.domain.plan import DeclaredTask
 from taskservice.domain.state import FireDue, Resolution
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
@@ -18,7 +18,7 @@ _NAMED = 10
 
 def resolve_all(
     task_ids: Iterable[str],
-    candidates: Mapping[str, Candidate],
+    candidates: Mapping[str, DeclaredTask],
     existing: Mapping[str, StoredTask],
     faults: list[Fault],
     *,

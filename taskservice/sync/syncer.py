@@ -9,7 +9,14 @@ from pathlib import Path
 import structlog
 
 from taskservice.domain.errors import Fault, Unavailable, is_pending
-from taskservice.domain.plan import SETTLE, Candidate, Declared, Plan, make_plan, next_settlement
+from taskservice.domain.plan import (
+    SETTLE,
+    DeclaredTask,
+    FolderDeclarations,
+    Plan,
+    make_plan,
+    next_settlement,
+)
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.gate import Gate
@@ -227,7 +234,7 @@ class Syncer:
                     stored = await store.declared(connection, list(tasks))
                 if not await asyncio.to_thread(self._folder.accept, changed, stored):
                     return False
-                plan = make_plan(Declared(tasks=tasks), stored, missing={}, now=now)
+                plan = make_plan(FolderDeclarations(tasks=tasks), stored, missing={}, now=now)
                 if not plan.empty and await self._carry_out(plan, tasks):
                     return False
                 self._folder.note_stored(tasks)
@@ -245,7 +252,7 @@ class Syncer:
         return head, self._folder.read_changed(names, head=head)
 
     async def _carry_out(
-        self, plan: Plan, candidates: Mapping[str, Candidate]
+        self, plan: Plan, candidates: Mapping[str, DeclaredTask]
     ) -> tuple[Fault, ...]:
         """Apply a plan; what was refused."""
         return await carry_out(

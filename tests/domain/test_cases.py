@@ -15,7 +15,13 @@ import pytest
 import yaml
 
 from taskservice.domain.overlay import Declaration, digest
-from taskservice.domain.plan import Candidate, Declared, Held, Stored, make_plan
+from taskservice.domain.plan import (
+    DeclaredTask,
+    FolderDeclarations,
+    Held,
+    StoredDeclaration,
+    make_plan,
+)
 from tests.domain.samples import NOW
 
 CASES = Path(__file__).parent / "cases"
@@ -26,10 +32,10 @@ def read(case: str, part: str) -> dict[str, Any]:
     return content or {}
 
 
-def candidate(task: dict[str, Any]) -> Candidate:
+def candidate(task: dict[str, Any]) -> DeclaredTask:
     place = {"path": "a.yaml", "line": 1, **task}
     declaration = Declaration(source="file", **place)
-    return Candidate(declaration=declaration, digest=digest(declaration.fields))
+    return DeclaredTask(declaration=declaration, digest=digest(declaration.fields))
 
 
 def declared(
@@ -38,8 +44,8 @@ def declared(
     faulty: Sequence[str] = (),
     unreadable: Sequence[str] = (),
     readable: bool = True,
-) -> Declared:
-    return Declared(
+) -> FolderDeclarations:
+    return FolderDeclarations(
         tasks={task_id: candidate(task) for task_id, task in tasks.items()},
         faulty=frozenset(faulty),
         unreadable=frozenset(unreadable),
@@ -55,8 +61,8 @@ def stored(
     line: int | None = 1,
     retired: bool = False,
     deleted: bool = False,
-) -> Stored:
-    return Stored(
+) -> StoredDeclaration:
+    return StoredDeclaration(
         source=source,
         digest=digest(fields),
         path=path if source == "file" else None,

@@ -12,11 +12,11 @@ from taskservice.domain.overlay import Declaration, digest
 from taskservice.domain.plan import (
     GUARDED_FROM,
     SETTLE,
-    Candidate,
-    Declared,
+    DeclaredTask,
+    FolderDeclarations,
     Held,
     Plan,
-    Stored,
+    StoredDeclaration,
     make_plan,
     next_settlement,
 )
@@ -30,15 +30,17 @@ paths = st.sampled_from(["a.yaml", "b.yaml", "c.yaml"])
 names = st.sampled_from(["one", "other"])
 
 
-def candidate(name: str = "one", path: str = "a.yaml", line: int = 1) -> Candidate:
+def candidate(name: str = "one", path: str = "a.yaml", line: int = 1) -> DeclaredTask:
     fields = minimal(name=name)
     declaration = Declaration(source="file", fields=fields, path=path, line=line)
-    return Candidate(declaration=declaration, digest=digest(fields))
+    return DeclaredTask(declaration=declaration, digest=digest(fields))
 
 
-def row(name: str = "one", path: str | None = "a.yaml", line: int = 1, **more: Any) -> Stored:
+def row(
+    name: str = "one", path: str | None = "a.yaml", line: int = 1, **more: Any
+) -> StoredDeclaration:
     given_: dict[str, Any] = {"source": "file", "path": path, "line": line, **more}
-    return Stored(digest=digest(minimal(name=name)), **given_)
+    return StoredDeclaration(digest=digest(minimal(name=name)), **given_)
 
 
 owned_rows = st.builds(
@@ -50,7 +52,7 @@ owned_rows = st.builds(
 rows = owned_rows | owned_rows | st.builds(row, names, st.none(), source=st.just("api"))
 tables = st.dictionaries(ids, rows)
 folders = st.builds(
-    Declared,
+    FolderDeclarations,
     tasks=st.dictionaries(ids, st.builds(candidate, names, paths), max_size=5),
     faulty=st.frozensets(ids, max_size=2),
     unreadable=st.frozensets(paths, max_size=1),
@@ -60,12 +62,14 @@ since = st.dictionaries(ids, st.sampled_from([NOW, NOW - SECOND, NOW - SETTLE, N
 confirmations = st.just(frozenset[str]()) | st.frozensets(ids)
 
 
-def applied(plan: Plan, declared: Declared, stored: Mapping[str, Stored]) -> dict[str, Stored]:
+def applied(
+    plan: Plan, declared: FolderDeclarations, stored: Mapping[str, StoredDeclaration]
+) -> dict[str, StoredDeclaration]:
     """The rows after the plan: a model of what storage does."""
     after = dict(stored)
     for task_id in plan.write:
         found = declared.tasks[task_id]
-        after[task_id] = Stored(
+        after[task_id] = StoredDeclaration(
             source=found.declaration.source,
             digest=found.digest,
             path=found.declaration.path,
@@ -81,8 +85,8 @@ def applied(plan: Plan, declared: Declared, stored: Mapping[str, Stored]) -> dic
 
 @given(folders, tables, since, confirmations)
 def test_planning_again_after_applying_is_empty(
-    declared: Declared,
-    stored: dict[str, Stored],
+    declared: FolderDeclarations,
+    stored: dict[str, StoredDeclaration],
     missing: dict[str, datetime],
     confirmed: frozenset[str],
 ) -> None:
@@ -101,8 +105,8 @@ def test_planning_again_after_applying_is_empty(
 
 @given(folders, tables, since, confirmations, st.randoms(use_true_random=False))
 def test_the_order_of_files_and_rows_does_not_matter(
-    declared: Declared,
-    stored: dict[str, Stored],
+    declared: FolderDeclarations,
+    stored: dict[str, StoredDeclaration],
     missing: dict[str, datetime],
     confirmed: frozenset[str],
     chance: Any,
@@ -123,8 +127,8 @@ def test_the_order_of_files_and_rows_does_not_matter(
 
 @given(folders, tables, since, confirmations)
 def test_only_what_a_file_declared_is_ever_taken_away(
-    declared: Declared,
-    stored: dict[str, Stored],
+    declared: FolderDeclarations,
+    stored: dict[str, StoredDeclaration],
     missing: dict[str, datetime],
     confirmed: frozenset[str],
 ) -> None:
@@ -150,8 +154,8 @@ def test_only_what_a_file_declared_is_ever_taken_away(
 
 @given(folders, tables, since, confirmations)
 def test_nobody_loses_more_than_half_unasked(
-    declared: Declared,
-    stored: dict[str, Stored],
+    declared: FolderDeclarations,
+    stored: dict[str, StoredDeclaration],
     missing: dict[str, datetime],
     confirmed: frozenset[str],
 ) -> None:
@@ -172,7 +176,7 @@ def test_nobody_loses_more_than_half_unasked(
 
 @given(folders, tables)
 def test_a_task_that_is_stored_as_it_is_declared_is_left_alone(
-    declared: Declared, stored: dict[str, Stored]
+    declared: FolderDeclarations, stored: dict[str, StoredDeclaration]
 ) -> None:
     write = make_plan(declared, stored, missing={}, now=NOW).write
     for task_id, found in declared.tasks.items():
@@ -189,7 +193,7 @@ def test_a_task_that_is_stored_as_it_is_declared_is_left_alone(
 
 def test_a_reappearance_starts_the_wait_anew() -> None:
     stored = {"task-a": row()}
-    gone, there = Declared(tasks={}), Declared(tasks={"task-a": candidate()})
+    gone, there = FolderDeclarations(tasks={}), FolderDeclarations(tasks={"task-a": candidate()})
     first = make_plan(gone, stored, missing={}, now=NOW)
     assert first.empty and first.missing == {"task-a": NOW}
     assert next_settlement(first, NOW) == NOW + SETTLE
@@ -211,8 +215,8 @@ def test_the_next_settlement_is_the_first_that_is_still_to_come() -> None:
 
 def test_a_clock_that_is_put_back_does_not_put_a_retirement_off() -> None:
     stored = {"task-a": row()}
-    ahead = make_plan(Declared(tasks={}), stored, missing={}, now=NOW + timedelta(days=1))
-    back = make_plan(Declared(tasks={}), stored, missing=ahead.missing, now=NOW)
+    ahead = make_plan(FolderDeclarations(tasks={}), stored, missing={}, now=NOW + timedelta(days=1))
+    back = make_plan(FolderDeclarations(tasks={}), stored, missing=ahead.missing, now=NOW)
     assert back.missing == {"task-a": NOW}
 
 
@@ -220,7 +224,7 @@ def test_a_confirmation_lets_go_what_it_names_and_no_more() -> None:
     stored = {task_id: row() for task_id in IDS}
     missing = dict.fromkeys(IDS, NOW - SETTLE)
     plan = make_plan(
-        Declared(tasks={}), stored, missing=missing, now=NOW, confirmed=frozenset(IDS[:2])
+        FolderDeclarations(tasks={}), stored, missing=missing, now=NOW, confirmed=frozenset(IDS[:2])
     )
     assert plan.retire == tuple(IDS[:2])
     reason = "6 of 8 declared tasks would be retired"
@@ -237,7 +241,7 @@ def test_only_what_changes_something_is_not_empty() -> None:
 def test_what_was_held_stays_so_though_its_absence_counts_anew() -> None:
     """As after a restart, when less is missing by now than the guard would hold."""
     stored = {task_id: row(path=f"{task_id}.yaml") for task_id in IDS}
-    here = Declared(tasks={one: candidate(path=f"{one}.yaml") for one in IDS[:6]})
+    here = FolderDeclarations(tasks={one: candidate(path=f"{one}.yaml") for one in IDS[:6]})
     held = Held(reason="5 of 8 declared tasks would be retired", task_ids=tuple(IDS[3:]))
     first = make_plan(here, stored, missing={}, now=NOW, held=held)
     assert first.held and first.held.task_ids == tuple(IDS[6:])

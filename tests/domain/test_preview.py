@@ -6,7 +6,14 @@ from typing import Any
 
 from taskservice.domain.overlay import DELETED, Declaration, Override, override_with
 from taskservice.domain.plan import Held
-from taskservice.domain.preview import Change, Entry, Preview, Week, entry_of, retirement_of
+from taskservice.domain.preview import (
+    FieldChange,
+    Preview,
+    TaskPreview,
+    Week,
+    retirement_of,
+    task_preview,
+)
 from taskservice.domain.state import TaskState, resolution, resolve, retire
 from tests.domain.samples import NOW, minimal
 
@@ -35,26 +42,26 @@ def entry(
     after: tuple[Override, ...] = (),
     *,
     previous: TaskState | None = None,
-) -> Entry:
+) -> TaskPreview:
     if previous is None and old is not None:
         previous = state_of(old, *before)
     made = resolution("a", declare(new), after, previous, now=NOW, zone=UTC)
-    return entry_of(made, declare(old) if old else None, before, now=NOW, zone=UTC)
+    return task_preview(made, declare(old) if old else None, before, now=NOW, zone=UTC)
 
 
 def test_a_task_that_is_created() -> None:
     made = entry(None, {**DAILY, "func_args": {"x": 1}})
     assert (made.task_id, made.path, made.line) == ("a", "a.yaml", 3)
     assert made.changes == (
-        Change(field="name", old=None, new="Morning"),
-        Change(field="task_type", old=None, new="notification"),
-        Change(
+        FieldChange(field="name", old=None, new="Morning"),
+        FieldChange(field="task_type", old=None, new="notification"),
+        FieldChange(
             field="trigger",
             old=None,
             new={"trigger_type": "cron", "trigger_args": {"crontab": "0 7 * * *"}},
         ),
-        Change(field="func_path", old=None, new="package.module.function"),
-        Change(field="func_args.x", old=None, new=1),
+        FieldChange(field="func_path", old=None, new="package.module.function"),
+        FieldChange(field="func_args.x", old=None, new=1),
     )
     assert made.fires_old == ()
     assert made.fires_new[0] == datetime(2026, 11, 25, 7, tzinfo=UTC)
@@ -70,9 +77,9 @@ def test_a_default_that_is_written_out_or_left_out_is_no_change() -> None:
 def test_fields_that_change() -> None:
     made = entry({**DAILY, "func_args": {"x": 1}, "timeout": 5}, {**DAILY, "func_args": {"y": 2}})
     assert made.changes == (
-        Change(field="func_args.y", old=None, new=2),
-        Change(field="func_args.x", old=1, new=None),
-        Change(field="timeout", old=5, new=None),
+        FieldChange(field="func_args.y", old=None, new=2),
+        FieldChange(field="func_args.x", old=1, new=None),
+        FieldChange(field="timeout", old=5, new=None),
     )
     assert made.fires_old == made.fires_new
     assert made.week == Week(old=7, new=7, gained=0, lost=0)
@@ -104,8 +111,8 @@ def test_a_change_that_an_override_hides() -> None:
     hiding = overridden(DAILY, timeout=60)
     made = entry(DAILY, {**DAILY, "timeout": 30, "description": "said"}, hiding, hiding)
     assert made.changes == (
-        Change(field="timeout", old=None, new=30, hidden=hiding[0]),
-        Change(field="description", old=None, new="said"),
+        FieldChange(field="timeout", old=None, new=30, hidden=hiding[0]),
+        FieldChange(field="description", old=None, new="said"),
     )
     assert made.ends == ()
 
@@ -113,7 +120,7 @@ def test_a_change_that_an_override_hides() -> None:
 def test_an_override_that_ends_because_the_file_says_the_same() -> None:
     promoted = overridden(DAILY, timeout=60)
     made = entry(DAILY, {**DAILY, "timeout": 60}, promoted, ())
-    assert made.changes == (Change(field="timeout", old=None, new=60),)
+    assert made.changes == (FieldChange(field="timeout", old=None, new=60),)
     assert made.ends == promoted
     assert made.fires_old == made.fires_new
 
@@ -122,8 +129,10 @@ def test_the_deletion_of_a_task_hides_every_change() -> None:
     deleted = overridden(DAILY, **{DELETED: True})
     new = {**DAILY, "name": "Evening"}
     made = resolution("a", declare(new), deleted, None, now=NOW, zone=UTC)
-    told = entry_of(made, declare(DAILY), deleted, now=NOW, zone=UTC)
-    assert told.changes == (Change(field="name", old="Morning", new="Evening", hidden=deleted[0]),)
+    told = task_preview(made, declare(DAILY), deleted, now=NOW, zone=UTC)
+    assert told.changes == (
+        FieldChange(field="name", old="Morning", new="Evening", hidden=deleted[0]),
+    )
     assert told.fires_old == told.fires_new == ()
     assert told.clock_changes == ()
 
@@ -131,7 +140,7 @@ def test_the_deletion_of_a_task_hides_every_change() -> None:
 def test_a_task_that_comes_back() -> None:
     gone = retire(state_of(DAILY), NOW - HOUR)
     made = entry(DAILY, DAILY, previous=gone)
-    assert made.changes == (Change(field="retired_at", old=NOW - HOUR, new=None),)
+    assert made.changes == (FieldChange(field="retired_at", old=NOW - HOUR, new=None),)
     assert made.fires_old == ()
     assert made.week == Week(old=0, new=7, gained=7, lost=0)
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from taskservice.cli import main as run_command
-from taskservice.domain.plan import Declared, Plan
+from taskservice.domain.plan import FolderDeclarations, Plan
 from taskservice.engine import claims, engine, options
 from taskservice.engine.claims import Batch
 from taskservice.storage.executions import ExecutionRow
@@ -53,7 +53,7 @@ def deletes_on_a_parse_error() -> None:
     """A file that can't be understood looks like one that declares nothing."""
 
     def bend(real: Any) -> Any:
-        def make_plan(declared: Declared, *args: Any, **more: Any) -> Plan:
+        def make_plan(declared: FolderDeclarations, *args: Any, **more: Any) -> Plan:
             blind = replace(declared, faulty=frozenset(), unreadable=frozenset())
             plan: Plan = real(blind, *args, **more)
             return plan

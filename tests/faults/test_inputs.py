@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskservice.domain.overlay import Declaration
-from taskservice.domain.plan import Stored, make_plan
+from taskservice.domain.plan import StoredDeclaration, make_plan
 from taskservice.sync.folder.reading import Folder
 from tests.sync.text.test_reader_hostile import check
 
@@ -48,8 +48,10 @@ def test_every_prefix_of_a_sample(sample: Path, tmp_path: Path) -> None:
         assert scan.declared.faults or set(scan.declared.tasks) <= set(stored)
 
 
-def _stored(declaration: Declaration, digest: str) -> Stored:
-    return Stored(source="file", digest=digest, path=declaration.path, line=declaration.line)
+def _stored(declaration: Declaration, digest: str) -> StoredDeclaration:
+    return StoredDeclaration(
+        source="file", digest=digest, path=declaration.path, line=declaration.line
+    )
 
 
 @settings(max_examples=EXAMPLES)

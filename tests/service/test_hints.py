@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskservice.domain.errors import NotFound
-from taskservice.domain.plan import Stored
+from taskservice.domain.plan import StoredDeclaration
 from taskservice.service import Service
 from taskservice.sync.folder.listing import Listing, list_files
 from taskservice.sync.folder.parsed_file import ChangedFiles
@@ -43,7 +43,7 @@ def syncing(listings: list[str], mistakes: list[Exception]) -> SyncOptions:
     """Nobody watches the folder."""
 
     class Failing(Folder):
-        def accept(self, changed: ChangedFiles, stored: Mapping[str, Stored]) -> bool:
+        def accept(self, changed: ChangedFiles, stored: Mapping[str, StoredDeclaration]) -> bool:
             accepted = super().accept(changed, stored)
             if mistakes:
                 raise mistakes.pop()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from taskservice.domain.errors import Unavailable
-from taskservice.domain.plan import Candidate
+from taskservice.domain.plan import DeclaredTask
 from taskservice.service import Service
 from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
 from taskservice.sync.folder.declaring import Check
@@ -56,7 +56,7 @@ class NotedFolder(Folder):
         self.scans.append("sync")
         return super().scan(*stored, **how)
 
-    def expected(self) -> dict[str, Candidate]:
+    def expected(self) -> dict[str, DeclaredTask]:
         found = super().expected()
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile:

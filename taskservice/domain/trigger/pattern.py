@@ -33,7 +33,7 @@ _CLASSES = {
 }
 
 
-class Field(Protocol):
+class CronField(Protocol):
     """What is used of APScheduler's untyped fields."""
 
     def get_value(self, at: date) -> int: ...
@@ -41,7 +41,7 @@ class Field(Protocol):
 
 
 @lru_cache(maxsize=1024)
-def compile_field(name: str, expression: str) -> Field:
+def compile_field(name: str, expression: str) -> CronField:
     """Reads one of APScheduler's cron expressions; a ValueError says what is wrong with it."""
     kind: Any = _CLASSES.get(name, BaseField)
     for part in expression.split(","):
@@ -50,7 +50,7 @@ def compile_field(name: str, expression: str) -> Field:
         known = any(one.value_re.fullmatch(part.strip()) for one in kind.COMPILERS)
         if not known or not part.isascii():
             raise ValueError("it is no expression for this field")
-    return cast(Field, kind(name, expression))
+    return cast(CronField, kind(name, expression))
 
 
 def bits(values: Iterable[int]) -> int:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.fault_limits import of_file
-from taskservice.domain.plan import Candidate, Declared, Stored, is_live
+from taskservice.domain.plan import DeclaredTask, FolderDeclarations, StoredDeclaration, is_live
 from taskservice.sync.folder.parsed_file import (
     ParsedFile,
     authored,
@@ -25,17 +25,17 @@ KEPT = 10_000
 Check = Callable[[str, Mapping[str, object]], list[Fault]]
 """What is wrong with a task of this id and these fields."""
 
-FaultsOf = Callable[[AuthoredTask, str, Stored | None], list[Fault]]
+FaultsOf = Callable[[AuthoredTask, str, StoredDeclaration | None], list[Fault]]
 """What is wrong with a task as it stands in a file, of this digest, and stored like that."""
 
 
 def declare(
-    files: Mapping[str, ParsedFile], stored: Mapping[str, Stored], faults_of: FaultsOf
-) -> tuple[dict[str, str], Declared]:
+    files: Mapping[str, ParsedFile], stored: Mapping[str, StoredDeclaration], faults_of: FaultsOf
+) -> tuple[dict[str, str], FolderDeclarations]:
     """All that these files, by path, declare; and the file of each id that is in one file only."""
     unreadable = {path for path, one in files.items() if one.content and not one.content.readable}
     owners = owners_of(files, stored, unreadable)
-    tasks: dict[str, Candidate] = {}
+    tasks: dict[str, DeclaredTask] = {}
     faults: list[Fault] = []
     faulty = {PurePosixPath(path).stem for path in unreadable}
     for path, one in files.items():
@@ -64,7 +64,7 @@ def declare(
         ):
             # Nothing in it is sound (`tasks:` may be misspelt): what it declared last stays.
             unreadable.add(path)
-    return uncontested(owners, files), Declared(
+    return uncontested(owners, files), FolderDeclarations(
         tasks=tasks,
         faults=tuple(faults),
         faulty=frozenset(faulty - tasks.keys()),
@@ -74,11 +74,11 @@ def declare(
 
 def declared_by(
     texts: Mapping[str, bytes],
-    stored: Mapping[str, Stored],
+    stored: Mapping[str, StoredDeclaration],
     check: Check,
     *,
     step: Callable[[], object] = lambda: None,
-) -> Declared:
+) -> FolderDeclarations:
     """What a folder of these files, by their paths in it, would declare.
 
     `stored` is what the tables know: an id in two files stays with the one that had it. `check`
@@ -86,7 +86,7 @@ def declared_by(
     whenever a file was read, which takes most of the time.
     """
 
-    def faults_of(task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
+    def faults_of(task: AuthoredTask, name: str, row: StoredDeclaration | None) -> list[Fault]:
         return [] if is_live(row, name) else check(task.task_id, task.fields)
 
     files = {}

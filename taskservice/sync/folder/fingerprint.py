@@ -6,12 +6,12 @@ It names the file's bytes together with every task in them, so it says that ther
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from taskservice.domain.plan import Stored
+from taskservice.domain.plan import StoredDeclaration
 
 READER_VERSION = 1
 """To be raised whenever the same bytes may be read as something else than before."""
 
-Rows = list[tuple[str, Stored]]
+Rows = list[tuple[str, StoredDeclaration]]
 
 
 def fingerprint_of(content_hash: bytes, tasks: Iterable[tuple[str, str, int | None]]) -> str:
@@ -20,7 +20,7 @@ def fingerprint_of(content_hash: bytes, tasks: Iterable[tuple[str, str, int | No
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def by_path(stored: Mapping[str, Stored]) -> dict[str, Rows]:
+def by_path(stored: Mapping[str, StoredDeclaration]) -> dict[str, Rows]:
     """The tasks that files declare, by file and in their order in it."""
     found: dict[str, Rows] = {}
     for task_id, row in stored.items():

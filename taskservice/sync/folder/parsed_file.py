@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from taskservice.domain.overlay import Declaration, digest
-from taskservice.domain.plan import Candidate, Stored, differs
+from taskservice.domain.plan import DeclaredTask, StoredDeclaration, differs
 from taskservice.sync.folder.confined import Signature
 from taskservice.sync.folder.fingerprint import Rows, fingerprint_of
 from taskservice.sync.gitrepo.head import Head
@@ -25,7 +25,7 @@ class ParsedFile:
 
     content: FileContent | None
     ids: tuple[str, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[DeclaredTask, ...] = ()
     head: str | None = None
     signature: Signature = ()
     hash: bytes = b""
@@ -60,7 +60,7 @@ class ChangedFiles:
     again: float = 0.0
 
     @property
-    def tasks(self) -> dict[str, Candidate]:
+    def tasks(self) -> dict[str, DeclaredTask]:
         """Their tasks, by id."""
         return {
             task_id: one
@@ -84,7 +84,7 @@ def parse_file(path: str, data: bytes) -> ParsedFile:
         content=content,
         ids=(*(task.task_id for task in tasks), *content.faulty),
         candidates=tuple(
-            Candidate(
+            DeclaredTask(
                 declaration=Declaration(
                     source="file",
                     fields=task.fields,
@@ -106,7 +106,7 @@ def file_as_stored(path: str, content_hash: bytes, rows: Rows) -> ParsedFile:
         content=None,
         ids=tuple(task_id for task_id, _ in rows),
         candidates=tuple(
-            Candidate(
+            DeclaredTask(
                 declaration=Declaration(source="file", fields=NOT_KEPT, path=path, line=row.line),
                 digest=row.digest,
             )
@@ -116,13 +116,13 @@ def file_as_stored(path: str, content_hash: bytes, rows: Rows) -> ParsedFile:
     )
 
 
-def authored(file: ParsedFile) -> Iterator[tuple[AuthoredTask, Candidate]]:
+def authored(file: ParsedFile) -> Iterator[tuple[AuthoredTask, DeclaredTask]]:
     """The tasks of a file that was just read, as they stand in it and as planning needs them."""
     tasks = file.content.tasks if file.content else ()
     return zip(tasks, file.candidates, strict=True)
 
 
-def is_stored(file: ParsedFile, stored: Mapping[str, Stored]) -> bool:
+def is_stored(file: ParsedFile, stored: Mapping[str, StoredDeclaration]) -> bool:
     """Whether the tables have all that a file says."""
     pairs = zip(file.ids, file.candidates, strict=False)
     return not any(differs(one, stored.get(task_id)) for task_id, one in pairs)
@@ -159,7 +159,7 @@ def at_head(file: ParsedFile, path: str, head: Head | None) -> ParsedFile:
 
 
 def owners_of(
-    files: Mapping[str, ParsedFile], stored: Mapping[str, Stored], unreadable: set[str]
+    files: Mapping[str, ParsedFile], stored: Mapping[str, StoredDeclaration], unreadable: set[str]
 ) -> dict[str, str]:
     """The file that each id belongs to: the one that had it, else the first that declares it.
 

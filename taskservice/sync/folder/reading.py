@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Candidate, Declared, Stored, differs, is_live
+from taskservice.domain.plan import (
+    DeclaredTask,
+    FolderDeclarations,
+    StoredDeclaration,
+    differs,
+    is_live,
+)
 from taskservice.sync.folder.declaring import Check, declare, place
 from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.fingerprint import Rows, by_path
@@ -40,7 +46,7 @@ class Scan:
     again soon.
     """
 
-    declared: Declared
+    declared: FolderDeclarations
     unsettled: bool
 
 
@@ -88,7 +94,7 @@ class Folder:
         """Whether a file or folder may be changed by another name, as far as is known."""
         return self._linked
 
-    def expected(self) -> dict[str, Candidate]:
+    def expected(self) -> dict[str, DeclaredTask]:
         """The tasks of the files that are not at fault: so they should be stored."""
         return {
             task_id: one
@@ -96,7 +102,7 @@ class Folder:
             for task_id, one in zip(file.ids, file.candidates, strict=False)
         }  # fmt: skip
 
-    def is_surplus(self, row: Stored) -> bool:
+    def is_surplus(self, row: StoredDeclaration) -> bool:
         """Whether a task that is not expected should not be stored like this."""
         declared = row.source == "file" and row.retired_at is None
         return declared and row.path not in self._at_fault
@@ -109,7 +115,7 @@ class Folder:
 
     def scan(
         self,
-        stored: Mapping[str, Stored],
+        stored: Mapping[str, StoredDeclaration],
         *,
         by_content: bool = False,
         head: Head | None = None,
@@ -208,7 +214,7 @@ class Folder:
             again=min(unsettled.values(), default=0.0),
         )
 
-    def accept(self, changed: ChangedFiles, stored: Mapping[str, Stored]) -> bool:
+    def accept(self, changed: ChangedFiles, stored: Mapping[str, StoredDeclaration]) -> bool:
         """Remember the files that changed; False, and nothing is, if a fault was found: scan.
 
         `stored` is what the tables know of its tasks. Blocks.
@@ -223,7 +229,7 @@ class Folder:
             self._owners.update(dict.fromkeys(file.ids, path))
         return True
 
-    def note_stored(self, tasks: Mapping[str, Candidate]) -> None:
+    def note_stored(self, tasks: Mapping[str, DeclaredTask]) -> None:
         """Keep less of the files that declare no more than these tasks: they are stored now."""
         for path in {one.declaration.path or "" for one in tasks.values()}:
             file = self._files.get(path)
@@ -263,7 +269,9 @@ class Folder:
             known=self._files.get(path), rows=self._unread.get(path, []), **how,
         )  # fmt: skip
 
-    def _declared(self, files: Mapping[str, ParsedFile], stored: Mapping[str, Stored]) -> Declared:
+    def _declared(
+        self, files: Mapping[str, ParsedFile], stored: Mapping[str, StoredDeclaration]
+    ) -> FolderDeclarations:
         self._owners, declared = declare(files, stored, self._faults)
         tasks = declared.tasks
         self._sound = {
@@ -272,7 +280,7 @@ class Folder:
         }  # fmt: skip
         return declared
 
-    def _faults(self, task: AuthoredTask, name: str, row: Stored | None) -> list[Fault]:
+    def _faults(self, task: AuthoredTask, name: str, row: StoredDeclaration | None) -> list[Fault]:
         if self._sound.get(task.task_id) == name:
             return []
         if is_live(row, name):
@@ -291,6 +299,6 @@ def _at_head(files: dict[str, ParsedFile], head: Head | None) -> dict[str, Parse
     return {path: at_head(one, path, head) for path, one in files.items()}
 
 
-def _lacks(file: ParsedFile, stored: Mapping[str, Stored]) -> bool:
+def _lacks(file: ParsedFile, stored: Mapping[str, StoredDeclaration]) -> bool:
     """Whether fields are wanted that are not kept."""
     return file.content is None and not is_stored(file, stored)

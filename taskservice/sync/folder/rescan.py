@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from taskservice.domain.plan import Stored, differs
+from taskservice.domain.plan import StoredDeclaration, differs
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.rows import CHUNK, chunks
@@ -83,7 +83,7 @@ class Rescan:
         """Whether the table says of every declaration what was read; `Unavailable` is raised."""
         expected = await asyncio.to_thread(self._folder.expected)
         doubtful = set(expected)
-        last, rows = "", dict[str, Stored]()
+        last, rows = "", dict[str, StoredDeclaration]()
         while not self._stop.is_set():
             await self._breathe()
             async with self._database.read() as connection:

@@ -7,9 +7,7 @@ from typing import Any, Literal, Self
 import msgspec
 
 from taskservice.domain.overlay import Override as Overridden
-from taskservice.domain.preview import Change as Changed
-from taskservice.domain.preview import Entry as Entered
-from taskservice.domain.preview import Preview
+from taskservice.domain.preview import FieldChange, Preview, TaskPreview
 from taskservice.domain.task import UNSET
 from taskservice.domain.trigger import ClockChange as Clock
 from taskservice.web.schemas.sync import Held, SyncError
@@ -50,7 +48,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     override: PlanOverride | None
 
     @classmethod
-    def of(cls, task_id: str, change: Changed) -> Self:
+    def of(cls, task_id: str, change: FieldChange) -> Self:
         """The answer for a change of a task."""
         hidden = change.hidden
         return cls(
@@ -108,7 +106,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ends: list[PlanOverride]
 
     @classmethod
-    def of(cls, entry: Entered) -> Self:
+    def of(cls, entry: TaskPreview) -> Self:
         """The answer for a task's entry."""
         return cls(
             task_id=entry.task_id,
@@ -156,5 +154,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
 
-def _entries(entries: Iterable[Entered]) -> list[Entry]:
+def _entries(entries: Iterable[TaskPreview]) -> list[Entry]:
     return [Entry.of(entry) for entry in entries]

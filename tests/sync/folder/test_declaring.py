@@ -5,7 +5,7 @@ from datetime import UTC
 from pathlib import Path
 
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.domain.plan import Stored
+from taskservice.domain.plan import StoredDeclaration
 from taskservice.domain.task import parse_task
 from taskservice.sync.folder.declaring import declared_by
 from taskservice.sync.folder.reading import Folder
@@ -49,7 +49,7 @@ def test_it_is_what_a_scan_of_the_same_files_finds(tmp_path: Path) -> None:
 
 
 def test_an_id_in_two_files_stays_with_the_one_that_had_it() -> None:
-    stored = {"one": Stored(source="file", digest="", path="one.yaml", line=1)}
+    stored = {"one": StoredDeclaration(source="file", digest="", path="one.yaml", line=1)}
     told = declared_by(TEXTS, stored, check)
     assert told.tasks["one"].declaration.path == "one.yaml"
     assert "declared in one.yaml already" in str(told.faults[1])

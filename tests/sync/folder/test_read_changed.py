@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import Stored
+from taskservice.domain.plan import StoredDeclaration
 from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.gitrepo.head import Head, blob_names
@@ -114,7 +114,7 @@ def test_what_is_stored_as_it_stands_is_not_checked(tasks: Tasks) -> None:
     changed = tasks.changed("a.yaml")
     assert changed is not None
     digest = changed.tasks["a"].digest
-    stored = Stored(source="file", digest=digest, path="a.yaml", line=1)
+    stored = StoredDeclaration(source="file", digest=digest, path="a.yaml", line=1)
     assert tasks.folder.accept(changed, {"a": stored})
 
 

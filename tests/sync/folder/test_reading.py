@@ -12,7 +12,7 @@ import pytest
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import digest
-from taskservice.domain.plan import Declared, Stored
+from taskservice.domain.plan import FolderDeclarations, StoredDeclaration
 from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
 from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.parsed_file import ParsedFile, parse_file
@@ -30,7 +30,7 @@ class Tasks:
     root: Path
     checked: list[str] = field(default_factory=list)
     wrong: dict[str, Fault] = field(default_factory=dict)
-    stored: dict[str, Stored] = field(default_factory=dict)
+    stored: dict[str, StoredDeclaration] = field(default_factory=dict)
     parsed: list[str] = field(default_factory=list)
     coarse: bool = False  # a file system with coarse times: the status tells only the size
     before_read: dict[str, Callable[[], object]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Tasks:
     def scan(self, now: float = NOW, *, by_content: bool = False) -> Scan:
         return self.folder.scan(self.stored, by_content=by_content, clock=lambda: now)
 
-    def declared(self, *, by_content: bool = False) -> Declared:
+    def declared(self, *, by_content: bool = False) -> FolderDeclarations:
         scan = self.scan(by_content=by_content)
         assert not scan.unsettled
         return scan.declared
@@ -75,7 +75,7 @@ class Tasks:
     def store(self, *, retired_at: datetime | None = None) -> None:
         """As if what is declared now had been applied."""
         for task_id, candidate in self.declared().tasks.items():
-            self.stored[task_id] = Stored(
+            self.stored[task_id] = StoredDeclaration(
                 source="file",
                 digest=candidate.digest,
                 path=candidate.declaration.path,
@@ -95,15 +95,15 @@ def parsed(tasks: Tasks) -> list[str]:
     return tasks.parsed
 
 
-def names(declared: Declared) -> dict[str, object]:
+def names(declared: FolderDeclarations) -> dict[str, object]:
     return {task_id: one.declaration.fields["name"] for task_id, one in declared.tasks.items()}
 
 
-def paths(declared: Declared) -> dict[str, object]:
+def paths(declared: FolderDeclarations) -> dict[str, object]:
     return {task_id: one.declaration.path for task_id, one in declared.tasks.items()}
 
 
-def said(declared: Declared) -> list[str]:
+def said(declared: FolderDeclarations) -> list[str]:
     return [str(fault) for fault in declared.faults]
 
 
@@ -143,7 +143,7 @@ class TestDeclarations:
         ]
 
     def test_none_in_an_empty_folder(self, tasks: Tasks) -> None:
-        assert tasks.declared() == Declared(tasks={})
+        assert tasks.declared() == FolderDeclarations(tasks={})
 
     def test_end_with_their_file(self, tasks: Tasks) -> None:
         tasks.write("a.yaml", NOTICE)
@@ -365,7 +365,7 @@ class TestChangingFiles:
         tasks.before_read.clear()
         assert scan.unsettled
         assert scan.declared.faults == ()
-        assert tasks.declared() == Declared(tasks={})
+        assert tasks.declared() == FolderDeclarations(tasks={})
 
     def test_do_not_block_when_they_become_a_pipe(self, tasks: Tasks) -> None:
         def exchange() -> None:
@@ -509,7 +509,7 @@ class TestChecks:
     def test_are_made_for_a_task_of_the_api(self, tasks: Tasks) -> None:
         tasks.write("a.yaml", NOTICE)
         same = digest(tasks.declared().tasks["a"].declaration.fields)
-        stored = {"a": Stored(source="api", digest=same, path=None, line=None)}
+        stored = {"a": StoredDeclaration(source="api", digest=same, path=None, line=None)}
         again = Tasks(tasks.root, stored=stored)
         assert again.declared().tasks.keys() == {"a"}
         assert again.checked == ["a"]

@@ -1,7 +1,7 @@
 """Why a value can't be taken."""
 
 
-class Refused(Exception):
+class WrongValue(Exception):
     """Why a value is refused; `shown` stands for the value where that may hold a secret."""
 
     def __init__(self, allowed: str, *, shown: str | None = None) -> None:
