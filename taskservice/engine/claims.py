@@ -74,7 +74,7 @@ class Batch:
     requests: list[TriggerRequest] = field(default_factory=list)
     ends: dict[str, ExecutionRow] = field(default_factory=dict)
     releases: set[str] = field(default_factory=set)
-    told: list[asyncio.Future[None]] = field(default_factory=list)
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.due or self.retries or self.requests or self.ends or self.releases)
@@ -82,11 +82,14 @@ class Batch:
     def take(self, most: int) -> "Batch":
         """Split off what is to be recorded next: at most so many fires and ends, and the rest."""
         taken = Batch(
-            retries=self.retries, requests=self.requests, releases=self.releases, told=self.told
+            retries=self.retries,
+            requests=self.requests,
+            releases=self.releases,
+            waiters=self.waiters,
         )
-        self.retries, self.requests, self.releases, self.told = {}, [], set(), []
-        if taken.told or len(self.due) <= most:
-            # Who is told waits for fires that may be any of them.
+        self.retries, self.requests, self.releases, self.waiters = {}, [], set(), []
+        if taken.waiters or len(self.due) <= most:
+            # Who waits does so for fires that may be any of them.
             taken.due, self.due = self.due, set()
         else:
             taken.due = set(islice(self.due, most))

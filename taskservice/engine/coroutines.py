@@ -68,7 +68,7 @@ class Coroutines:
     def _open(self) -> "_Loop":
         loop = _Loop(_Selector())
         loop.set_task_factory(cast(Any, self._task))
-        loop.set_default_executor(_DaemonThreads())
+        loop.set_default_executor(DaemonThreads())
         loop.changed = False
         return loop
 
@@ -166,7 +166,7 @@ async def awaited(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
 
-class _DaemonThreads(ThreadPoolExecutor):
+class DaemonThreads(ThreadPoolExecutor):
     """What `asyncio.to_thread` uses: a daemon thread per call.
 
     The threads of a usual pool are waited for at the interpreter's exit: one that

@@ -105,7 +105,7 @@ class _LogCapture(logging.Handler):
             self.handleError(record)
 
 
-class _Bytes(io.RawIOBase):
+class CapturedBytes(io.RawIOBase):
     """The `buffer` of a captured stream."""
 
     def __init__(self, output: Output) -> None:
@@ -120,7 +120,7 @@ class _Bytes(io.RawIOBase):
         return len(view)
 
 
-class _Stream:
+class CapturedStream:
     """Stands for `sys.stdout` or `sys.stderr`: an execution's output inside one, else the real."""
 
     def __init__(self, real: TextIO) -> None:
@@ -132,7 +132,7 @@ class _Stream:
     @property
     def buffer(self) -> IO[bytes]:
         output = output_context.get()
-        return self.real.buffer if output is None else cast(IO[bytes], _Bytes(output))
+        return self.real.buffer if output is None else cast(IO[bytes], CapturedBytes(output))
 
     def write(self, text: str) -> int:
         output = output_context.get()
@@ -164,14 +164,14 @@ _capture = _LogCapture()
 _capture.setFormatter(logging.Formatter(LOG_FORMAT))
 
 
-_installed: dict[str, _Stream] = {}
+_installed: dict[str, CapturedStream] = {}
 
 
 def install() -> None:
     """Put the streams and the log handler in place; a second time does nothing."""
     for name in ("stdout", "stderr"):
         if name not in _installed:
-            _installed[name] = _Stream(getattr(sys, name))
+            _installed[name] = CapturedStream(getattr(sys, name))
     restore()
     root = logging.getLogger()
     for handler in root.handlers:

@@ -98,11 +98,11 @@ class Recorder:
 
     async def claim(self, task_ids: Iterable[str]) -> None:
         """Claim what is due of these tasks, now; raises `Unavailable`."""
-        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.due.update(task_ids)
-        self._waiting.told.append(told)
+        self._waiting.waiters.append(waiter)
         self._notify()
-        await told
+        await waiter
 
     def retry(self, retry: Retry) -> None:
         """A failed execution's next attempt has come."""
@@ -212,7 +212,7 @@ class Recorder:
         self._refused = 0
         for single in batch.singles():
             await self._commit_single(single)
-        _tell(batch)
+        _answer(batch)
 
     def _take(self, batch: Batch, recorded: Recorded) -> None:
         self._refused = 0
@@ -226,7 +226,7 @@ class Recorder:
             self._waiting.releases |= now
             self._notify()
         self._done(batch, recorded)
-        _tell(batch)
+        _answer(batch)
 
     async def _commit_single(self, single: Batch, *, reduced: bool = False) -> None:
         try:
@@ -389,14 +389,14 @@ def _refuse(request: TriggerRequest, error: Exception) -> None:
 def _refuse_all(batch: Batch, error: Exception) -> None:
     for request in batch.requests:
         _refuse(request, error)
-    _tell(batch, error)
+    _answer(batch, error)
 
 
-def _tell(batch: Batch, error: Exception | None = None) -> None:
-    for told in batch.told:
-        if told.done():
+def _answer(batch: Batch, error: Exception | None = None) -> None:
+    for waiter in batch.waiters:
+        if waiter.done():
             continue
         if error:
-            told.set_exception(error)
+            waiter.set_exception(error)
         else:
-            told.set_result(None)
+            waiter.set_result(None)

@@ -95,9 +95,15 @@ class _Timer(AsyncIOScheduler):
         )
 
     def _start_timer(self, wait_seconds: float | None) -> None:
-        if wait_seconds is not None:
-            wait_seconds = min(max(wait_seconds, SHORTEST_SLEEP), LONGEST_SLEEP)
-        super()._start_timer(wait_seconds)  # type: ignore[no-untyped-call]
+        # There is no public way to make a wait longer; `wakeup` would only make it shorter.
+        super()._start_timer(bounded(wait_seconds))  # type: ignore[no-untyped-call]
+
+
+def bounded(wait_seconds: float | None) -> float | None:
+    """How long is really waited where a wait of so long is asked for; None: until woken."""
+    if wait_seconds is None:
+        return None
+    return min(max(wait_seconds, SHORTEST_SLEEP), LONGEST_SLEEP)
 
 
 class _Quiet:

@@ -464,7 +464,7 @@ def test_a_call_that_was_cancelled_before_its_thread_began(
     threads: list[threading.Thread] = []
     monkeypatch.setattr(threading.Thread, "start", lambda thread: threads.append(thread))
     called: list[int] = []
-    future = coroutines._DaemonThreads().submit(called.append, 1)
+    future = coroutines.DaemonThreads().submit(called.append, 1)
     assert future.cancel()
     threads[0].run()
     assert called == []

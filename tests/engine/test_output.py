@@ -148,7 +148,7 @@ def test_two_executions_do_not_mix() -> None:
 
 def test_the_real_stream_is_out_of_reach_of_an_execution() -> None:
     real = io.TextIOWrapper(io.BytesIO())
-    stream = output._Stream(real)
+    stream = output.CapturedStream(real)
     assert captured(stream.close) == ""
     assert not real.closed
     with pytest.raises(TypeError, match="must be str, not int"):
@@ -156,7 +156,7 @@ def test_the_real_stream_is_out_of_reach_of_an_execution() -> None:
     assert captured(lambda: stream.write(str(stream.isatty()))) == "False"
     assert stream.isatty() is False and stream.buffer is real.buffer
     assert stream.encoding == real.encoding
-    assert output._Bytes(Output()).writable()
+    assert output.CapturedBytes(Output()).writable()
     stream.close()
     assert real.closed
 
