@@ -16,6 +16,7 @@ from taskservice.cli.output import (
     relative_time,
     styled,
 )
+from taskservice.domain.errors import Fault
 from taskservice.sync.text.scalars import plain_kind
 
 if TYPE_CHECKING:
@@ -108,6 +109,12 @@ def execution_row(row: Mapping[str, Any]) -> Sequence[object]:
         by,
         outcome(row),
     )
+
+
+def fault_line(fault: Mapping[str, Any]) -> str:
+    """A fault as the API tells it, on one line: `path:line:column: field: reason`."""
+    place = {name: fault[name] for name in ("path", "line", "column", "field")}
+    return str(Fault(reason=fault["reason"], **place))
 
 
 def took(row: Mapping[str, Any]) -> str:

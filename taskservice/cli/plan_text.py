@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from taskservice.cli.describe import fault_line
 from taskservice.cli.escaping import for_markdown, for_terminal
 from taskservice.cli.output import cell, console, styled
 
@@ -47,7 +48,7 @@ def print_plan(plan: Plan) -> None:
             for name, fact in facts:
                 out.print(styled(f"    {name:{width}}  {fact}"))
     for fault in plan["refuse"]:
-        out.print(styled(f"! {_fault(fault)}", "red"))
+        out.print(styled(f"! {fault_line(fault)}", "red"))
     if plan["held"]:
         out.print(styled(f"held: {_held(plan['held'], _ON_TERMINAL)}", "bold red"))
     if plan["overrides"]:
@@ -72,7 +73,7 @@ def as_markdown(plan: Plan) -> str:
                 lines += ["| | |", "| --- | --- |", *facts, ""]
         lines += ["</details>", ""]
     if plan["refuse"]:
-        refused = (f"- {for_markdown(_fault(one))}" for one in plan["refuse"])
+        refused = (f"- {for_markdown(fault_line(one))}" for one in plan["refuse"])
         lines += ["**Refused**", "", *refused, ""]
     if plan["held"]:
         lines += [f"**Held**: {_held(plan['held'], _IN_MARKDOWN)}", ""]
@@ -146,13 +147,6 @@ def _story(override: Mapping[str, Any], put: _Put) -> str:
     if override["reason"]:
         told += f": {put.text(override['reason'])}"
     return told + (f", until {put.time(override['until'])}" if override["until"] else "")
-
-
-def _fault(fault: Mapping[str, Any]) -> str:
-    places = (fault["path"], fault["line"], fault["column"])
-    place = ":".join(str(part) for part in places if part)
-    said = f"{fault['field']}: {fault['reason']}" if fault["field"] else fault["reason"]
-    return f"{place}: {said}" if place else str(said)
 
 
 def _held(held: Mapping[str, Any], put: _Put) -> str:

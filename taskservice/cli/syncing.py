@@ -6,10 +6,9 @@ from typing import Any
 import rich_click as click
 
 from taskservice.cli.client import Client, speaks_to_server
-from taskservice.cli.describe import when, when_in_table
+from taskservice.cli.describe import fault_line, when, when_in_table
 from taskservice.cli.exit_status import FAULT
 from taskservice.cli.output import cell, output_option, print_json, print_table, progress, say
-from taskservice.domain.errors import Fault
 
 
 @click.command()
@@ -61,7 +60,7 @@ def _show(report: Mapping[str, Any], output: str) -> None:
     )
     say(f"errors:    {len(report['errors'])}")
     for error in report["errors"]:
-        say(_fault(error))
+        say(fault_line(error))
     if held := report["held"]:
         say(f"held:      {held['reason']}; to let it go on: taskservice sync --prune")
         say(f"           {', '.join(held['task_ids'])}")
@@ -80,8 +79,3 @@ def _show(report: Mapping[str, Any], output: str) -> None:
             ),
             whole=("TASK", "RETIRED", "WILL BE DELETED"),
         )
-
-
-def _fault(error: Mapping[str, Any]) -> str:
-    place = {name: error[name] for name in ("path", "line", "column", "field")}
-    return str(Fault(reason=error["reason"], **place))

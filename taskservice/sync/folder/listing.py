@@ -4,6 +4,8 @@ import errno
 import heapq
 import os
 import stat
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +44,13 @@ class Listing:
     linked: bool = False
 
 
-def list_files(root: str, *, most: int = MOST_ENTRIES, deepest: int = DEEPEST) -> Listing:
+def list_files(
+    root: str,
+    *,
+    most: int = MOST_ENTRIES,
+    deepest: int = DEEPEST,
+    scandir: Callable[[int], AbstractContextManager[Iterable[os.DirEntry[str]]]] = os.scandir,
+) -> Listing:
     """Every task file below `root`, which is absolute and without links.
 
     Links are followed below it, but into no folder a second time; those that lead out are not.
@@ -68,7 +76,7 @@ def list_files(root: str, *, most: int = MOST_ENTRIES, deepest: int = DEEPEST) -
                     continue
                 seen.add((identity.st_dev, identity.st_ino))
                 listing.folders.add(folder.rstrip("/"))
-                with os.scandir(descriptor) as entries:
+                with scandir(descriptor) as entries:
                     for entry in entries:
                         left -= 1
                         if left < 0:

@@ -2,14 +2,18 @@
 
 import os
 import socket
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taskservice.sync.folder.confined import LEADS_OUT
 from taskservice.sync.folder.listing import list_files
 from taskservice.sync.text.task_files import passed_over
+
+Entries = AbstractContextManager[Iterable[os.DirEntry[str]]]
 
 
 def _touch(root: Path, *paths: str) -> None:
@@ -153,12 +157,11 @@ def test_a_file_in_place_of_the_folder_is_a_fault(tmp_path: Path) -> None:
     assert fault.reason == "the tasks folder can't be read: Not a directory"
 
 
-def test_a_folder_that_cannot_be_listed_is_a_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_listed_is_a_fault(tmp_path: Path) -> None:
     _touch(tmp_path, "a.yaml", "shut/b.yaml")
-    _refuse(monkeypatch, "shut/", PermissionError(13, "Permission denied"))
-    listing = list_files(str(tmp_path))
+    listing = list_files(
+        str(tmp_path), scandir=_refusing("shut/", PermissionError(13, "Permission denied"))
+    )
     (fault,) = listing.faults
     assert (fault.path, fault.reason) == ("shut", "the folder can't be read: Permission denied")
     assert list(listing.files) == ["a.yaml"]
@@ -174,37 +177,30 @@ def test_a_folder_without_permission_is_a_fault(tmp_path: Path) -> None:
         (tmp_path / "shut").chmod(0o700)
 
 
-def test_a_folder_that_vanishes_meanwhile_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_vanishes_meanwhile_is_no_fault(tmp_path: Path) -> None:
     _touch(tmp_path, "a.yaml", "gone/b.yaml")
-    _refuse(monkeypatch, "gone/", FileNotFoundError(2, "No such file or directory"))
-    listing = list_files(str(tmp_path))
+    listing = list_files(
+        str(tmp_path), scandir=_refusing("gone/", FileNotFoundError(2, "No such file or directory"))
+    )
     assert listing.vanished
     assert not listing.faults
     assert list(listing.files) == ["a.yaml"]
 
 
-def test_a_file_that_vanishes_meanwhile_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def scandir(descriptor: int) -> AbstractContextManager[list[os.DirEntry[str]]]:
-        with real(descriptor) as found:
+def test_a_file_that_vanishes_meanwhile_is_no_fault(tmp_path: Path) -> None:
+    def scandir(descriptor: int) -> Entries:
+        with os.scandir(descriptor) as found:
             entries = list(found)
         (tmp_path / "a.yaml").unlink()
         return nullcontext(entries)
 
     _touch(tmp_path, "a.yaml", "b.yaml")
-    real = os.scandir
-    monkeypatch.setattr(os, "scandir", scandir)
-    listing = list_files(str(tmp_path))
+    listing = list_files(str(tmp_path), scandir=scandir)
     assert listing.vanished
     assert list(listing.files) == ["b.yaml"]
 
 
-def test_a_link_that_may_lead_to_a_folder_is_not_passed_over_in_silence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_link_that_may_lead_to_a_folder_is_not_passed_over_in_silence(tmp_path: Path) -> None:
     class Shut:
         name = "link"
 
@@ -214,8 +210,10 @@ def test_a_link_that_may_lead_to_a_folder_is_not_passed_over_in_silence(
         def is_dir(self, *, follow_symlinks: bool) -> bool:
             raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "scandir", lambda _: nullcontext([Shut()]))
-    assert [fault.path for fault in list_files(str(tmp_path)).faults] == ["."]
+    def scandir(_descriptor: int) -> Any:
+        return nullcontext([Shut()])
+
+    assert [fault.path for fault in list_files(str(tmp_path), scandir=scandir).faults] == ["."]
 
 
 def test_sockets_are_listed_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,12 +223,12 @@ def test_sockets_are_listed_and_not_opened(tmp_path: Path, monkeypatch: pytest.M
         assert _files(tmp_path) == ["a.yaml"]
 
 
-def _refuse(monkeypatch: pytest.MonkeyPatch, folder: str, error: OSError) -> None:
-    real = os.scandir
+def _refusing(folder: str, error: OSError) -> Callable[[int], Entries]:
+    """What lists folders, but for one."""
 
-    def scandir(descriptor: int) -> object:
+    def scandir(descriptor: int) -> Entries:
         if f"{os.readlink(f'/proc/self/fd/{descriptor}')}/".endswith(folder):
             raise error
-        return real(descriptor)
+        return os.scandir(descriptor)
 
-    monkeypatch.setattr(os, "scandir", scandir)
+    return scandir

@@ -15,6 +15,7 @@ from taskservice.domain.overlay import digest
 from taskservice.domain.plan import FolderDeclarations, StoredDeclaration
 from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
 from taskservice.sync.folder.file_reader import FileReader
+from taskservice.sync.folder.listing import list_files
 from taskservice.sync.folder.parsed_file import ParsedFile, parse_file
 from taskservice.sync.folder.reading import Folder, Scan
 from taskservice.sync.gitrepo.head import Head, blob_names
@@ -33,6 +34,7 @@ class Tasks:
     stored: dict[str, StoredDeclaration] = field(default_factory=dict)
     parsed: list[str] = field(default_factory=list)
     coarse: bool = False  # a file system with coarse times: the status tells only the size
+    scandir: Callable[[int], Any] = os.scandir
     before_read: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,6 +43,7 @@ class Tasks:
             self.root,
             self._check,
             reader=FileReader(signature_of=self._signature_of, read=self._read, parse=self._parse),
+            list_files=lambda root: list_files(root, scandir=self.scandir),
         )
 
     def _signature_of(self, found: os.stat_result) -> Signature:
@@ -227,17 +230,16 @@ class TestTheFolderItself:
         ids=["refused", "vanished"],
     )
     def test_one_below_it_that_cannot_be_listed(
-        self, tasks: Tasks, monkeypatch: pytest.MonkeyPatch, error: OSError, readable: bool
+        self, tasks: Tasks, error: OSError, readable: bool
     ) -> None:
-        def scandir(descriptor: int) -> object:
+        def scandir(descriptor: int) -> Any:
             if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/shut"):
                 raise error
-            return real(descriptor)
+            return os.scandir(descriptor)
 
         tasks.write("a.yaml", NOTICE)
         tasks.write("shut/b.yaml", NOTICE)
-        real = os.scandir
-        monkeypatch.setattr(os, "scandir", scandir)
+        tasks.scandir = scandir
         scan = tasks.scan()
         assert scan.declared.tasks.keys() == {"a"}
         assert scan.declared.readable == readable
