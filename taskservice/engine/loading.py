@@ -16,6 +16,7 @@ from typing import Any, cast
 from taskservice.domain.check import nearest
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.engine.modules import sound
+from taskservice.engine.sources import syntax_tree
 from taskservice.engine.user_code import in_one_line
 
 MOST_SPLIT = 10_000
@@ -115,7 +116,7 @@ def _origin(module: ModuleType, module_name: str, name: str, function: object) -
     # Any other object doesn't know where it was made. What the author of a module makes there,
     # of whatever it is (`job = functools.partial(os.system, …)`), is meant for tasks.
     try:
-        tree = ast.parse(_source(module, module_name))
+        tree = syntax_tree(_source(module, module_name))
     except (AttributeError, ImportError, SyntaxError, TypeError, ValueError):
         # Nothing tells: it counts as coming from where its kind does.
         return None if home == module_name else f"{home}.{type(function).__qualname__}"

@@ -1,6 +1,7 @@
 """Which files a module consists of, as far as they are a user's, and whether they have changed."""
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -13,6 +14,8 @@ from taskservice.engine.user_code import is_users
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a file that are looked at: source code is shorter."""
+
+PARSE_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,18 @@ def file_found(module_name: str) -> str | None:
     return None
 
 
+def syntax_tree(text: str | bytes) -> ast.Module:
+    """The syntax tree of a module's text; raises what `ast.parse` does.
+
+    Python 3.11 before 3.11.8 counts the depths of several threads that parse as one, and may take
+    them for wrong (cpython#106905): then it is done again.
+    """
+    for _ in range(PARSE_TRIES - 1):
+        with contextlib.suppress(SystemError):
+            return ast.parse(text)
+    return ast.parse(text)
+
+
 def _status(file: str) -> tuple[int, int]:
     try:
         found = os.stat(file)
@@ -105,7 +120,7 @@ def _with_parents(name: str) -> Iterator[str]:
 def _imports(name: str, data: bytes | None) -> Iterator[str]:
     """The modules that a module's text names for import, as far as they are loaded."""
     try:
-        tree = ast.parse(data or b"")
+        tree = syntax_tree(data or b"")
     except (SyntaxError, ValueError, RecursionError):
         return
     module = sys.modules.get(name)
