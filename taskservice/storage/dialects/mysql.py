@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -131,16 +131,14 @@ class MySQLConnections(Connections):
     # No JSON, nested too deep, and what a CHECK of either server refuses: the driver has no class
     # for them.
     refusals = frozenset({3140, 3157, 3819, 4025})
-    one_process = False
 
     def __init__(self, url: URL, limits: Limits) -> None:
-        self.url = url
+        # What only reads needs no transaction, whose end would be one more message each time.
+        read, write = _engine(url, limits, reads=True), _engine(url, limits, reads=False)
+        super().__init__(url, write, write=write, read=read)
         self._limits = limits
         self._fresh_from = 0.0
-        self.engine = self.write = _engine(url, limits, reads=False)
-        # What only reads needs no transaction, whose end would be one more message each time.
-        self.read = _engine(url, limits, reads=True)
-        for engine in (self.engine, self.read):
+        for engine in (self.write, self.read):
             self._replace_broken(engine)
 
     def _replace_broken(self, engine: AsyncEngine) -> None:
@@ -167,19 +165,8 @@ class MySQLConnections(Connections):
                 except engine.dialect.loaded_dbapi.Error:
                     raise DisconnectionError("it broke while it was idle") from None
 
-    @property
-    def in_use(self) -> int:
-        pools: list[Any] = [self.engine.pool, self.read.pool]
-        return sum(pool.checkedout() for pool in pools)
-
-    def claim(self) -> None:
-        """Nothing: several processes may share a server."""
-
     def note_outage(self) -> None:
         self._fresh_from = time.monotonic()
-
-    def turn(self) -> AbstractAsyncContextManager[Any]:
-        return nullcontext()
 
     @asynccontextmanager
     async def snapshot(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -220,10 +207,6 @@ class MySQLConnections(Connections):
                 connect_args=_arguments(self.url, self._limits),
             ),
         )
-
-    async def close(self) -> None:
-        await self.engine.dispose()
-        await self.read.dispose()
 
 
 def _engine(url: URL, limits: Limits, *, reads: bool) -> AsyncEngine:

@@ -28,10 +28,8 @@ class ServerLock(SchedulerLock):
         self._name = f"taskservice.{digest}"
         self._engine = engine
         self._connection: AsyncConnection | None = None
-        self.id: int | None = None
 
     async def take(self, patience: float) -> bool:
-        """See `SchedulerLock`; `id` is then the number of the connection."""
         taken = await self._ask("SELECT GET_LOCK(:name, :seconds)", seconds=patience)
         if taken == 1:
             self.id = await self._ask("SELECT CONNECTION_ID()")

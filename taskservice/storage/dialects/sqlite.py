@@ -3,8 +3,8 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from taskservice.domain.errors import StartError
 from taskservice.storage.damage import read_json
-from taskservice.storage.dialects.dialect import Connections, Dialect, Limits, SchedulerLock
+from taskservice.storage.dialects.dialect import Connections, Dialect, Limits
 from taskservice.storage.rows import chunks, to_json
 
 
@@ -77,23 +77,17 @@ def _update_by_id(table: Table, names: tuple[str, ...], keep: frozenset[str]) ->
 
 
 class SQLiteConnections(Connections):
-    give_way = refusals = frozenset[int]()
     one_process = True
 
     def __init__(self, url: URL, limits: Limits) -> None:
         # Connections come and go, and the working folder may change between them.
-        self.url = url.set(database=os.path.abspath(url.database)) if url.database else url
-        self.engine = self.read = _engine(self.url, limits)
+        url = url.set(database=os.path.abspath(url.database)) if url.database else url
+        engine = _engine(url, limits)
         # An option of each connection would cost as much as a statement.
-        self.write = self.engine.execution_options(writes=True)
+        super().__init__(url, engine, write=engine.execution_options(writes=True), read=engine)
         # Waiting for the one writer here, in order, is cheaper than the database's busy handler.
         self._turn = asyncio.Lock()
         self._claimed: TextIO | None = None
-
-    @property
-    def in_use(self) -> int:
-        pool: Any = self.engine.pool
-        return int(pool.checkedout())
 
     def claim(self) -> None:
         """Refuse a file that another process serves, or that can't be there."""
@@ -113,52 +107,13 @@ class SQLiteConnections(Connections):
             ) from None
         self._claimed = lock_file
 
-    def note_outage(self) -> None:
-        """Nothing: a connection to a file doesn't break."""
-
     def turn(self) -> AbstractAsyncContextManager[Any]:
         return self._turn
 
-    @asynccontextmanager
-    async def snapshot(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """Nothing: every transaction sees what was committed when it began."""
-        yield
-
-    @asynccontextmanager
-    async def migrating(self, lock_seconds: int) -> AsyncIterator[AsyncConnection]:
-        async with self.write.connect() as connection:
-            yield connection
-
-    def scheduler_lock(self) -> "OnlyScheduler":
-        return OnlyScheduler()
-
     async def close(self) -> None:
-        await self.engine.dispose()
+        await super().close()
         if self._claimed:
             self._claimed.close()
-
-
-class OnlyScheduler(SchedulerLock):
-    """The scheduler's lock of a process that is the only one: it always has it."""
-
-    def __init__(self) -> None:
-        self.id: int | None = None
-
-    async def take(self, patience: float) -> bool:
-        self.id = 0
-        return True
-
-    async def is_held(self) -> bool:
-        return True
-
-    async def holder(self) -> int | None:
-        return 0
-
-    async def take_away(self, holder: int) -> None:
-        """Nothing: there is nobody to take it from."""
-
-    async def give_back(self) -> None:
-        self.id = None
 
 
 def _engine(url: URL, limits: Limits) -> AsyncEngine:
