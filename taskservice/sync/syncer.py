@@ -93,19 +93,23 @@ class Syncer:
         self._confirmed: set[str] = set()
         self._wake_at: datetime | None = None
         self._unsettled = _SOON
-        self._noted: str | None = None
+        self._synced_revision: str | None = None
         self._head: Head | None = None
         self._report = Report(database)
         self._refused = False
-        # What was hinted at since; whether it may be anything; whether a sync left work behind.
-        self._hinted: set[str] = set()
-        self._doubt = False
-        self._owing = True
+        # What was hinted at since the last sync, and whether that left work behind.
+        self._hint: Hint = frozenset()
+        self._unfinished = True
+
+    @property
+    def hint(self) -> Hint:
+        """What may have changed and is not synced yet."""
+        return self._hint
 
     async def start(self) -> None:
         """Go on from the last report, whoever made it, and sync for the first time."""
         await self._report.recall()
-        self._missing, self._noted = {}, None
+        self._missing, self._synced_revision = {}, None
         self._stop.clear()
         await self.sync(by_content=True)
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
@@ -146,7 +150,7 @@ class Syncer:
 
     def functions_changed(self) -> None:
         """Sync again soon: of some functions more is known now."""
-        self._doubt = True
+        self._note(None)
         self._poke.set()
 
     async def sync_now(self, *, prune: bool = False) -> None:
@@ -166,8 +170,7 @@ class Syncer:
         With `prune`, what is missing now may be retired in any number.
         """
         async with self._turn:
-            self._owing, self._doubt = True, False
-            self._hinted.clear()
+            self._unfinished, self._hint = True, frozenset()
             async with self._database.read() as connection:
                 stored = await store.declared(connection)
             head = self._head = await asyncio.to_thread(find_head, self._root, self._head)
@@ -192,22 +195,19 @@ class Syncer:
                 faults = await self._carry_out(plan, scan.declared.tasks)
                 if not faults:
                     self._folder.note_stored(scan.declared.tasks)
-            if revision != self._noted and not scan.unsettled:
+            if revision != self._synced_revision and not scan.unsettled:
                 # The same declarations at another commit: they may stand there as well.
                 await note_revisions(self._gate, scan.declared.tasks)
-                self._noted = revision
+                self._synced_revision = revision
             self._missing = plan.missing
             self._confirmed &= plan.missing.keys()
             self._report.held = plan.held
             self._wake_at = next_settlement(plan, now, settle=self._options.settle)
-            # A file that never comes to rest is looked at less and less often.
-            self._unsettled = min(2 * self._unsettled, 1.0) if scan.unsettled else _SOON
-            if scan.unsettled:
-                self._wake_at = now + timedelta(seconds=self._unsettled)
+            self._look_again(now, scan.unsettled)
             self._report.faults = (*scan.declared.faults, *faults)
             self._refused = bool(faults)
             await self._report.save(revision, now)
-            self._owing = bool(scan.unsettled or faults or plan.missing)
+            self._unfinished = bool(scan.unsettled or faults or plan.missing)
             return not scan.unsettled and not is_pending(self._report.faults)
 
     async def sync_hinted(self, hint: Hint = frozenset()) -> None:
@@ -219,14 +219,13 @@ class Syncer:
     async def _sync_files(self) -> bool:
         """Sync the files that hints named; False: it takes a whole sync."""
         async with self._turn:
-            if self._owing or self._doubt or not self._hinted:
+            if self._unfinished or not self._hint:
                 return False
-            self._owing = True
-            names = sorted(self._hinted)
-            self._hinted.clear()
+            self._unfinished = True
+            names, self._hint = sorted(self._hint), frozenset()
             head, changed = await asyncio.to_thread(self._look, names)
             revision = head.commit if head else None
-            if changed is None or revision != self._noted:
+            if changed is None or revision != self._synced_revision:
                 return False
             now, tasks = datetime.now(UTC), changed.tasks
             if tasks:
@@ -240,12 +239,16 @@ class Syncer:
                 self._folder.note_stored(tasks)
                 await self._report.save(revision, now)
             self._wake_at = None
-            self._unsettled = min(2 * self._unsettled, 1.0) if changed.unsettled else _SOON
-            if changed.unsettled:
-                self._hinted |= changed.unsettled
-                self._wake_at = now + timedelta(seconds=changed.again or self._unsettled)
-            self._owing = False
+            self._note(changed.unsettled)
+            self._look_again(now, bool(changed.unsettled), changed.again)
+            self._unfinished = False
             return True
+
+    def _look_again(self, now: datetime, unsettled: bool, seconds: float = 0.0) -> None:
+        """Wake up soon for files that still change, less and less often if they go on so."""
+        self._unsettled = min(2 * self._unsettled, 1.0) if unsettled else _SOON
+        if unsettled:
+            self._wake_at = now + timedelta(seconds=seconds or self._unsettled)
 
     def _look(self, names: Sequence[str]) -> tuple[Head | None, ChangedFiles | None]:
         head = find_head(self._root, self._head)
@@ -306,13 +309,13 @@ class Syncer:
             self._poke.set()
             return
         async with self._turn:
-            await self._report.save(self._noted, now)
+            await self._report.save(self._synced_revision, now)
 
     async def _is_settled(self) -> bool:
         """Whether the last syncs left nothing to do, and both commit and table are as they were."""
         revision = await asyncio.to_thread(head_revision, self._root)
         async with self._turn:
-            settled = not self._owing and revision == self._noted
+            settled = not self._unfinished and revision == self._synced_revision
         return settled and await self._rescan.is_stored()
 
     async def _watch(self) -> None:
@@ -321,7 +324,4 @@ class Syncer:
             self._poke.set()
 
     def _note(self, hint: Hint) -> None:
-        if hint is None:
-            self._doubt = True
-        else:
-            self._hinted |= hint
+        self._hint = None if hint is None or self._hint is None else self._hint | hint

@@ -34,8 +34,9 @@ TASK = (
 class NotedFolder(Folder):
     """Notes each scan, which is part of every whole sync.
 
-    Where `coarse`, the status of a file tells only its size; `meanwhile` is called once while
-    rows are compared with it.
+    What is in `mistakes` is raised, once each, when changed files have been read. Where `coarse`,
+    the status of a file tells only its size; `meanwhile` is called once while rows are compared
+    with it.
     """
 
     coarse = False
@@ -45,6 +46,7 @@ class NotedFolder(Folder):
         reader = FileReader(signature_of=self._signature_of_file, read=self._read_file)
         super().__init__(root, check, reader=reader)
         self.scans: list[str] = []
+        self.mistakes: list[Exception] = []
 
     def _signature_of_file(self, found: os.stat_result) -> Signature:
         return (found.st_size,) if self.coarse else signature_of(found)
@@ -55,6 +57,12 @@ class NotedFolder(Folder):
     def scan(self, *stored: Any, **how: Any) -> Scan:
         self.scans.append("sync")
         return super().scan(*stored, **how)
+
+    def accept(self, *files: Any) -> bool:
+        accepted = super().accept(*files)
+        if self.mistakes:
+            raise self.mistakes.pop()
+        return accepted
 
     def expected(self) -> dict[str, DeclaredTask]:
         found = super().expected()
@@ -137,7 +145,7 @@ async def test_where_all_is_in_sync_only_that_is_noted(running: Service, syncs: 
     await running.syncs.syncer.rescan()
     assert await synced_at(running) > before
     assert syncs == []
-    assert not running.syncs.syncer._poke.is_set()
+    assert running.syncs.syncer.hint == frozenset()
 
 
 async def test_a_change_that_the_status_hides_is_synced_alone(
@@ -235,7 +243,7 @@ async def test_what_is_saved_meanwhile_is_no_reason_to_sync_all(
     await running.syncs.syncer.rescan()
     assert await name_of(running, "d") == "two, and another task"
     assert syncs == []
-    assert not running.syncs.syncer._poke.is_set()
+    assert running.syncs.syncer.hint == frozenset()
     assert await synced_at(running) != before
 
 
@@ -268,8 +276,13 @@ async def test_a_commit_is_noted(running: Service, folder: Path) -> None:
     await until(noted)
 
 
-async def test_what_a_sync_left_behind_is_tried_again(running: Service, syncs: list[str]) -> None:
-    running.syncs.syncer._owing = True
+async def test_what_a_sync_left_behind_is_tried_again(
+    running: Service, folder: Path, folders: list[NotedFolder], syncs: list[str]
+) -> None:
+    folders[0].mistakes.append(ValueError("a mistake"))
+    save(folder, "a", "two")
+    with pytest.raises(ValueError, match="a mistake"):
+        await running.syncs.syncer.sync_hinted(frozenset({"a.yaml"}))
     await running.syncs.syncer.rescan()
 
     async def synced() -> bool:
@@ -302,5 +315,5 @@ async def test_a_stop_ends_it(running: Service, folder: Path) -> None:
     running.syncs.syncer.stop()
     save(folder, "a", "two")
     await running.syncs.syncer.rescan()
-    assert not running.syncs.syncer._hinted
+    assert running.syncs.syncer.hint == frozenset()
     assert await synced_at(running) == before
