@@ -78,14 +78,17 @@ def resolve(
     *,
     now: datetime,
     zone: tzinfo,
+    task: Task | None = None,
 ) -> TaskState:
     """The state of a task after its declaration or its overrides changed.
 
-    Where the effective definition is what it was, `previous` keeps its next fire, its phase and
-    its `update_time`. Raises `Invalid` where the two don't make a task.
+    `task` is what the two make, where that is known. Where the effective definition is what it
+    was, `previous` keeps its next fire, its phase and its `update_time`. Raises `Invalid` where
+    the two don't make a task.
     """
     overrides = tuple(overrides)
-    task = parse_task(overlay.merge(declaration, overrides), zone=zone)
+    if task is None:
+        task = parse_task(overlay.merge(declaration, overrides), zone=zone)
     shown: dict[str, Any] = {
         "source": declaration.source,
         "drift": overlay.drift_of(declaration, overrides),
@@ -157,15 +160,16 @@ def resolution(
     *,
     now: datetime,
     zone: tzinfo,
+    task: Task | None = None,
 ) -> Resolution:
-    """Resolve a task whole, deletion and a passed date included.
+    """Resolve a task whole, deletion and a passed date included; `task` is as in `resolve`.
 
     Raises `Invalid`, and `FireDue` where a fire must be claimed first.
     """
     overrides = tuple(overrides)
     state = missed = None
     if not any(override.field == overlay.DELETED for override in overrides):
-        state = resolve(task_id, declaration, overrides, previous, now=now, zone=zone)
+        state = resolve(task_id, declaration, overrides, previous, now=now, zone=zone, task=task)
         missed = past_date(state, previous, zone=zone)
         moved = previous is not None and state.next_run_time != previous.next_run_time
         if previous and moved and is_due(previous, now, zone):

@@ -6,10 +6,40 @@ from datetime import tzinfo
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_task
 from taskservice.domain.placeholders import ANY_VARIABLE, placeholder_faults
-from taskservice.domain.task import parse_task
+from taskservice.domain.task import Task, parse_task
 
 CallFaults = Callable[[str, Mapping[str, object]], list[Fault]]
 """What is wrong with a call of this `func_path` with these `func_args`."""
+
+
+def checked_task(
+    fields: Mapping[str, object],
+    *,
+    zone: tzinfo,
+    call_faults: CallFaults,
+    env_allow: Sequence[str] = ANY_VARIABLE,
+) -> Task:
+    """The task that these fields make, its call checked too; as slow as `call_faults` is.
+
+    `zone` is as in `parse_task`; `env_allow` are the patterns of the variables that
+    its placeholders may stand for. Raises `Invalid` with all that is wrong: a field that is at
+    fault in itself is not told of again, and beyond a limit faults are counted.
+    """
+    task, faults = None, list[Fault]()
+    try:
+        task = parse_task(fields, zone=zone)
+    except Invalid as invalid:
+        faults += invalid.faults
+    func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}
+    if isinstance(func_args, Mapping):
+        known = {fault.field for fault in faults}
+        more = placeholder_faults(func_args, env_allow)
+        if isinstance(func_path, str):
+            more += call_faults(func_path, func_args)
+        faults += [one for one in more if one.field not in known]
+    if task is None or faults:
+        raise Invalid(of_task(faults))
+    return task
 
 
 def task_faults(
@@ -19,22 +49,9 @@ def task_faults(
     call_faults: CallFaults,
     env_allow: Sequence[str] = ANY_VARIABLE,
 ) -> list[Fault]:
-    """What is wrong with a task's fields, its call included; as slow as `call_faults` is.
-
-    `zone` is as in `parse_task`; `env_allow` are the patterns of the variables that
-    its placeholders may stand for. A field that is at fault in itself is not told of again;
-    beyond a limit faults are counted.
-    """
-    faults: list[Fault] = []
+    """What `checked_task` finds wrong."""
     try:
-        parse_task(fields, zone=zone)
+        checked_task(fields, zone=zone, call_faults=call_faults, env_allow=env_allow)
     except Invalid as invalid:
-        faults += invalid.faults
-    func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}
-    if not isinstance(func_args, Mapping):
-        return of_task(faults)
-    known = {fault.field for fault in faults}
-    more = placeholder_faults(func_args, env_allow)
-    if isinstance(func_path, str):
-        more += call_faults(func_path, func_args)
-    return of_task([*faults, *(one for one in more if one.field not in known)])
+        return list(invalid.faults)
+    return []

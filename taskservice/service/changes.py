@@ -77,7 +77,11 @@ class Changes:
             faults.append(Fault(field="id", reason="must be text"))
         elif wrong := id_fault(task_id):
             faults.append(Fault(field="id", reason=wrong))
-        faults += await self._checks.check_imported(given)
+        task = None
+        try:
+            task = await self._checks.check_imported(given)
+        except Invalid as invalid:
+            faults += invalid.faults
         if faults:
             raise Invalid(faults)
         declaration = Declaration(source="api", fields=given)
@@ -85,7 +89,9 @@ class Changes:
         def decide(stored: StoredTask | None, now: datetime) -> Decision:
             if stored:
                 raise Conflict(f"there is a task {task_id!r} already, or its file is deleted here")
-            made = state.resolution(task_id, declaration, (), None, now=now, zone=self._zone)
+            made = state.resolution(
+                task_id, declaration, (), None, now=now, zone=self._zone, task=task
+            )
             return Decision(resolutions=[made])
 
         try:
@@ -237,10 +243,11 @@ class Changes:
         def decide(found: StoredTask | None, now: datetime) -> Decision:
             stored = live(task_id, found, precondition)
             later = redefine(stored, now)
+            task = None
             if later != (stored.declaration, stored.overrides):
                 before = overlay.merge(stored.declaration, stored.overrides)
-                self._checks.check_change(before, overlay.merge(*later))
-            return decision_for(task_id, stored, later, now=now, zone=self._zone)
+                task = self._checks.check_change(before, overlay.merge(*later))
+            return decision_for(task_id, stored, later, now=now, zone=self._zone, task=task)
 
         return (await self._change(task_id, decide, cause, given=given)).shown(task_id)
 

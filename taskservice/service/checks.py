@@ -7,7 +7,8 @@ from functools import partial
 
 from taskservice.domain.errors import Fault, Invalid, is_pending
 from taskservice.domain.placeholders import placeholder_faults
-from taskservice.domain.task_faults import CallFaults, task_faults
+from taskservice.domain.task import Task
+from taskservice.domain.task_faults import CallFaults, checked_task
 from taskservice.engine.functions import Functions
 from taskservice.service.offload import is_small
 
@@ -35,47 +36,62 @@ class Checks:
         self, _task_id: str, fields: Mapping[str, object], *, patience: float = 0
     ) -> list[Fault]:
         """What is wrong with a task's fields; blocks for `patience`, see `Functions.faults`."""
-        return self._faults(fields, self._call_faults(patience))
+        try:
+            self._checked(fields, self._call_faults(patience))
+        except Invalid as invalid:
+            return list(invalid.faults)
+        return []
 
-    async def check_imported(self, fields: Mapping[str, object]) -> list[Fault]:
-        """The same, once the function's module is imported; holds nobody up."""
-        func_path = fields.get("func_path")
+    async def check_imported(self, fields: Mapping[str, object]) -> Task:
+        """The task of these fields, once its function's module is imported; holds nobody up.
+
+        Raises `Invalid`.
+        """
+        func_path, call_faults = fields.get("func_path"), self._call_faults(0)
         while True:
             if isinstance(func_path, str):
                 await self.imported(func_path)
-            if is_small(fields):
-                faults = self.check("", fields)
-            else:
-                faults = await asyncio.to_thread(self.check, "", fields)
-            if not is_pending(faults):
-                return faults
+            try:
+                if is_small(fields):
+                    return self._checked(fields, call_faults)
+                return await asyncio.to_thread(self._checked, fields, call_faults)
+            except Invalid as invalid:
+                if not is_pending(invalid.faults):
+                    raise
 
     async def imported(self, func_path: str) -> None:
         """Wait until a function's module is imported, or can't be."""
         await self._functions.ready(func_path)
 
-    def check_change(self, before: Mapping[str, object], after: Mapping[str, object]) -> None:
-        """Raise `Invalid` where a change makes a definition wrong, and `NotImported`.
+    def check_change(
+        self, before: Mapping[str, object], after: Mapping[str, object]
+    ) -> Task | None:
+        """The task after a change. Raises `Invalid` where that makes it wrong, and `NotImported`.
 
         A call that stays as it was is not looked at, nor is a variable that it named before:
-        whatever became of them, the task can be paused. No run of it is begun with that.
+        whatever became of them, the task can be paused. No run of it is begun with that; None
+        stands for such a task.
         """
         same = _call_of(before) == _call_of(after)
-        faults = self._faults(after, _no_faults if same else self._call_faults(0))
+        try:
+            return self._checked(after, _no_faults if same else self._call_faults(0))
+        except Invalid as invalid:
+            faults = list(invalid.faults)
         named = before.get("func_args")
-        if faults and isinstance(named, Mapping):
+        if isinstance(named, Mapping):
             known = placeholder_faults(named, self._env_allow)
             faults = [fault for fault in faults if fault not in known]
         if is_pending(faults):
             raise NotImported(str(after["func_path"]))
         if faults:
             raise Invalid(faults)
+        return None
 
     def _call_faults(self, patience: float) -> CallFaults:
         return partial(self._functions.faults, patience=patience)
 
-    def _faults(self, fields: Mapping[str, object], call_faults: CallFaults) -> list[Fault]:
-        return task_faults(
+    def _checked(self, fields: Mapping[str, object], call_faults: CallFaults) -> Task:
+        return checked_task(
             fields,
             zone=self._zone,
             call_faults=call_faults,

@@ -7,7 +7,7 @@ from datetime import datetime, tzinfo
 from taskservice.domain import overlay, state
 from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound, PreconditionFailed
 from taskservice.domain.overlay import Declaration, Override
-from taskservice.domain.task import parse_task
+from taskservice.domain.task import Task, parse_task
 from taskservice.service.preconditions import Precondition
 from taskservice.storage.gate import Cause, Decision
 from taskservice.storage.tasks import StoredTask
@@ -107,12 +107,23 @@ def without_overrides(stored: StoredTask, field: str | None) -> Definition:
 
 
 def decision_for(
-    task_id: str, stored: StoredTask, later: Definition, *, now: datetime, zone: tzinfo
+    task_id: str,
+    stored: StoredTask,
+    later: Definition,
+    *,
+    now: datetime,
+    zone: tzinfo,
+    task: Task | None = None,
 ) -> Decision:
-    """What becomes of a task by another definition. Raises as `state.resolution` does."""
+    """What becomes of a task by another definition, which makes `task` if that is known.
+
+    Raises as `state.resolution` does.
+    """
     declaration, overrides = later
     previous = stored.state or stored.removed
-    resolved = state.resolution(task_id, declaration, overrides, previous, now=now, zone=zone)
+    resolved = state.resolution(
+        task_id, declaration, overrides, previous, now=now, zone=zone, task=task
+    )
     # Not by comparison: to Python 1 and true are the same.
     return Decision(resolutions=[resolved], declare=declaration is not stored.declaration)
 

@@ -126,7 +126,10 @@ class Executions:
             faults = []
             if not is_light(func_args):
                 faults += await asyncio.to_thread(borrowed_faults, func_args, task.func_args)
-            faults += await self._checks.check_imported(merged)
+            try:
+                await self._checks.check_imported(merged)
+            except Invalid as invalid:
+                faults += invalid.faults
             if faults:
                 raise Invalid(faults)
         execution = await self._engine.trigger(task_id, func_args or None, by=by)

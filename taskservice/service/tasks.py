@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.state import next_fires
 from taskservice.service.checks import Checks
 from taskservice.service.checkup import Checkup
@@ -109,8 +109,10 @@ class Tasks:
         """What a change would come to: all that is wrong, or the next `count` fires."""
         before = (await self.get(task_id)).state
         fields = {**before.task.definition(), **changes}
-        if faults := await self._checks.check_imported(fields):
-            return Trial(faults=tuple(faults))
+        try:
+            await self._checks.check_imported(fields)
+        except Invalid as invalid:
+            return Trial(faults=invalid.faults)
         forecast = await self._looking.run(
             forecast_after, before, fields, count, now=now_utc(), zone=self._zone
         )
