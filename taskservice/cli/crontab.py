@@ -72,10 +72,10 @@ def _write(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Faul
     """Write the files of the tasks that the folder has not yet, and say so; the others' faults."""
     from taskservice.sync.text.dump import dump_task
 
-    taken = _taken(tasks, directory)
+    there = _already_there(tasks, directory)
     faults = []
     for task in tasks:
-        if reason := taken.get(task.task_id):
+        if reason := there.get(task.task_id):
             faults.append(Fault(path=file, line=task.line, column=task.column, reason=reason))
             continue
         path = _path(task, directory)
@@ -91,7 +91,7 @@ def _write(file: str, tasks: Sequence["Imported"], directory: Path) -> list[Faul
     return faults
 
 
-def _taken(tasks: Sequence["Imported"], directory: Path) -> dict[str, str]:
+def _already_there(tasks: Sequence["Imported"], directory: Path) -> dict[str, str]:
     """By id why the folder can't take a task: it has its id, or its file, already."""
     from taskservice.sync.folder.declaring import declared_by
     from taskservice.sync.folder.offline import read_folder

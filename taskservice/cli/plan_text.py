@@ -17,8 +17,8 @@ _PARTS = (
 )
 
 
-class _Put(NamedTuple):
-    """How what stands in a plan is put into the words around it."""
+class _Format(NamedTuple):
+    """How texts and times of a plan are written."""
 
     text: Callable[[str], str]
     time: Callable[[str], str]
@@ -87,25 +87,25 @@ def as_markdown(plan: Plan) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _facts(entry: Mapping[str, Any], put: _Put) -> Iterator[tuple[str, str]]:
+def _facts(entry: Mapping[str, Any], form: _Format) -> Iterator[tuple[str, str]]:
     """What there is to say of one task, each under a name."""
     created = not entry["fires_old"] and all(one["old"] is None for one in entry["changes"])
     for change in entry["changes"]:
-        value = put.text(_value(change["new"]))
-        said = value if created else f"{put.text(_value(change['old']))} → {value}"
+        value = form.text(_value(change["new"]))
+        said = value if created else f"{form.text(_value(change['old']))} → {value}"
         if change["hidden"]:
-            said += f" (has no effect now: overridden {_story(change['override'], put)})"
-        yield put.text(change["field"]), said
+            said += f" (has no effect now: overridden {_attribution(change['override'], form)})"
+        yield form.text(change["field"]), said
     for override in entry["ends"]:
-        yield put.text(override["field"]), f"override ends, set {_story(override, put)}"
+        yield form.text(override["field"]), f"override ends, set {_attribution(override, form)}"
     old, new = entry["fires_old"], entry["fires_new"]
     if old == new:
         if entry["changes"]:
-            yield "next fires", f"as before: {_fires(new, put)}"
+            yield "next fires", f"as before: {_fires(new, form)}"
     else:
         if old:
-            yield "fires now", _fires(old, put)
-        yield "then", _fires(new, put)
+            yield "fires now", _fires(old, form)
+        yield "then", _fires(new, form)
     week = entry["runs_a_week"]
     if week["gained"] or week["lost"]:
         changed = [
@@ -117,15 +117,15 @@ def _facts(entry: Mapping[str, Any], put: _Put) -> Iterator[tuple[str, str]]:
             "skipped": "is skipped by the clock: it fires after the gap,",
             "repeated": "comes twice: it fires once,",
         }[change["kind"]]
-        yield "clock", f"{change['date']} {change['time']} {then} {put.time(change['fire'])}"
+        yield "clock", f"{change['date']} {change['time']} {then} {form.time(change['fire'])}"
 
 
 def _place(entry: Mapping[str, Any]) -> str:
     return f"{entry['path']}:{entry['line']}"
 
 
-def _fires(fires: Iterable[str], put: _Put) -> str:
-    return ", ".join(map(put.time, fires)) or "none"
+def _fires(fires: Iterable[str], form: _Format) -> str:
+    return ", ".join(map(form.time, fires)) or "none"
 
 
 def _value(value: object) -> str:
@@ -134,26 +134,26 @@ def _value(value: object) -> str:
     return cell(value)
 
 
-def _override(override: Mapping[str, Any], put: _Put) -> str:
+def _override(override: Mapping[str, Any], form: _Format) -> str:
     if override["field"] == "deleted":
-        return f"deleted, set {_story(override, put)}"
-    what = put.text(f"{override['field']} = {_value(override['value'])}")
-    return f"{what}, set {_story(override, put)}"
+        return f"deleted, set {_attribution(override, form)}"
+    what = form.text(f"{override['field']} = {_value(override['value'])}")
+    return f"{what}, set {_attribution(override, form)}"
 
 
-def _story(override: Mapping[str, Any], put: _Put) -> str:
+def _attribution(override: Mapping[str, Any], form: _Format) -> str:
     """Who set it, when, why, and until when it holds."""
-    told = f"by {put.text(override['set_by'])} at {put.time(override['set_at'])}"
+    told = f"by {form.text(override['set_by'])} at {form.time(override['set_at'])}"
     if override["reason"]:
-        told += f": {put.text(override['reason'])}"
-    return told + (f", until {put.time(override['until'])}" if override["until"] else "")
+        told += f": {form.text(override['reason'])}"
+    return told + (f", until {form.time(override['until'])}" if override["until"] else "")
 
 
-def _held(held: Mapping[str, Any], put: _Put) -> str:
+def _held(held: Mapping[str, Any], form: _Format) -> str:
     ids = held["task_ids"]
-    told = ", ".join(map(put.text, ids[:10]))
+    told = ", ".join(map(form.text, ids[:10]))
     more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
-    return f"{put.text(held['reason'])}: {told}{more}; `taskservice sync --prune` lets it go on"
+    return f"{form.text(held['reason'])}: {told}{more}; `taskservice sync --prune` lets it go on"
 
 
 def _local(text: str) -> str:
@@ -164,5 +164,5 @@ def _utc(text: str) -> str:
     return f"{datetime.fromisoformat(text).astimezone(UTC):%a %Y-%m-%d %H:%M:%SZ}"
 
 
-_ON_TERMINAL = _Put(text=for_terminal, time=_local)
-_IN_MARKDOWN = _Put(text=for_markdown, time=_utc)
+_ON_TERMINAL = _Format(text=for_terminal, time=_local)
+_IN_MARKDOWN = _Format(text=for_markdown, time=_utc)

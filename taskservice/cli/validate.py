@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Checked:
     """How many files and tasks there are, and the faults, their paths as somebody typed them."""
 
     files: int
@@ -74,11 +74,11 @@ def validate(
         paths = (default,)
     # What a user's module prints when it is imported is no part of the answer.
     with redirect_stdout(sys.stderr):
-        found = [_found(Path(path), check) for path in paths]
-    together = Found(
-        files=sum(one.files for one in found),
-        tasks=sum(one.tasks for one in found),
-        faults=[fault for one in found for fault in one.faults],
+        checked = [_checked(Path(path), check) for path in paths]
+    together = Checked(
+        files=sum(one.files for one in checked),
+        tasks=sum(one.tasks for one in checked),
+        faults=[fault for one in checked for fault in one.faults],
     )
     for line in _FORMATS["json" if output == "json" else form](together):
         say_as_made(line)
@@ -89,7 +89,7 @@ def validate(
     return 1 if together.faults else 0
 
 
-def _found(typed: Path, check: "Check") -> Found:
+def _checked(typed: Path, check: "Check") -> Checked:
     """What stands in a folder, or in a file alone."""
     from taskservice.sync.folder.declaring import declared_by, place
     from taskservice.sync.folder.offline import read_file_alone, read_folder
@@ -100,7 +100,7 @@ def _found(typed: Path, check: "Check") -> Found:
     with progress(f"Checking {typed}", len(read.texts)) as done:
         declared = declared_by(read.texts, {}, check, step=lambda: done(1))
     base = typed if is_folder else typed.parent
-    return Found(
+    return Checked(
         files=len(read.texts),
         tasks=len(declared.tasks) + len(declared.faulty),
         faults=[
@@ -114,13 +114,13 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _as_text(found: Found) -> Iterator[str]:
-    return (for_terminal(str(fault)) for fault in found.faults)
+def _as_text(checked: Checked) -> Iterator[str]:
+    return (for_terminal(str(fault)) for fault in checked.faults)
 
 
-def _as_annotations(found: Found) -> Iterator[str]:
+def _as_annotations(checked: Checked) -> Iterator[str]:
     """GitHub's workflow commands: an annotation at the place of each fault."""
-    for fault in found.faults:
+    for fault in checked.faults:
         places = {"file": fault.path, "line": fault.line, "col": fault.column}
         properties = ",".join(
             f"{name}={for_github_property(str(value))}" for name, value in places.items() if value
@@ -129,16 +129,16 @@ def _as_annotations(found: Found) -> Iterator[str]:
         yield f"::error {properties}::{for_github(message)}"
 
 
-def _as_json(found: Found) -> Iterator[str]:
+def _as_json(checked: Checked) -> Iterator[str]:
     told = {
-        "files": found.files,
-        "tasks": found.tasks,
-        "faults": [fault.as_json() for fault in found.faults],
+        "files": checked.files,
+        "tasks": checked.tasks,
+        "faults": [fault.as_json() for fault in checked.faults],
     }
     yield for_json(json.dumps(told, ensure_ascii=False, indent=2))
 
 
-_FORMATS: dict[str, Callable[[Found], Iterator[str]]] = {
+_FORMATS: dict[str, Callable[[Checked], Iterator[str]]] = {
     "text": _as_text,
     "github": _as_annotations,
     "json": _as_json,
