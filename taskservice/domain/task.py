@@ -57,167 +57,82 @@ class Task:
     what it does.
     """
 
-    name: Annotated[
-        str,
-        Field(
-            text(100),
-            "What people call the task.",
-            title="Name",
-            needed="text of at most 100 characters",
-        ),
-    ]
-    task_type: Annotated[
-        str,
-        Field(
-            text(50),
-            "A word of your own to sort tasks by.",
-            title="Type",
-            needed="text of at most 50 characters",
-        ),
-    ]
-    trigger_type: Annotated[
-        str,
-        Field(
-            _TRIGGER_TYPE,
-            "`date`: once. `interval`: again and again after so much time. "
-            "`cron`: by the calendar.",
-            title="Trigger",
-            needed="one of date, interval, cron",
-            own_override=False,
-            section="trigger",
-        ),
-    ]
-    trigger_args: Annotated[
-        Mapping[str, Any],
-        Field(
-            _TRIGGER_ARGS,
-            "When the trigger fires; the keys depend on `trigger_type`.",
-            title="Times",
-            own_override=False,
-            section="trigger",
-        ),
-    ] = dataclasses.field(default_factory=dict)
-    func_path: Annotated[
-        str,
-        Field(
-            text(255),
-            "`package.module.function`, one of those that TASKSERVICE_FUNCTIONS allows.",
-            title="Function",
-            needed="package.module.function or package.module:function",
-            section="function",
-        ),
-    ]
-    func_args: Annotated[
-        Mapping[str, Any],
-        Field(
-            or_null(arguments, {}),
-            "Keyword arguments of the function. `${NAME}` and `${NAME:-default}` inside "
-            "a text are replaced from the environment at each run.",
-            title="Arguments",
-            own_override=False,
-            section="function",
-        ),
-    ] = dataclasses.field(default_factory=dict)
-    max_instances: Annotated[
-        int,
-        Field(
-            number(1, 10000, whole=True),
-            "Executions of the task that may run at the same time.",
-            title="Most at a time",
-            section="run",
-            label="At a time",
-            hint="executions of this task, over all replicas",
-        ),
-    ] = 1
-    description: Annotated[
-        str | None,
-        Field(
-            or_null(text(65535, lines=True)),
-            "Any text, for people.",
-            title="Description",
-        ),
-    ] = None
-    tags: Annotated[
-        tuple[str, ...],
-        Field(
-            or_null(words, ()),
-            "Words to find the task by.",
-            title="Tags",
-            hint="words with blanks between",
-        ),
-    ] = ()
-    paused: Annotated[
-        bool,
-        Field(
-            boolean,
-            "Whether the task waits until somebody lets it go on.",
-            title="Paused",
-            section=None,
-        ),
-    ] = False
-    misfire_grace_time: Annotated[
-        float | None,
-        Field(
-            or_null(_SECONDS),
-            "Seconds by which a fire may be late and still run; null: however late.",
-            title="Grace",
-            section="run",
-            hint="seconds a fire may be late; empty: however late",
-        ),
-    ] = 3600
-    coalesce: Annotated[
-        bool,
-        Field(
-            boolean,
-            "Whether several fires that are late at once run once.",
-            title="Coalesce",
-            section="run",
-            hint="several fires that are late at once run once",
-        ),
-    ] = True
-    timeout: Annotated[
-        float | None,
-        Field(
-            or_null(_SECONDS),
-            "Seconds after which an execution is stopped and has failed; null: never.",
-            title="Timeout",
-            section="run",
-            hint="seconds; empty: none",
-        ),
-    ] = None
-    retries: Annotated[
-        Retries | None,
-        Field(
-            or_null(RETRIES),
-            "How a failed execution is tried again; null: it is not.",
-            title="Retries",
-            section="run",
-            label="Retries, as JSON",
-            hint='For example {"max": 3, "delay": 10, "backoff": 2}; empty: none.',
-        ),
-    ] = None
-    recover: Annotated[
-        bool,
-        Field(
-            boolean,
-            "Whether an execution that died with its process is run again.",
-            title="Recover",
-            section="run",
-            hint="an execution that died with its process is run again",
-        ),
-    ] = False
-    executor: Annotated[
-        str | None,
-        Field(
-            or_null(
-                choice(EXECUTORS, to_come={"celery": "celery is not available in this version"})
-            ),
-            "`local`: in the service. `process`: in a process of its own, which a timeout "
-            "or a cancel kills. null: as TASKSERVICE_EXECUTOR says.",
-            title="Executor",
-            section="run",
-        ),
-    ] = None
+    # fmt: off
+    name: Annotated[str, Field(
+        text(100), "What people call the task.", title="Name",
+        needed="text of at most 100 characters",
+    )]
+    task_type: Annotated[str, Field(
+        text(50), "A word of your own to sort tasks by.", title="Type",
+        needed="text of at most 50 characters",
+    )]
+    trigger_type: Annotated[str, Field(
+        _TRIGGER_TYPE,
+        "`date`: once. `interval`: again and again after so much time. `cron`: by the calendar.",
+        title="Trigger", needed="one of date, interval, cron", own_override=False,
+        section="trigger",
+    )]
+    trigger_args: Annotated[Mapping[str, Any], Field(
+        _TRIGGER_ARGS, "When the trigger fires; the keys depend on `trigger_type`.",
+        title="Times", own_override=False, section="trigger",
+    )] = dataclasses.field(default_factory=dict)
+    func_path: Annotated[str, Field(
+        text(255), "`package.module.function`, one of those that TASKSERVICE_FUNCTIONS allows.",
+        title="Function", needed="package.module.function or package.module:function",
+        section="function",
+    )]
+    func_args: Annotated[Mapping[str, Any], Field(
+        or_null(arguments, {}),
+        "Keyword arguments of the function. `${NAME}` and `${NAME:-default}` inside a text are "
+        "replaced from the environment at each run.",
+        title="Arguments", own_override=False, section="function",
+    )] = dataclasses.field(default_factory=dict)
+    max_instances: Annotated[int, Field(
+        number(1, 10000, whole=True), "Executions of the task that may run at the same time.",
+        title="Most at a time", section="run", label="At a time",
+        hint="executions of this task, over all replicas",
+    )] = 1
+    description: Annotated[str | None, Field(
+        or_null(text(65535, lines=True)), "Any text, for people.", title="Description",
+    )] = None
+    tags: Annotated[tuple[str, ...], Field(
+        or_null(words, ()), "Words to find the task by.", title="Tags",
+        hint="words with blanks between",
+    )] = ()
+    paused: Annotated[bool, Field(
+        boolean, "Whether the task waits until somebody lets it go on.", title="Paused",
+        section=None,
+    )] = False
+    misfire_grace_time: Annotated[float | None, Field(
+        or_null(_SECONDS),
+        "Seconds by which a fire may be late and still run; null: however late.", title="Grace",
+        section="run", hint="seconds a fire may be late; empty: however late",
+    )] = 3600
+    coalesce: Annotated[bool, Field(
+        boolean, "Whether several fires that are late at once run once.", title="Coalesce",
+        section="run", hint="several fires that are late at once run once",
+    )] = True
+    timeout: Annotated[float | None, Field(
+        or_null(_SECONDS),
+        "Seconds after which an execution is stopped and has failed; null: never.",
+        title="Timeout", section="run", hint="seconds; empty: none",
+    )] = None
+    retries: Annotated[Retries | None, Field(
+        or_null(RETRIES), "How a failed execution is tried again; null: it is not.",
+        title="Retries", section="run", label="Retries, as JSON",
+        hint='For example {"max": 3, "delay": 10, "backoff": 2}; empty: none.',
+    )] = None
+    recover: Annotated[bool, Field(
+        boolean, "Whether an execution that died with its process is run again.", title="Recover",
+        section="run", hint="an execution that died with its process is run again",
+    )] = False
+    executor: Annotated[str | None, Field(
+        or_null(choice(EXECUTORS, to_come={"celery": "celery is not available in this version"})),
+        "`local`: in the service. `process`: in a process of its own, which a timeout or a "
+        "cancel kills. null: as TASKSERVICE_EXECUTOR says.",
+        title="Executor", section="run",
+    )] = None
+    # fmt: on
     _triggers: dict[tzinfo, Trigger] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
