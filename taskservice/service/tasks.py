@@ -1,6 +1,5 @@
 """What can be asked of tasks; nothing is changed by it."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
@@ -14,13 +13,14 @@ from taskservice.service.moments import now_utc
 from taskservice.service.offload import Offload
 from taskservice.storage import history, shown
 from taskservice.storage import tasks as store
+from taskservice.storage.batcher import Batcher, Request
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.shown import Filter, Shown
 from taskservice.storage.tasks import Listed, StoredTask
 from taskservice.sync.text.dump import dump_task
 
 COUNTS_AT_ONCE = 2
-"""How many lists are counted together: to count all tasks takes as long as to find a page."""
+"""How often it is counted at a time: to count all tasks takes as long as to find a page."""
 
 
 class Tasks:
@@ -40,8 +40,8 @@ class Tasks:
         self._checkup = checkup
         self._looking = looking
         self._zone = zone
-        self._counts: dict[Filter, asyncio.Task[int]] = {}
-        self._counting = asyncio.Semaphore(COUNTS_AT_ONCE)
+        self._shows = Batcher[str, Shown](self._answer_shows)
+        self._counts = Batcher[Filter, int](self._answer_counts, at_once=COUNTS_AT_ONCE)
 
     async def get(self, task_id: str) -> Listed:
         """One task, a retired one too. Raises `NotFound`."""
@@ -50,11 +50,16 @@ class Tasks:
 
     async def show(self, task_id: str) -> Shown:
         """The same, to be shown."""
+        return await self._shows.ask(task_id)
+
+    async def _answer_shows(self, requests: Sequence[Request[str, Shown]]) -> None:
         async with self._database.read() as connection:
-            found = await connection.run_sync(shown.shown, [task_id])
-        if task_id not in found:
-            raise no_task(task_id)
-        return found[task_id]
+            found = await connection.run_sync(shown.shown, {one.asked for one in requests})
+        for one in requests:
+            if task := found.get(one.asked):
+                one.fulfil(task)
+            else:
+                one.refuse(no_task(one.asked))
 
     async def find(
         self, wanted: Filter, *, sort: str, page: int, size: int
@@ -67,17 +72,16 @@ class Tasks:
             )
         if len(found) < size and (found or not before):
             return found, before + len(found)  # the list ends here, which tells as much
-        count = self._counts.get(wanted)
-        if count is None:
-            count = self._counts[wanted] = asyncio.create_task(self._count(wanted))
-        return found, await asyncio.shield(count)
+        return found, await self._counts.ask(wanted)
 
-    async def _count(self, wanted: Filter) -> int:
-        """How many tasks there are, for all who asked before this began to count."""
-        async with self._counting:
-            del self._counts[wanted]
-            async with self._database.read() as connection:
-                return await connection.run_sync(shown.count, wanted)
+    async def _answer_counts(self, requests: Sequence[Request[Filter, int]]) -> None:
+        async with self._database.read() as connection:
+            counts = {
+                wanted: await connection.run_sync(shown.count, wanted)
+                for wanted in {one.asked for one in requests}
+            }
+        for one in requests:
+            one.fulfil(counts[one.asked])
 
     async def states(self) -> dict[str, int]:
         """How many live tasks there are in each status."""

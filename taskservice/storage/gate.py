@@ -1,4 +1,4 @@
-"""The one gate by which tasks change: each change is one call and one transaction.
+"""The one gate by which tasks change: each change is one call, written in one transaction.
 
 Whoever changes tasks (somebody by the API, a file, or the service itself) says who it is and
 decides over rows that are locked; the gate writes what was decided, tells other processes, and has
@@ -6,9 +6,7 @@ the scheduler of this one follow. That fires begin and end is no change of a tas
 account of it.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -19,15 +17,10 @@ from taskservice.domain.errors import Unavailable
 from taskservice.domain.state import FireDue, Resolution, TaskState
 from taskservice.storage import deletion, executions, owners, tasks
 from taskservice.storage.apply import apply
-from taskservice.storage.database import Connection, Database
+from taskservice.storage.batcher import AT_ONCE, TURN_SECONDS, Batcher, Request
+from taskservice.storage.database import Busy, Connection, Database
 from taskservice.storage.shown import Shown, as_written
 from taskservice.storage.tasks import StoredTask
-
-AT_ONCE = 4
-"""Changes that are under way together: so many connections of the pool they use at most."""
-
-TURN_SECONDS = 5.0
-"""How long a change waits for its turn: as long as for a connection."""
 
 CLAIMS = 20
 """How often fires may come due anew between their claim and a change, a few milliseconds each."""
@@ -75,17 +68,24 @@ What it raises ends the transaction; after `FireDue` it is asked again, once the
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """A change that somebody asks for."""
+
+    task_ids: Sequence[str]
+    decide: Decide
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """What a change came to: `changed` are the tasks that are otherwise than before.
 
-    `unreturned` is as `executions.unreturned` tells it, `known` what was scheduled of the tasks
-    when their rows were locked.
+    `unreturned` is as `executions.unreturned` tells it.
     """
 
     decision: Decision
     changed: Sequence[str]
     unreturned: Mapping[str, int]
-    known: Any
 
     def shown(self, task_id: str) -> Shown:
         """A task as it is now, which the change has left there."""
@@ -115,7 +115,11 @@ class Scheduling(Protocol):
 
 
 class Gate:
-    """Changes tasks; `changed` is called after each change that is committed and scheduled."""
+    """Changes tasks; `changed` is called after each change that is committed and scheduled.
+
+    Changes of one task that wait for their turn share a transaction; one that can't be made harms
+    no other. At most `at_once` of these are under way.
+    """
 
     def __init__(
         self,
@@ -129,8 +133,10 @@ class Gate:
         self._database = database
         self._engine = engine
         self._changed = changed
-        self._turns = asyncio.Semaphore(at_once)
-        self._turn_seconds = turn_seconds
+        self._batcher = Batcher[_Change, Written](
+            self._answer, key=lambda one: one.task_ids[0],
+            at_once=at_once, turn_seconds=turn_seconds,
+        )  # fmt: skip
 
     async def change(self, task_ids: Sequence[str], decide: Decide, *, cause: Cause) -> Written:
         """Lock tasks, and make of them what is decided.
@@ -138,67 +144,128 @@ class Gate:
         Raises what `decide` raises, `Unavailable`, and `Collision` where another process makes a
         task of the same id at this moment.
         """
+        change = _Change(task_ids=task_ids, decide=decide, cause=cause)
         for _ in range(CLAIMS):
             try:
-                async with self._turn():
-                    written = await self._database.write(
-                        lambda connection: self._write(connection, task_ids, decide, cause)
-                    )
+                if len(task_ids) == 1:
+                    return await self._batcher.ask(change)
+                [outcome] = await self._make([change])
+                if isinstance(outcome, Written):
+                    return outcome
+                raise outcome
             except FireDue as due:
                 await self._engine.claim(due.task_ids)
-            else:
-                await self._follow(written, cause)
-                return written
         raise Unavailable("fires that are due can't be recorded")
 
+    async def _answer(self, requests: Sequence[Request[_Change, Written]]) -> None:
+        alone = len(requests) == 1
+        try:
+            outcomes = await self._make([one.asked for one in requests])
+        except Exception as error:
+            if alone or (isinstance(error, Unavailable) and not isinstance(error, Busy)):
+                raise
+            # What is wrong with one of them is to be no harm to the others.
+            for request in requests:
+                try:
+                    await self._answer([request])
+                except Exception as own:
+                    request.refuse(own)
+            return
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, Written):
+                request.fulfil(outcome)
+            else:
+                request.refuse(outcome)
+
+    async def _make(self, changes: Sequence[_Change]) -> list[Written | Exception]:
+        """Make changes of different tasks in one transaction; of each what came of it."""
+        outcomes, known = await self._database.write(
+            lambda connection: self._write(connection, changes),
+            tries=None if len(changes) == 1 else 1,
+        )
+        await self._follow([one for one in outcomes if isinstance(one, Written)], known)
+        for change, outcome in zip(changes, outcomes, strict=True):
+            if isinstance(outcome, Written) and outcome.changed:
+                cause, ids = change.cause, outcome.changed
+                log.debug(
+                    "tasks_changed", by=cause.by, via=cause.via, reason=cause.reason, tasks=ids
+                )
+                self._changed(cause)
+        return outcomes
+
     async def _write(
-        self, connection: Connection, task_ids: Sequence[str], decide: Decide, cause: Cause
-    ) -> Written:
+        self, connection: Connection, changes: Sequence[_Change]
+    ) -> tuple[list[Written | Exception], Any]:
         now = datetime.now(UTC)
-        stored = await tasks.load(connection, task_ids, lock=True)
-        known = self._engine.known(task_ids)
-        decision = await decide(stored, now)
-        changed = await apply(
-            connection, decision.resolutions, now=now, declare=decision.declare,
-            declared_by=None if cause.via == "file" else cause.by,
-            overrides={task_id: one.overrides for task_id, one in stored.items()},
-        )  # fmt: skip
-        await tasks.save_states(connection, decision.retired)
-        await tasks.forget(connection, decision.forgotten)
-        await deletion.discard(connection, decision.forgotten, now=now)
-        await deletion.unmark(connection, decision.unmarked)
-        for revision, ids in decision.revisions.items():
-            await tasks.save_revision(connection, ids, revision)
-        changed += [*(one.id for one in decision.retired), *decision.forgotten, *decision.unmarked]
+        ids = [task_id for change in changes for task_id in change.task_ids]
+        stored = await tasks.load(connection, ids, lock=True)
+        known = self._engine.known(ids)
+        outcomes = [await _decided(change, stored, now) for change in changes]
+        overrides = {task_id: one.overrides for task_id, one in stored.items()}
+        declared: dict[tuple[str | None, bool], list[Resolution]] = {}
+        decisions: list[Decision] = []
+        for change, outcome in zip(changes, outcomes, strict=True):
+            if isinstance(outcome, Decision):
+                by = None if change.cause.via == "file" else change.cause.by
+                declared.setdefault((by, outcome.declare), []).extend(outcome.resolutions)
+                decisions.append(outcome)
+        changed: set[str] = set()
+        for (by, declare), resolutions in declared.items():
+            changed.update(
+                await apply(
+                    connection, resolutions, now=now, declare=declare,
+                    declared_by=by, overrides=overrides,
+                )
+            )  # fmt: skip
+        for decision in decisions:
+            await tasks.save_states(connection, decision.retired)
+            await tasks.forget(connection, decision.forgotten)
+            await deletion.discard(connection, decision.forgotten, now=now)
+            await deletion.unmark(connection, decision.unmarked)
+            for revision, several in decision.revisions.items():
+                await tasks.save_revision(connection, several, revision)
+            changed.update(one.id for one in decision.retired)
+            changed.update(decision.forgotten, decision.unmarked)
         if changed and not self._engine.leads:
-            await owners.tell(connection, "changed", changed, by=self._engine.owner)
+            await owners.tell(connection, "changed", sorted(changed), by=self._engine.owner)
         live = [task_id for task_id, one in stored.items() if one.state]
         unreturned = await connection.run_sync(executions.unreturned, live)
-        return Written(decision=decision, changed=changed, unreturned=unreturned, known=known)
+        return [
+            Written(
+                decision=outcome,
+                changed=[task_id for task_id in _task_ids(outcome) if task_id in changed],
+                unreturned=unreturned,
+            )
+            if isinstance(outcome, Decision)
+            else outcome
+            for outcome in outcomes
+        ], known  # fmt: skip
 
-    async def _follow(self, written: Written, cause: Cause) -> None:
+    async def _follow(self, written: Sequence[Written], known: Any) -> None:
         """Schedule what was written: a state that there is need not be read back."""
-        decision, changed = written.decision, written.changed
-        if not changed:
-            return
-        log.debug("tasks_changed", by=cause.by, via=cause.via, reason=cause.reason, tasks=changed)
-        states = {one.id: one.state for one in decision.resolutions if one.state}
-        states |= {one.id: one for one in decision.retired}
-        await self._engine.adopt(
-            [states[task_id] for task_id in changed if task_id in states], written.known
-        )
-        if others := [task_id for task_id in changed if task_id not in states]:
-            await self._engine.reconcile(others)
-        self._changed(cause)
+        states: dict[str, TaskState] = {}
+        changed: list[str] = []
+        for one in written:
+            states |= {made.id: made.state for made in one.decision.resolutions if made.state}
+            states |= {state.id: state for state in one.decision.retired}
+            changed += one.changed
+        if here := [states[task_id] for task_id in changed if task_id in states]:
+            await self._engine.adopt(here, known)
+        if gone := [task_id for task_id in changed if task_id not in states]:
+            await self._engine.reconcile(gone)
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._turn_seconds):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise Unavailable("the database is too busy") from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+
+async def _decided(
+    change: _Change, stored: Mapping[str, StoredTask], now: datetime
+) -> Decision | Exception:
+    try:
+        return await change.decide(stored, now)
+    except Exception as error:
+        return error
+
+
+def _task_ids(decision: Decision) -> list[str]:
+    """The tasks of which a decision makes something."""
+    resolved = [one.id for one in decision.resolutions]
+    retired = [one.id for one in decision.retired]
+    return [*resolved, *retired, *decision.forgotten, *decision.unmarked]

@@ -2,7 +2,7 @@
 
 import ast
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, TaskState, resolution, retire
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Database
+from taskservice.storage.database import Collision, Database
 from taskservice.storage.gate import FILE, Cause, Decision, Gate
 from taskservice.storage.tasks import StoredTask
+from tests.storage.samples import statements
 
 FIELDS: dict[str, Any] = {
     "name": "定时通知任务",
@@ -77,7 +78,7 @@ async def create(gate: Gate, *task_ids: str, cause: Cause = ANN) -> None:
     """Make tasks as the API would."""
 
     async def decide(stored: Stored, now: datetime) -> Decision:
-        assert stored == {}
+        assert not stored.keys() & set(task_ids)
         return Decision(
             resolutions=[
                 resolution(one, declaration(), (), None, now=now, zone=UTC) for one in task_ids
@@ -201,6 +202,48 @@ async def test_marks_of_deletion_that_can_t_be_read_are_taken_away(
     # One that can be read stays.
     assert [one.state is None for one in (await stored(database, *"ab")).values()] == [False, True]
     assert engine.asked[-1] == ("reconcile", ["a", "b"])
+
+
+async def test_changes_that_wait_share_a_transaction_and_one_harms_no_other(
+    database: Database, engine: Engine, causes: list[Cause]
+) -> None:
+    gate = Gate(database, engine, changed=causes.append, at_once=1)
+    await create(gate, "there")
+    go = asyncio.Event()
+
+    async def wait(_found: Stored, _now: datetime) -> Decision:
+        await go.wait()
+        return Decision()
+
+    async def refuse(_found: Stored, _now: datetime) -> Decision:
+        raise Conflict("no")
+
+    async def together(*asked: Coroutine[Any, Any, object]) -> list[object]:
+        go.clear()
+        changes = [gate.change(["first"], wait, cause=ANN), *asked]
+        tasks = [asyncio.create_task(one) for one in changes]
+        await asyncio.sleep(0)
+        go.set()
+        _, *outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        return outcomes
+
+    engine.asked.clear()
+    with statements(database) as sent:
+        refused = gate.change(["b"], refuse, cause=ANN)
+        outcomes = await together(create(gate, "a"), refused, create(gate, "c"))
+    assert [type(one) for one in outcomes] == [type(None), Conflict, type(None)]
+    assert len([one for one in sent if "INTO task_manage" in one]) == 1
+    assert engine.asked == [("adopt", ["a", "c"])]
+
+    async def again(_found: Stored, now: datetime) -> Decision:
+        made = resolution("there", declaration(), (), None, now=now, zone=UTC)
+        return Decision(resolutions=[made])
+
+    collides = gate.change(["there"], again, cause=ANN)
+    outcomes = await together(create(gate, "d"), collides, create(gate, "e"))
+    assert [type(one) for one in outcomes] == [type(None), Collision, type(None)]
+    assert (await stored(database, "a", "b", "c", "d", "e")).keys() == {"a", "c", "d", "e"}
+    assert causes == [ANN] * 5
 
 
 # What writes the rows of tasks; and who may call it: the gate, and what it is made of.
