@@ -11,6 +11,7 @@ from taskservice.domain.errors import Fault
 from taskservice.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
+    from taskservice.domain.task import Task
     from taskservice.sync.folder.declaring import Check
 
 
@@ -50,7 +51,7 @@ def offline_check(
 
     Raises SettingsError. With `no_import` a function's path is looked at, and no more.
     """
-    from taskservice.domain.task_faults import task_faults
+    from taskservice.domain.checked_task import checked_task
     from taskservice.engine.functions import Functions
     from taskservice.engine.import_path import put_in_front
 
@@ -63,8 +64,8 @@ def offline_check(
     def call_faults(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
         return allowed.path_faults(func_path) if no_import else allowed.faults(func_path, func_args)
 
-    def check(_task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-        return task_faults(
+    def check(_task_id: str, fields: Mapping[str, object]) -> "Task":
+        return checked_task(
             fields,
             zone=settings.timezone,
             call_faults=call_faults,

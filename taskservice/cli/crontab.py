@@ -98,7 +98,7 @@ def _already_there(tasks: Sequence["Imported"], directory: Path) -> dict[str, st
 
     if not directory.exists():
         return {}
-    declared = declared_by(read_folder(directory).texts, {}, lambda _id, _fields: [])
+    declared = declared_by(read_folder(directory).texts, {}, lambda _id, _fields: None)
     paths = {task_id: one.declaration.path for task_id, one in declared.tasks.items()}
     found = {}
     for task in tasks:

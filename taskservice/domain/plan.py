@@ -1,11 +1,12 @@
 """What a sync would do, as a value: computing it changes nothing, printing it is the dry run."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.overlay import Declaration
+from taskservice.domain.task import Task
 
 SETTLE = timedelta(seconds=5)
 """How long a declaration must have been gone before its disappearance counts."""
@@ -34,10 +35,11 @@ class StoredDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredTask:
-    """A task as a file declares it now."""
+    """A task as a file declares it now; `task` is what that makes, where it was just checked."""
 
     declaration: Declaration
     digest: str
+    task: Task | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

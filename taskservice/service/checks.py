@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
 
+from taskservice.domain.checked_task import CallFaults, checked_task
 from taskservice.domain.errors import Fault, Invalid, is_pending
 from taskservice.domain.placeholders import placeholder_faults
 from taskservice.domain.task import Task
-from taskservice.domain.task_faults import CallFaults, checked_task
 from taskservice.engine.functions import Functions
 from taskservice.service.offload import is_small
 
@@ -32,15 +32,12 @@ class Checks:
         self._zone = zone
         self._env_allow = env_allow
 
-    def check(
-        self, _task_id: str, fields: Mapping[str, object], *, patience: float = 0
-    ) -> list[Fault]:
-        """What is wrong with a task's fields; blocks for `patience`, see `Functions.faults`."""
-        try:
-            self._checked(fields, self._call_faults(patience))
-        except Invalid as invalid:
-            return list(invalid.faults)
-        return []
+    def check(self, _task_id: str, fields: Mapping[str, object], *, patience: float = 0) -> Task:
+        """The task of these fields; blocks for `patience`, see `Functions.faults`.
+
+        Raises `Invalid`.
+        """
+        return self._checked(fields, self._call_faults(patience))
 
     async def check_imported(self, fields: Mapping[str, object]) -> Task:
         """The task of these fields, once its function's module is imported; holds nobody up.

@@ -7,8 +7,8 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import TypeVar
 
-from taskservice.domain.errors import Fault
 from taskservice.domain.preview import Preview
+from taskservice.domain.task import Task
 from taskservice.service.checks import Checks
 from taskservice.service.contributions import Promotions, promotions_of
 from taskservice.service.moments import now_utc
@@ -97,7 +97,7 @@ class Declarations:
         """
         end = time.monotonic() + PLAN_PATIENCE
 
-        def check(task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+        def check(task_id: str, fields: Mapping[str, object]) -> Task:
             return self._checks.check(task_id, fields, patience=max(end - time.monotonic(), 0))
 
         async with self._planning.turn():

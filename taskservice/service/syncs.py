@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from taskservice.domain.errors import Fault, StartError
+from taskservice.domain.errors import StartError
+from taskservice.domain.task import Task
 from taskservice.engine.engine import Engine
 from taskservice.service.checks import Checks
 from taskservice.service.checkup import Checkup
@@ -119,7 +120,7 @@ class Syncs:
             await asyncio.wait(self._going_on)
             self._going_on = []
 
-    def _check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+    def _check(self, task_id: str, fields: Mapping[str, object]) -> Task:
         return self._checks.check(task_id, fields, patience=self._patience)
 
     async def sync(self, *, prune: bool, by: str) -> dict[str, Any]:

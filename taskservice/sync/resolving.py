@@ -44,14 +44,13 @@ def resolve_all(
         elif before:
             overrides = overlay.standing(declaration, before.overrides, now)
         try:
+            task = candidates[task_id].task
             if overrides:
-                found = check(task_id, overlay.merge(declaration, overrides))
-                if found:
-                    raise Invalid(found)
+                task = check(task_id, overlay.merge(declaration, overrides))
             resolutions.append(
                 state.resolution(
                     task_id, declaration, overrides, before.state if before else None,
-                    now=now, zone=zone,
+                    now=now, zone=zone, task=task,
                 )
             )  # fmt: skip
         except FireDue:

@@ -279,7 +279,7 @@ def test_submodules_are_never_asked_for(origin: Origin, canary: Canary, tmp_path
     made = checkout(origin, tmp_path)
     assert made.pull().live == commit
     assert sorted(os.listdir(made.root)) == ["-u", "a.yaml", "sub"]
-    assert Folder(made.root, lambda *_: []).scan({}).declared.tasks.keys() == {"a"}
+    assert Folder(made.root, lambda *_: None).scan({}).declared.tasks.keys() == {"a"}
     assert blame_lines(made.root, "a.yaml", [1])[1] is not None
 
 
@@ -331,7 +331,7 @@ def test_links_lead_nowhere_else(origin: Origin, tmp_path: Path) -> None:
     commit = origin.commit()
     made = checkout(origin, tmp_path)
     assert made.pull().live == commit
-    seen = Folder(made.root, lambda *_: []).scan({})
+    seen = Folder(made.root, lambda *_: None).scan({})
     assert seen.declared.tasks.keys() == {"a"}
     assert "hunter2" not in repr(seen.declared.faults)
     assert os.stat(outside / "own.yaml").st_mtime_ns == before.st_mtime_ns
@@ -359,7 +359,7 @@ def test_names_of_files_are_only_names(origin: Origin, tmp_path: Path) -> None:
     commit = origin.commit()
     made = checkout(origin, tmp_path)
     assert made.pull().live == commit
-    assert "a" in Folder(made.root, lambda *_: []).scan({}).declared.tasks
+    assert "a" in Folder(made.root, lambda *_: None).scan({}).declared.tasks
     assert blame_lines(made.root, "-rf.yaml", [1])[1] is not None
     found = files_at(made.root, "HEAD")
     assert found is not None and "-rf.yaml" in found.texts

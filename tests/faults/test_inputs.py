@@ -31,7 +31,7 @@ def test_every_prefix_of_a_sample(sample: Path, tmp_path: Path) -> None:
     path = tmp_path / sample.name
     path.write_bytes(whole)
     (tmp_path / "other.yaml").write_bytes(SAMPLES[0].read_bytes())
-    folder = Folder(tmp_path, lambda task_id, fields: [])
+    folder = Folder(tmp_path, lambda task_id, fields: None)
     known = folder.scan({}, clock=later).declared
     assert not known.faults
     stored = {

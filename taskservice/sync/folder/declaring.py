@@ -1,12 +1,13 @@
 """What the files of a folder declare together: each task once, or why not."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_file
 from taskservice.domain.plan import DeclaredTask, FolderDeclarations, StoredDeclaration, is_live
+from taskservice.domain.task import Task
 from taskservice.sync.folder.parsed_file import (
     ParsedFile,
     authored,
@@ -22,15 +23,15 @@ GATHERED = 1000
 KEPT = 10_000
 """How many faults of all files are kept; of the files after those only the first of each."""
 
-Check = Callable[[str, Mapping[str, object]], list[Fault]]
-"""What is wrong with a task of this id and these fields."""
+Check = Callable[[str, Mapping[str, object]], Task | None]
+"""The task of this id and these fields (None: whoever needs it parses it); raises `Invalid`."""
 
-FaultsOf = Callable[[AuthoredTask, str, StoredDeclaration | None], list[Fault]]
-"""What is wrong with a task as it stands in a file, of this digest, and stored like that."""
+CheckAuthored = Callable[[AuthoredTask, str, StoredDeclaration | None], Task | None]
+"""The same of a task as it stands in a file, of this digest, and stored like that."""
 
 
 def declare(
-    files: Mapping[str, ParsedFile], stored: Mapping[str, StoredDeclaration], faults_of: FaultsOf
+    files: Mapping[str, ParsedFile], stored: Mapping[str, StoredDeclaration], check: CheckAuthored
 ) -> tuple[dict[str, str], FolderDeclarations]:
     """All that these files, by path, declare; and the file of each id that is in one file only."""
     unreadable = {path for path, one in files.items() if one.content and not one.content.readable}
@@ -46,18 +47,17 @@ def declare(
         faulty |= one.content.faulty
         for task, candidate in authored(one):
             owner, row = owners[task.task_id], stored.get(task.task_id)
-            if owner != path:
-                reason = f"task {task.task_id!r} is declared in {owner} already"
-                found = [Fault(reason=reason)]
-            else:
-                found = faults_of(task, candidate.digest, row)
-            if found:
+            try:
+                if owner != path:
+                    reason = f"task {task.task_id!r} is declared in {owner} already"
+                    raise Invalid([Fault(reason=reason)])
+                checked = check(task, candidate.digest, row)
+                tasks[task.task_id] = replace(candidate, task=checked) if checked else candidate
+            except Invalid as invalid:
                 faulty.add(task.task_id)
-                wrong += _placed(found, path, task)
+                wrong += _placed(invalid.faults, path, task)
                 if len(wrong) > GATHERED:
                     wrong = of_file(wrong)
-            else:
-                tasks[task.task_id] = candidate
         faults += of_file(wrong) if len(faults) < KEPT else of_file(wrong, 1)
         if one.ids and not any(
             task_id in tasks and tasks[task_id].declaration.path == path for task_id in one.ids
@@ -86,14 +86,14 @@ def declared_by(
     whenever a file was read, which takes most of the time.
     """
 
-    def faults_of(task: AuthoredTask, name: str, row: StoredDeclaration | None) -> list[Fault]:
-        return [] if is_live(row, name) else check(task.task_id, task.fields)
+    def checked(task: AuthoredTask, name: str, row: StoredDeclaration | None) -> Task | None:
+        return None if is_live(row, name) else check(task.task_id, task.fields)
 
     files = {}
     for path, data in sorted(texts.items()):
         files[path] = parse_file(path, data)
         step()
-    _, declared = declare(files, stored, faults_of)
+    _, declared = declare(files, stored, checked)
     return replace(declared, faults=tuple(sorted(declared.faults, key=place)))
 
 
@@ -102,7 +102,7 @@ def place(fault: Fault) -> tuple[str, int, int]:
     return fault.place
 
 
-def _placed(faults: list[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:
+def _placed(faults: Iterable[Fault], path: str, task: AuthoredTask) -> Iterator[Fault]:
     for fault in faults:
         line, column = task.place(fault.field)
         yield replace(fault, task_id=task.task_id, path=path, line=line, column=column)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Invalid
 from taskservice.domain.plan import (
     DeclaredTask,
     FolderDeclarations,
@@ -19,6 +19,7 @@ from taskservice.domain.plan import (
     differs,
     is_live,
 )
+from taskservice.domain.task import Task
 from taskservice.sync.folder.declaring import Check, declare, place
 from taskservice.sync.folder.file_reader import FileReader
 from taskservice.sync.folder.fingerprint import Rows, by_path
@@ -221,7 +222,9 @@ class Folder:
         """
         for file in changed.files.values():
             for task, one in authored(file):
-                if self._faults(task, one.digest, stored.get(task.task_id)):
+                try:
+                    self._checked(task, one.digest, stored.get(task.task_id))
+                except Invalid:
                     return False
         self._reader.forget(changed.files)
         for path, file in changed.files.items():
@@ -272,7 +275,7 @@ class Folder:
     def _declared(
         self, files: Mapping[str, ParsedFile], stored: Mapping[str, StoredDeclaration]
     ) -> FolderDeclarations:
-        self._owners, declared = declare(files, stored, self._faults)
+        self._owners, declared = declare(files, stored, self._checked)
         tasks = declared.tasks
         self._sound = {
             task_id: name for task_id, name in self._sound.items()
@@ -280,15 +283,12 @@ class Folder:
         }  # fmt: skip
         return declared
 
-    def _faults(self, task: AuthoredTask, name: str, row: StoredDeclaration | None) -> list[Fault]:
-        if self._sound.get(task.task_id) == name:
-            return []
-        if is_live(row, name):
-            return []
-        found = self._check(task.task_id, task.fields)
-        if not found:
-            self._sound[task.task_id] = name
-        return found
+    def _checked(self, task: AuthoredTask, name: str, row: StoredDeclaration | None) -> Task | None:
+        if self._sound.get(task.task_id) == name or is_live(row, name):
+            return None
+        checked = self._check(task.task_id, task.fields)
+        self._sound[task.task_id] = name
+        return checked
 
 
 def _at_head(files: dict[str, ParsedFile], head: Head | None) -> dict[str, ParsedFile]:

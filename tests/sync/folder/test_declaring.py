@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
 
-from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.plan import StoredDeclaration
-from taskservice.domain.task import parse_task
+from taskservice.domain.task import Task, parse_task
 from taskservice.sync.folder.declaring import declared_by
 from taskservice.sync.folder.reading import Folder
 
@@ -23,12 +22,8 @@ tasks:
 TEXTS = {"one.yaml": ONE, "more/several.yaml": SEVERAL, "broken.yaml": b"a: [\n"}
 
 
-def check(task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-    try:
-        parse_task(fields, zone=UTC)
-    except Invalid as invalid:
-        return list(invalid.faults)
-    return []
+def check(task_id: str, fields: Mapping[str, object]) -> Task:
+    return parse_task(fields, zone=UTC)
 
 
 def test_it_is_what_a_scan_of_the_same_files_finds(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.domain.errors import Fault
 from taskservice.sync.folder.confined import content_of, read_bytes
 from taskservice.sync.folder.declaring import declared_by, place
 from taskservice.sync.folder.offline import authored_in, read_file_alone, read_folder
@@ -14,8 +13,8 @@ from taskservice.sync.folder.reading import Folder
 from taskservice.sync.text.task_files import MAX_BYTES
 
 
-def nothing(_task_id: str, _fields: Mapping[str, object]) -> list[Fault]:
-    return []
+def nothing(_task_id: str, _fields: Mapping[str, object]) -> None:
+    """Everything is sound."""
 
 
 @pytest.fixture

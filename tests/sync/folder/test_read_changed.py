@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.plan import StoredDeclaration
 from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
@@ -26,8 +26,9 @@ class Tasks:
         self.write("sub/b.yaml", "name: B\n")
         self.scan()
 
-    def _check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
-        return [Fault(reason="wrong")] if fields.get("name") in self.wrong else []
+    def _check(self, task_id: str, fields: Mapping[str, object]) -> None:
+        if fields.get("name") in self.wrong:
+            raise Invalid([Fault(reason="wrong")])
 
     def write(self, path: str, text: str, mtime: float = NOW - 60) -> None:
         (self.root / path).parent.mkdir(exist_ok=True)
@@ -184,7 +185,7 @@ def test_with_links_everything_takes_a_scan(tasks: Tasks, target: str) -> None:
 
 def test_before_the_first_scan_it_takes_one(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: A\n")
-    assert Folder(tmp_path, lambda *_: []).read_changed(["a.yaml"]) is None
+    assert Folder(tmp_path, lambda *_: None).read_changed(["a.yaml"]) is None
 
 
 def test_where_the_folder_can_not_be_read_it_takes_a_scan(tasks: Tasks) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.overlay import digest
 from taskservice.domain.plan import FolderDeclarations, StoredDeclaration
 from taskservice.sync.folder.confined import Signature, read_bytes, signature_of
@@ -57,9 +57,10 @@ class Tasks:
         self.parsed.append(path)
         return parse_file(path, data)
 
-    def _check(self, task_id: str, fields: Mapping[str, object]) -> list[Fault]:
+    def _check(self, task_id: str, fields: Mapping[str, object]) -> None:
         self.checked.append(task_id)
-        return [self.wrong[task_id]] if task_id in self.wrong else []
+        if task_id in self.wrong:
+            raise Invalid([self.wrong[task_id]])
 
     def write(self, path: str, text: str | bytes, mtime: float = NOW - 60) -> None:
         file = self.root / path
@@ -211,7 +212,7 @@ class TestRefusedFiles:
 
 class TestTheFolderItself:
     def test_missing_is_not_nothing(self, tmp_path: Path) -> None:
-        scan = Folder(tmp_path / "none", lambda *_: []).scan({})
+        scan = Folder(tmp_path / "none", lambda *_: None).scan({})
         assert not scan.declared.readable
         assert [fault.path for fault in scan.declared.faults] == ["."]
 
@@ -251,7 +252,7 @@ class TestTheFolderItself:
             Tasks(tmp_path / version).write("a.yaml", f"name: {version}\n")
         root = tmp_path / "tasks.d"
         root.symlink_to("one")
-        swapped = Folder(root, lambda *_: [])
+        swapped = Folder(root, lambda *_: None)
         assert names(swapped.scan({}, clock=lambda: NOW).declared) == {"a": "one"}
         (tmp_path / "new").symlink_to("two")
         os.replace(tmp_path / "new", root)
@@ -409,7 +410,7 @@ class TestChangingFiles:
         root = tmp_path / "tasks.d"
         root.mkdir()
         (root / "a.yaml").write_text(NOTICE)
-        real, limit = Folder(root, lambda *_: []), time.monotonic() + 10
+        real, limit = Folder(root, lambda *_: None), time.monotonic() + 10
         while (scan := real.scan({})).unsettled and time.monotonic() < limit:
             pass
         assert scan.declared.tasks.keys() == {"a"}

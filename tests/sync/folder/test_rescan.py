@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.domain.errors import Fault
+from taskservice.domain.errors import Fault, Invalid
 from taskservice.storage.database import Database
 from taskservice.sync.folder.confined import Signature, read_bytes
 from taskservice.sync.folder.file_reader import FileReader
@@ -58,8 +58,9 @@ class Tasks:
         self.before_read.get(path, lambda: None)()
         return hash_file(root, path)
 
-    def _check(self, task_id: str, fields: object) -> list[Fault]:
-        return [Fault(reason="wrong")] if task_id in self.wrong else []
+    def _check(self, task_id: str, fields: object) -> None:
+        if task_id in self.wrong:
+            raise Invalid([Fault(reason="wrong")])
 
     def write(self, path: str, text: str) -> None:
         (self.root / path).parent.mkdir(exist_ok=True)

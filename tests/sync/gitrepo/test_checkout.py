@@ -85,7 +85,7 @@ def test_a_scan_sees_one_commit_and_all_of_it(
     words: list[set[str]] = []
 
     def scan() -> None:
-        reader = Folder(checkout.root, lambda *_: [])
+        reader = Folder(checkout.root, lambda *_: None)
         while not over.is_set():
             seen = reader.scan({})
             assert not seen.unsettled
@@ -204,7 +204,7 @@ def test_links_that_lead_out_of_the_repository_are_cut(
         assert checkout.pull().problem is None
     cut = {line["path"] for line in logs if line["event"] == "link_cut"}
     assert {f"tasks.d/{name}" for name in ("passwd.yaml", "secret.yaml", "up.yaml")} <= cut
-    seen = Folder(checkout.root, lambda *_: []).scan({})
+    seen = Folder(checkout.root, lambda *_: None).scan({})
     assert seen.declared.tasks.keys() == {"a", "own"}
     assert {(fault.path, fault.reason) for fault in seen.declared.faults} == {
         *(

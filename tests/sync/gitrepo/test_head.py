@@ -23,7 +23,7 @@ def revisions(folder: Path) -> dict[str, str | None]:
     """The commit of each task that the folder declares."""
     for file in folder.rglob("*"):
         os.utime(file, (1_700_000_000, 1_700_000_000), follow_symlinks=False)
-    scan = Folder(folder, lambda *_: []).scan({}, head=find_head(folder))
+    scan = Folder(folder, lambda *_: None).scan({}, head=find_head(folder))
     return {
         task_id: one.declaration.revision for task_id, one in sorted(scan.declared.tasks.items())
     }

@@ -1,4 +1,4 @@
-"""What is wrong with a task: its fields, and the call of its function."""
+"""A task with its fields and the call of its function checked together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
@@ -40,18 +40,3 @@ def checked_task(
     if task is None or faults:
         raise Invalid(of_task(faults))
     return task
-
-
-def task_faults(
-    fields: Mapping[str, object],
-    *,
-    zone: tzinfo,
-    call_faults: CallFaults,
-    env_allow: Sequence[str] = ANY_VARIABLE,
-) -> list[Fault]:
-    """What `checked_task` finds wrong."""
-    try:
-        checked_task(fields, zone=zone, call_faults=call_faults, env_allow=env_allow)
-    except Invalid as invalid:
-        return list(invalid.faults)
-    return []

@@ -5,8 +5,8 @@ from datetime import UTC
 
 import pytest
 
-from taskservice.domain.errors import Fault
-from taskservice.domain.task_faults import task_faults
+from taskservice.domain.checked_task import checked_task
+from taskservice.domain.errors import Fault, Invalid
 from tests.domain.samples import minimal
 
 
@@ -17,8 +17,9 @@ def faults(fields: Mapping[str, object]) -> list[str]:
         reason = f"{func_path} of {sorted(func_args)}"
         return [Fault(field=name, reason=reason) for name in ("func_path", "func_args.x")]
 
-    found = task_faults(fields, zone=UTC, call_faults=refuse)
-    return [fault.field or "" for fault in found]
+    with pytest.raises(Invalid) as caught:
+        checked_task(fields, zone=UTC, call_faults=refuse)
+    return [fault.field or "" for fault in caught.value.faults]
 
 
 def test_a_call_is_judged_of_a_task_that_is_sound_in_itself() -> None:
