@@ -133,8 +133,8 @@ class Task:
         title="Executor", section="run",
     )] = None
     # fmt: on
-    _triggers: dict[tzinfo, Trigger] = dataclasses.field(
-        default_factory=dict, init=False, repr=False, compare=False
+    _parsed: tuple[tzinfo, Trigger] | None = dataclasses.field(
+        default=None, init=False, repr=False, compare=False
     )
 
     def trigger(self, zone: tzinfo) -> Trigger:
@@ -142,11 +142,14 @@ class Task:
 
         Raises `Invalid` where it can't be read (any more: its time zone may be gone).
         """
-        known = self._triggers.get(zone)
-        if known is None:
-            known = parse_trigger(self.trigger_type, self.trigger_args, zone=zone)
-            self._triggers[zone] = known
-        return known
+        if self._parsed and self._parsed[0] == zone:
+            return self._parsed[1]
+        trigger = parse_trigger(self.trigger_type, self.trigger_args, zone=zone)
+        self._keep(zone, trigger)
+        return trigger
+
+    def _keep(self, zone: tzinfo, trigger: Trigger) -> None:
+        object.__setattr__(self, "_parsed", (zone, trigger))
 
     def definition(self) -> dict[str, Any]:
         """Every field with its value, JSON-able, in the order people write them."""
@@ -202,7 +205,7 @@ def parse_task(fields: Mapping[str, object], *, zone: tzinfo) -> Task:
     if faults or trigger is None:
         raise Invalid(of_task(faults))
     task = Task(**taken)
-    task._triggers[zone] = trigger
+    task._keep(zone, trigger)
     return task
 
 
