@@ -194,9 +194,9 @@ def _of_database(figures: Figures) -> Iterator[Metric]:
 
 
 def _by(
-    name: str, story: str, label: str, values: tuple[str, ...], counts: Mapping[str, int]
+    name: str, documentation: str, label: str, values: tuple[str, ...], counts: Mapping[str, int]
 ) -> Metric:
-    family = GaugeMetricFamily(name, story, labels=[label])
+    family = GaugeMetricFamily(name, documentation, labels=[label])
     for value in values:
         family.add_metric([value], counts.get(value, 0))
     return family

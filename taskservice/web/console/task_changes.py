@@ -26,16 +26,16 @@ MOST = 200
 """Tasks that are changed together: a page of the list."""
 
 
-class _Story(TypedDict):
-    """Why something is changed, and until when."""
+class _Terms(TypedDict):
+    """Why an override is set, and until when it holds."""
 
     reason: str | None
     until: str | None
 
 
-def _story(form: Mapping[str, str]) -> _Story:
+def _terms_of(form: Mapping[str, str]) -> _Terms:
     """The reason and the end that a form gives to a change."""
-    return _Story(
+    return _Terms(
         reason=form.get("reason", "").strip() or None,
         until=form.get("until", "").strip() or None,
     )
@@ -46,8 +46,8 @@ async def pause(
     request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Lets a task fire no more."""
-    story = _story(await session.form_of(request))
-    work = service.changes.set_paused(task_id, True, by=caller, via="console", **story)
+    terms = _terms_of(await session.form_of(request))
+    work = service.changes.set_paused(task_id, True, by=caller, via="console", **terms)
     said = language_of(request).gettext("It is paused.")
     return await changed(request, work, said, address_of(task_id))
 
@@ -57,8 +57,8 @@ async def resume(
     request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Lets it fire again."""
-    story = _story(await session.form_of(request))
-    work = service.changes.set_paused(task_id, False, by=caller, via="console", **story)
+    terms = _terms_of(await session.form_of(request))
+    work = service.changes.set_paused(task_id, False, by=caller, via="console", **terms)
     said = language_of(request).gettext("It fires again.")
     return await changed(request, work, said, address_of(task_id))
 
@@ -110,10 +110,10 @@ async def delete(
     request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
     """Deletes a task with its log."""
-    story = _story(await session.form_of(request))
+    terms = _terms_of(await session.form_of(request))
     _ = language_of(request).gettext
     said = _("%(task)s is deleted.") % {"task": task_id}
-    work = service.changes.delete(task_id, by=caller, via="console", **story)
+    work = service.changes.delete(task_id, by=caller, via="console", **terms)
     return await changed(request, work, said, "/")
 
 
@@ -130,11 +130,11 @@ async def restore(
 @post("/bulk/pause", opt=OPERATING)
 async def pause_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Pauses the tasks that were ticked."""
-    story = _story(await session.form_of(request))
+    terms = _terms_of(await session.form_of(request))
     return await _bulk(
         request,
         lambda task_id: service.changes.set_paused(
-            task_id, True, by=caller, via="console", **story
+            task_id, True, by=caller, via="console", **terms
         ),
     )
 
