@@ -52,7 +52,8 @@ class MariaDB:
     `kill` ends it as a power cut would, `start` brings it back on the same port and data.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, search_path: str = SEARCH_PATH) -> None:
+        self._search_path = search_path
         # Not pytest's folder: a socket's path has room for some 100 letters only.
         self.folder = Path(tempfile.mkdtemp(prefix="taskservice-mariadb-", dir=in_memory()))
         self.port = _free_port()
@@ -171,13 +172,13 @@ class MariaDB:
 
     def _server(self) -> list[str]:
         """The command that serves the folder."""
-        mariadbd = [_program("mariadbd"), "--no-defaults", *self._common_arguments()]
+        mariadbd = [self._program("mariadbd"), "--no-defaults", *self._common_arguments()]
         return [*mariadbd, "--innodb-log-file-size=16M"]
 
     def _installation(self) -> list[str]:
         """The command that fills the folder."""
         return [
-            _program("mariadb-install-db"),
+            self._program("mariadb-install-db"),
             "--no-defaults",
             *self._common_arguments(),
             "--auth-root-authentication-method=normal",
@@ -224,6 +225,15 @@ class MariaDB:
                 cursor.execute(statement)
                 rows = list(cursor.fetchall())
         return rows
+
+    def _program(self, name: str) -> str:
+        found = shutil.which(name, path=self._search_path)
+        if found is None:
+            raise DatabaseServerError(
+                f"{name} is not installed: run `make test`, or "
+                "`apt-get install mariadb-server-core mariadb-client-core`"
+            )
+        return found
 
 
 class MySQL(MariaDB):
@@ -279,13 +289,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name, path=SEARCH_PATH)
-    if found is None:
-        raise DatabaseServerError(
-            f"{name} is not installed: run `make test`, or "
-            "`apt-get install mariadb-server-core mariadb-client-core`"
-        )
-    return found

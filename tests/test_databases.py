@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from tests import databases
 from tests.databases import DatabaseServerError, MariaDB, new_server, open_files
 
 
@@ -65,11 +64,8 @@ async def test_what_was_committed_survives_a_kill(own_server: MariaDB) -> None:
     assert await ask(url, "SELECT number FROM seen") == 7
 
 
-def test_a_missing_server_is_an_error_that_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(databases, "SEARCH_PATH", str(tmp_path))
-    server = MariaDB()
+def test_a_missing_server_is_an_error_that_says_what_to_install(tmp_path: Path) -> None:
+    server = MariaDB(str(tmp_path))
     with pytest.raises(DatabaseServerError, match="apt-get install mariadb-server-core"):
         server.__enter__()
     assert not server.folder.exists()
