@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from taskservice.domain.overlay import Override
 from taskservice.domain.state import Resolution
@@ -19,13 +20,13 @@ async def apply(
     now: datetime,
     declared_by: str | None = None,
     declare: bool = True,
-    overrides: Mapping[str, Collection[Override]] | None = None,
+    overrides: Mapping[str, Collection[Override]] = MappingProxyType({}),
 ) -> list[str]:
     """Write resolutions; the ids of the tasks whose row changed.
 
     `declare` says whether the declarations are written too, as `declared_by` made them (None:
-    a file). A state that is as it was is not written. `overrides` are the tasks' overrides as
-    they were read with their rows locked: those that stay as they were are not written either.
+    a file). A state that is as it was is not written. `overrides` are tasks' overrides as they
+    were read with their rows locked: those that stay as they were are not written either.
     """
     changed = [r for r in resolutions if r.state != r.previous]
     # What a file declares can be restored, with its log.

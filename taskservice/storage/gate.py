@@ -201,7 +201,9 @@ class Gate:
         stored = await tasks.load(connection, ids, lock=True)
         known = self._engine.known(ids)
         outcomes = [await _decided(change, stored, now) for change in changes]
-        overrides = {task_id: one.overrides for task_id, one in stored.items()}
+        # Of a task at fault all is written anew.
+        sound = [one for one in ids if one not in stored or not stored[one].faults]
+        overrides = {one: stored[one].overrides if one in stored else () for one in sound}
         declared: dict[tuple[str | None, bool], list[Resolution]] = {}
         decisions: list[Decision] = []
         for change, outcome in zip(changes, outcomes, strict=True):

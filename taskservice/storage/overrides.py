@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import bindparam, delete, or_, select
@@ -27,25 +28,22 @@ _END: Any = delete(task_override).where(_O.task_id.in_(bindparam("ids", expandin
 async def save_overrides(
     connection: AsyncConnection,
     overrides: Mapping[str, Collection[Override]],
-    before: Mapping[str, Collection[Override]] | None = None,
+    before: Mapping[str, Collection[Override]] = MappingProxyType({}),
 ) -> None:
     """Make these the overrides of each task; those it had before and that are not here end.
 
-    `before` are the overrides as they were read in this transaction, with the tasks' rows locked:
+    `before` are a task's overrides as they were read in this transaction, with its row locked:
     where the caller gives them, only what changed is sent.
     """
-    ended = set(overrides)
-    unchanged: set[int] = set()
-    if before is not None:
-        ended = {
-            task_id
-            for task_id, kept in overrides.items()
-            if _fields(before.get(task_id, ())) - _fields(kept)
-        }
-        # The very objects that were read: to Python, an override by 1 equals one by true.
-        unchanged = {
-            id(one) for task_id, read in before.items() if task_id not in ended for one in read
-        }
+    ended = {
+        task_id
+        for task_id, kept in overrides.items()
+        if task_id not in before or _fields(before[task_id]) - _fields(kept)
+    }
+    # The very objects that were read: to Python, an override by 1 equals one by true.
+    unchanged = {
+        id(one) for task_id, read in before.items() if task_id not in ended for one in read
+    }
     for piece in chunks(sorted(ended)):
         await connection.execute(_END, {"ids": piece})
     rows = [

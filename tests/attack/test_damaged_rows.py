@@ -311,6 +311,34 @@ async def test_spoilt_declarations_and_overrides_harm_their_tasks_alone(
         assert await faulty(http) == set()
 
 
+async def test_a_sync_of_the_saved_file_mends_overrides(
+    serve: Callable[[], Any], empty_url: str, folder: Path
+) -> None:
+    columns = ("value", "declared_when_set")
+    for column in columns:
+        (folder / f"{column}.yaml").write_text(json.dumps(HOURLY))
+    async with serve() as http:
+        await http.post("/sync")
+        for column in columns:
+            answer = await http.put(f"/task-manage/{column}", json={"description": "by hand"})
+            assert answer.status_code == 200, answer.text
+    for column in columns:
+        await spoil(empty_url, task_override, column, column, "5")
+    async with serve() as http:
+
+        async def told() -> bool:
+            return await faulty(http) == set(columns)
+
+        await until(told)
+        for column in columns:
+            (folder / f"{column}.yaml").write_text(json.dumps({**HOURLY, "name": "new"}))
+        await http.post("/sync")
+        assert await faulty(http) == set()
+        for column in columns:
+            task = await get(http, f"/task-manage/{column}")
+            assert (task["name"], task["description"]) == ("new", "by hand")
+
+
 async def test_spoilt_executions_and_what_the_service_remembers_harm_nothing(
     serve: Callable[[], Any], empty_url: str
 ) -> None:

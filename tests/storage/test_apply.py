@@ -149,7 +149,7 @@ async def test_of_overrides_only_what_changed_is_sent(
 
 async def test_a_new_task_has_no_overrides_to_delete(database: Database) -> None:
     with statements(database) as sent:
-        await applied(database, resolved(), overrides={})
+        await applied(database, resolved(), overrides={"notice": ()})
     assert [one for one in sent if "task_override" in one] == []
 
 
