@@ -178,19 +178,19 @@ class Gate:
                 request.refuse(outcome)
 
     async def _make(self, changes: Sequence[_Change]) -> list[Written | Exception]:
-        """Make changes of different tasks in one transaction; of each what came of it."""
+        """Make changes of different tasks in one transaction; of each what came of it.
+
+        It raises what the transaction does, and nothing once that is committed.
+        """
         outcomes, known = await self._database.write(
             lambda connection: self._write(connection, changes),
             tries=None if len(changes) == 1 else 1,
         )
-        await self._follow([one for one in outcomes if isinstance(one, Written)], known)
-        for change, outcome in zip(changes, outcomes, strict=True):
-            if isinstance(outcome, Written) and outcome.changed:
-                cause, ids = change.cause, outcome.changed
-                log.debug(
-                    "tasks_changed", by=cause.by, via=cause.via, reason=cause.reason, tasks=ids
-                )
-                self._changed(cause)
+        try:
+            await self._follow(changes, outcomes, known)
+        except Exception as error:
+            # They are committed, and not to be decided again.
+            return [error if isinstance(one, Written) else one for one in outcomes]
         return outcomes
 
     async def _write(
@@ -243,11 +243,18 @@ class Gate:
             for outcome in outcomes
         ], known  # fmt: skip
 
-    async def _follow(self, written: Sequence[Written], known: Any) -> None:
-        """Schedule what was written: a state that there is need not be read back."""
+    async def _follow(
+        self, changes: Sequence[_Change], outcomes: Sequence[Written | Exception], known: Any
+    ) -> None:
+        """Schedule what was written, and tell: a state that there is need not be read back."""
+        written = [
+            (change.cause, one)
+            for change, one in zip(changes, outcomes, strict=True)
+            if isinstance(one, Written) and one.changed
+        ]
         states: dict[str, TaskState] = {}
         changed: list[str] = []
-        for one in written:
+        for _, one in written:
             states |= {made.id: made.state for made in one.decision.resolutions if made.state}
             states |= {state.id: state for state in one.decision.retired}
             changed += one.changed
@@ -255,6 +262,11 @@ class Gate:
             await self._engine.adopt(here, known)
         if gone := [task_id for task_id in changed if task_id not in states]:
             await self._engine.reconcile(gone)
+        for cause, one in written:
+            log.debug(
+                "tasks_changed", by=cause.by, via=cause.via, reason=cause.reason, tasks=one.changed
+            )
+            self._changed(cause)
 
 
 async def _decided(

@@ -246,6 +246,24 @@ async def test_changes_that_wait_share_a_transaction_and_one_harms_no_other(
     assert causes == [ANN] * 5
 
 
+class Unscheduling(Engine):
+    """Can't schedule anything."""
+
+    async def adopt(self, states: Sequence[TaskState], known: list[str]) -> None:
+        raise RuntimeError("not scheduled")
+
+
+async def test_what_is_committed_is_not_decided_again(
+    database: Database, causes: list[Cause]
+) -> None:
+    gate = Gate(database, Unscheduling(), changed=causes.append, at_once=1)
+    # The later two share a transaction.
+    creates = [asyncio.create_task(create(gate, one)) for one in "abc"]
+    for outcome in await asyncio.gather(*creates, return_exceptions=True):
+        assert isinstance(outcome, RuntimeError)
+    assert (await stored(database, *"abc")).keys() == {"a", "b", "c"}
+
+
 # What writes the rows of tasks; and who may call it: the gate, and what it is made of.
 WRITERS = {
     "apply": {"gate"},
