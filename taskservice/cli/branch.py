@@ -70,7 +70,7 @@ class Branch:
         *,
         domain: str,
     ) -> list[tuple[str, str]]:
-        """A commit for each contribution of `GET /promotion`: its short id, and the author.
+        """A commit for each contribution of `POST /promotion`: its short id, and the author.
 
         `before` are the texts of the files by path; authors have a mail address at `domain`.
         """

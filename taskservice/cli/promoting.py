@@ -11,13 +11,12 @@ from taskservice.sync.text.task_files import is_task_path
 def ask_promotion(
     client: Client, task_ids: Sequence[str], *, sources: Sequence[str], fields: Sequence[str]
 ) -> Any:
-    """The answer of `GET /promotion` for these tasks and all from `sources`.
+    """The answer of `POST /promotion` for these tasks and all from `sources`.
 
     Raises ClientError for a text of what can be no task file, or that changes other tasks.
     """
-    answer = client.get(
-        "/promotion", task_ids=",".join(task_ids), source=sources or None, field=fields or None
-    )
+    wanted = {"task_ids": task_ids, "sources": sources, "fields": fields}
+    answer = client.post("/promotion", wanted)
     files = {change["path"]: change for change in answer["files"]}
     texts = [(change["path"], change["after"]) for change in answer["files"]]
     texts += [one for made in answer["contributions"] for one in made["files"].items()]

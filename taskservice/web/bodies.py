@@ -31,6 +31,20 @@ def unknown_keys(body: Mapping[str, object], known: Sequence[str]) -> list[Fault
     )
 
 
+def words(body: Mapping[str, object], name: str, most: int, faults: list[Fault]) -> tuple[str, ...]:
+    """The list of strings that a body has by a name, each once; into `faults` what is wrong."""
+    found = body.get(name)
+    if found is None:
+        return ()
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        faults.append(Fault(field=name, reason="must be a list of strings"))
+        return ()
+    if len(found) > most:
+        reason = f"has {len(found)} items; at most {most} are allowed"
+        faults.append(Fault(field=name, reason=reason))
+    return tuple(dict.fromkeys(found))
+
+
 async def trigger_arguments(request: Request[Any, Any, Any]) -> Mapping[str, object] | None:
     """`func_args` of a body that may be empty, or None; raises Malformed and Invalid."""
     if not await _content(request):

@@ -52,6 +52,25 @@ PLAN = _object(
 )
 """A folder to plan for."""
 
+PROMOTION = _object(
+    {
+        "task_ids": {"type": "array", "maxItems": 1000, "items": {"type": "string"}},
+        "sources": {
+            "type": "array",
+            "items": {"enum": ["file", "api"]},
+            "description": "further tasks: with `file` all that have a file and an override, "
+            "with `api` all that only the API declared",
+        },
+        "fields": {
+            "type": "array",
+            "maxItems": 1000,
+            "items": {"type": "string"},
+            "description": "of `overridden`; without any, all but those that end by themselves",
+        },
+    }
+)
+"""What to promote."""
+
 TASK_EXAMPLES: dict[str, object] = {
     "cron": {
         "name": "定时通知任务",
@@ -108,4 +127,8 @@ PLAN_EXAMPLES: dict[str, object] = {
         }
     },
     "an empty folder": {"files": {}},
+}
+PROMOTION_EXAMPLES: dict[str, object] = {
+    "one field": {"task_ids": ["morning-notice"], "fields": ["trigger"]},
+    "all that files declare": {"sources": ["file"]},
 }

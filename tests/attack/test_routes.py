@@ -36,7 +36,7 @@ OPEN = {
 }
 """What answers without a token; anything else that does is a hole."""
 
-VIEWER_CHANGES = {"POST /plan", "POST /sign-in", "POST /sign-out"}
+VIEWER_CHANGES = {"POST /plan", "POST /promotion", "POST /sign-in", "POST /sign-out"}
 """What a viewer may ask by a method that could change something: these change no task."""
 
 OPERATOR_CHANGES = VIEWER_CHANGES | {

@@ -66,7 +66,7 @@ ANSWERS: dict[str, Any] = {
     "GET /task-manage/t/fires": [TIME],
     "GET /task-manage/t/logs": page(EXECUTION),
     "GET /task-manage/t/logs/l": EXECUTION,
-    "GET /promotion": {
+    "POST /promotion": {
         "files": [], "contributions": [], "outdated": {EVIL: [EVIL]},
         "left_out": [{"task_id": EVIL, "field": EVIL, "until": TIME}],
         "refused": [{"task_id": EVIL, "detail": EVIL}],

@@ -353,6 +353,9 @@ def test_one_of_several_that_can_not_be_promoted_is_told_of(house: House) -> Non
     status, out, err = house.run("nobody", "daily")
     assert status == 1 and "timeout: 5" in out
     assert err == "taskservice: nobody: no task 'nobody'\n"
+    status, out, err = house.run(*(f"nobody-{number:029}" for number in range(250)), "daily")
+    assert status == 1 and "timeout: 5" in out
+    assert err.count("no task 'nobody-") == 250
     status, out, err = house.run("nobody")
     assert (status, out, err) == (1, "", "taskservice: no task 'nobody'\n")
 

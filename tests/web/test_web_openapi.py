@@ -29,7 +29,7 @@ ROUTES = {
     "/task-manage/{task_id}/yaml": {"get"},
     "/task-manage/{task_id}/restore": {"post"},
     "/overrides": {"get"},
-    "/promotion": {"get"},
+    "/promotion": {"post"},
     "/events": {"get"},
     "/metrics": {"get"},
     "/sync": {"get", "post"},
@@ -86,6 +86,8 @@ async def test_the_examples_are_taken(client: httpx.AsyncClient) -> None:
         assert (await client.post("/task-manage/t/trigger", json=body)).status_code == 202
     for body in body_schemas.PLAN_EXAMPLES.values():
         assert (await client.post("/plan", json=body)).json()["refuse"] == []
+    for body in body_schemas.PROMOTION_EXAMPLES.values():
+        assert (await client.post("/promotion", json=body)).status_code == 200
 
 
 def test_the_bodies_have_the_fields_of_a_task() -> None:

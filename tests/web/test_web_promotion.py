@@ -116,7 +116,8 @@ async def test_several_tasks_author_by_author(declared: httpx.AsyncClient, tasks
     await declared.put("/task-manage/one?reason=slow", json={"timeout": 5})
     await declared.delete("/task-manage/two")
     await declared.post("/task-manage/report/pause?until=2h")
-    found = (await declared.get("/promotion?source=file&source=api&task_ids=none")).json()
+    wanted = {"task_ids": ["none"], "sources": ["file", "api"]}
+    found = (await declared.post("/promotion", json=wanted)).json()
     (made,) = found.pop("contributions")
     assert made.pop("set_at")[:2] == "20"
     left = f"tasks:\n  one: {{{FIELDS}, timeout: 5}}\n"
@@ -137,11 +138,18 @@ async def test_several_tasks_author_by_author(declared: httpx.AsyncClient, tasks
     }  # fmt: skip
     (tasks_dir / "two.yaml").write_text(two.replace("name: n,", "name: n, timeout: 6,"))
     await declared.post("/sync")
-    found = (await declared.get("/promotion?task_ids=one,two&field=timeout")).json()
+    wanted = {"task_ids": ["one", "two"], "fields": ["timeout"]}
+    found = (await declared.post("/promotion", json=wanted)).json()
     assert [one["task_ids"] for one in found["files"]] == [["one"]]
     assert (found["outdated"], found["refused"][0]["task_id"]) == ({"one": ["timeout"]}, "two")
-    ids = ",".join(map(str, range(1001)))
-    assert (await declared.get(f"/promotion?task_ids={ids}")).status_code == 422
+    ids = [f"{number:036}" for number in range(1001)]
+    found = (await declared.post("/promotion", json={"task_ids": ids[1:]})).json()
+    assert len(found["refused"]) == 1000
+    wrongs: list[dict[str, Any]] = [
+        {"task_ids": ids}, {"task_ids": "one"}, {"fields": [1]}, {"sources": ["x"]}, {"field": []},
+    ]  # fmt: skip
+    for wrong in wrongs:
+        assert (await declared.post("/promotion", json=wrong)).status_code == 422, wrong
 
 
 async def test_the_overrides_of_all_tasks(declared: httpx.AsyncClient, tasks_dir: Path) -> None:

@@ -7,28 +7,19 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.web import schemas
+from taskservice.web import bodies, body_schemas, schemas
 from taskservice.web.api.parameters import (
+    MOST_IDS,
     READ,
     WRITE,
     AnyRequest,
     Caller,
     ServiceDep,
-    TaskIds,
-    split_ids,
     task_answer,
 )
-from taskservice.web.openapi import ETAG, documented_header, problems, with_text
+from taskservice.web.openapi import ETAG, documented_header, problems, with_body, with_text
 
 DIFF = "text/x-diff"
-
-Fields = Annotated[
-    list[str] | None,
-    QueryParameter(
-        description="Of `overridden`, as often as needed; "
-        "without it, all of them but those that end by themselves"
-    ),
-]
 
 
 @get(
@@ -106,7 +97,13 @@ async def get_promotion(
     request: AnyRequest,
     service: ServiceDep,
     task_id: FromPath[str],
-    field: Fields = None,
+    field: Annotated[
+        list[str] | None,
+        QueryParameter(
+            description="Of `overridden`, as often as needed; "
+            "without it, all of them but those that end by themselves"
+        ),
+    ] = None,
 ) -> Response[Any]:
     """What to commit for the file to say it: for `patch -p1` or `git apply` in the tasks folder."""
     promotion = await service.declarations.promotion(task_id, field or ())
@@ -116,32 +113,33 @@ async def get_promotion(
     return Response(schemas.Promotion.of(promotion), media_type=MediaType.JSON, headers=headers)
 
 
-@get(
+@post(
     "/promotion",
     operation_id="promoteTasks",
     summary="Get several tasks' overrides as changes of their files",
     tags=["Overrides"],
-    responses=problems(409),
+    status_code=200,
+    opt={"role": "viewer"},
+    responses={
+        **problems(409, 413),
+        200: ResponseSpec(schemas.Promotions, description="The changes", generate_examples=False),
+    },
+    operation_class=with_body(body_schemas.PROMOTION, body_schemas.PROMOTION_EXAMPLES),
 )
-async def get_promotions(
-    service: ServiceDep,
-    task_ids: TaskIds = None,
-    source: Annotated[
-        list[Literal["file", "api"]] | None,
-        QueryParameter(
-            description="Further tasks: with `file` all that have a file and an override, with "
-            "`api` all that only the API declared"
-        ),
-    ] = None,
-    field: Fields = None,
-) -> schemas.Promotions:
-    """The same of many, author by author: a commit for each of them can be made of it."""
-    faults: list[Fault] = []
-    ids = split_ids(task_ids or "", faults)
+async def promote_tasks(request: AnyRequest, service: ServiceDep) -> schemas.Promotions:
+    """The same of many, author by author: a commit for each can be made of it. Changes nothing."""
+    body = await bodies.json_object(request)
+    faults = bodies.unknown_keys(body, body_schemas.PROMOTION["properties"])
+    task_ids, sources, fields = (
+        bodies.words(body, name, MOST_IDS, faults) for name in body_schemas.PROMOTION["properties"]
+    )
+    if wrong := set(sources) - {"file", "api"}:
+        reason = f"has {min(wrong)[:100]!r}: there are file and api"
+        faults.append(Fault(field="sources", reason=reason))
     if faults:
         raise Invalid(faults)
     return schemas.Promotions.of(
-        await service.declarations.promotions(ids, source or (), field or ())
+        await service.declarations.promotions(task_ids, sources, fields)
     )
 
 
@@ -166,6 +164,6 @@ HANDLERS = (
     list_all_overrides,
     revert_overrides,
     get_promotion,
-    get_promotions,
+    promote_tasks,
     restore_task,
 )
