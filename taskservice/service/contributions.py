@@ -16,7 +16,7 @@ from taskservice.service.provenance import TaskOverride, overrides_of
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.text.promotion import promoted
 
-MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES = 8 * 1024 * 1024
 """How much is gone through at most: for each task, its whole file."""
 
 _LONGEST_VALUE = 200

@@ -20,6 +20,7 @@ from taskservice.service.tasks import stored
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.overrides import overridden
+from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.excerpt import lines_of
 from taskservice.sync.gitrepo.commits import Commit, last_commits
 
@@ -55,10 +56,14 @@ class Declarations:
         busy = "another plan is being made; try again"
         self._planning = Offload("planning", threads=1, waiting=0, busy=busy)
         self._plans_to_come = Offload("plans to come", threads=1, waiting=7, busy=busy)
+        self._promoting = Offload(
+            "promoting", threads=1, waiting=0, busy="another promotion is being made; try again"
+        )
 
     def close(self) -> None:
-        """Let the thread end that plans are made on."""
+        """Let the threads end that plans and promotions are made on."""
         self._planning.close()
+        self._promoting.close()
 
     async def provenance(self, task_id: str, *, overridden: bool) -> list[Provenance]:
         """Where each field of a task comes from, or only of those that are `overridden`.
@@ -117,13 +122,32 @@ class Declarations:
         return await self._looking.run(promotion_of, self._root, task_id, task, fields, now_utc())
 
     async def promotions(
-        self, task_ids: Iterable[str], sources: Collection[str], fields: Sequence[str] = ()
-    ) -> Promotions:
+        self,
+        task_ids: Iterable[str],
+        sources: Collection[str],
+        fields: Sequence[str],
+        shape: Callable[[Promotions], T],
+    ) -> T:
         """The same of several tasks, author by author; of what can't be promoted it says why.
 
         `sources` names further tasks: `file` those with a file and an override, `api` those that
-        only the API declared. Raises `Conflict` where all of it is too much.
+        only the API declared. It is given back as `shape` makes it, which is called off the loop.
+        Raises `Conflict` where all of it is too much, and `TooManyRequests` while another is made.
         """
+        async with self._promoting.turn():
+            found = await self._chosen(task_ids, sources)
+            return await self._promoting.call(
+                lambda: shape(
+                    promotions_of(
+                        self._root, found, fields, now_utc(), executor=self._default_executor
+                    )
+                )
+            )
+
+    async def _chosen(
+        self, task_ids: Iterable[str], sources: Collection[str]
+    ) -> dict[str, StoredTask | None]:
+        """These tasks, and those from `sources`; None for one that is not there."""
         wanted = dict.fromkeys(task_ids)
         async with self._database.read() as connection:
             if sources:
@@ -137,14 +161,7 @@ class Declarations:
                     and (row.source == "api" or task_id in changed)
                 }
             found = await store.load(connection, list(wanted))
-        return await self._looking.run(
-            promotions_of,
-            self._root,
-            {task_id: found.get(task_id) for task_id in wanted},
-            fields,
-            now_utc(),
-            executor=self._default_executor,
-        )
+        return {task_id: found.get(task_id) for task_id in wanted}
 
     async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
         """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""

@@ -1,12 +1,14 @@
 """A promotion asks the folder and the tables, whatever database that is."""
 
+import asyncio
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taskservice.domain.errors import Conflict, NotFound
+from taskservice.domain.errors import Conflict, NotFound, TooManyRequests
 from taskservice.service import Service
 from taskservice.service.contributions import promotions_of
 from taskservice.service.moments import now_utc
@@ -127,6 +129,26 @@ async def test_a_task_of_the_apis_and_what_it_was_given(service: Service, folder
     shown = await service.tasks.show("own")
     assert (shown.source, shown.overridden) == ("file", "[]")
     assert (await service.declarations.promotion("own")).diff == ""
+
+
+async def test_one_promotion_of_several_is_made_at_a_time(service: Service, folder: Path) -> None:
+    await declare(service, folder)
+    begun, over = threading.Event(), threading.Event()
+
+    def shape(found: object) -> threading.Thread:
+        begun.set()
+        assert over.wait(30)
+        return threading.current_thread()
+
+    first = asyncio.create_task(service.declarations.promotions(["a"], (), (), shape))
+    try:
+        assert await asyncio.to_thread(begun.wait, 30)
+        with pytest.raises(TooManyRequests, match="another promotion is being made"):
+            await service.declarations.promotions(["a"], (), (), shape)
+        assert (await service.declarations.promotion("a")).diff == ""
+    finally:
+        over.set()
+    assert await first is not threading.main_thread()
 
 
 async def test_so_many_that_it_is_too_much_are_refused(service: Service, folder: Path) -> None:

@@ -43,13 +43,13 @@ def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]
         if not isinstance(several, dict) or several.keys() == {task_id}:
             return None
         return _first_sound(
-            path, data, task_id, overrides, lambda: remove(text, ("tasks", task_id))
+            path, data, before, task_id, overrides, lambda: remove(text, ("tasks", task_id))
         )
     place: Path = ("tasks", task_id) if isinstance(several, dict) else ()
     own: Any = several[task_id] if isinstance(several, dict) else root
     wanted = _wanted(own, _task_in(before, task_id).fields, overrides)
     return _first_sound(
-        path, data, task_id, overrides,
+        path, data, before, task_id, overrides,
         lambda: _edit_alone(text, place, wanted, walk.places),
         lambda: edit(text, place, wanted),
     )  # fmt: skip
@@ -101,6 +101,7 @@ def new_file(
 def _first_sound(
     path: str,
     data: bytes,
+    before: FileContent,
     task_id: str,
     overrides: Iterable[Override],
     *attempts: Callable[[], str],
@@ -113,7 +114,7 @@ def _first_sound(
             continue
         if data.startswith(_BOM):
             after = _BOM + after
-        if is_promoted(read_file(path, data), read_file(path, after), task_id, overrides):
+        if is_promoted(before, read_file(path, after), task_id, overrides):
             return after
     raise Conflict(
         f"{path} is written in a way that can't be edited by itself: edit it by hand, "

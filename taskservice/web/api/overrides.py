@@ -2,11 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import MediaType, Response, delete, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.service import Promotions
 from taskservice.web import bodies, body_schemas, schemas
 from taskservice.web.api.parameters import (
     MOST_IDS,
@@ -126,8 +128,11 @@ async def get_promotion(
     },
     operation_class=with_body(body_schemas.PROMOTION, body_schemas.PROMOTION_EXAMPLES),
 )
-async def promote_tasks(request: AnyRequest, service: ServiceDep) -> schemas.Promotions:
-    """The same of many, author by author: a commit for each can be made of it. Changes nothing."""
+async def promote_tasks(request: AnyRequest, service: ServiceDep) -> Response[bytes]:
+    """The same of many, author by author, for a commit of each. Changes nothing.
+
+    One is made at a time.
+    """
     body = await bodies.json_object(request)
     faults = bodies.unknown_keys(body, body_schemas.PROMOTION["properties"])
     task_ids, sources, fields = (
@@ -138,9 +143,13 @@ async def promote_tasks(request: AnyRequest, service: ServiceDep) -> schemas.Pro
         faults.append(Fault(field="sources", reason=reason))
     if faults:
         raise Invalid(faults)
-    return schemas.Promotions.of(
-        await service.declarations.promotions(task_ids, sources, fields)
-    )
+    found = await service.declarations.promotions(task_ids, sources, fields, _encoded)
+    return Response(found, media_type=MediaType.JSON)
+
+
+def _encoded(promotions: Promotions) -> bytes:
+    """The answer, which may be some megabytes."""
+    return msgspec.json.encode(schemas.Promotions.of(promotions))
 
 
 @post(
