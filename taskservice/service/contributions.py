@@ -188,6 +188,8 @@ def _steps(
             lines=(f"{task_id}: declared by API until now",), new=data,
         )  # fmt: skip
         return
+    if not overrides:  # its file may be in any state
+        return
     files.read(task_id, stored)
     deleted = [override for override in overrides if override.field == DELETED]
     lines = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskservice.domain.errors import Conflict, NotFound, TooManyRequests
-from taskservice.service import Service
+from taskservice.service import Promotions, Service
 from taskservice.service.contributions import promotions_of
 from taskservice.service.moments import now_utc
 from taskservice.service.promoting import promotion_of
@@ -129,6 +129,21 @@ async def test_a_task_of_the_apis_and_what_it_was_given(service: Service, folder
     shown = await service.tasks.show("own")
     assert (shown.source, shown.overridden) == ("file", "[]")
     assert (await service.declarations.promotion("own")).diff == ""
+
+
+async def test_of_a_task_with_nothing_to_promote_no_file_is_read(
+    service: Service, folder: Path
+) -> None:
+    await declare(service, folder)
+    await service.changes.set_paused("a", True, by="ann", until="1h")
+    (folder / "a.yaml").write_text("name: [\n")
+
+    def shape(found: Promotions) -> Promotions:
+        return found
+
+    found = await service.declarations.promotions((), ("file",), (), shape)
+    assert (found.files, found.refused) == ((), ())
+    assert [one.field for one in found.left_out] == ["paused"]
 
 
 async def test_one_promotion_of_several_is_made_at_a_time(service: Service, folder: Path) -> None:
