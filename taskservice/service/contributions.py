@@ -1,7 +1,7 @@
 """What several tasks' overrides change in files, author by author: a commit for each of them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +11,17 @@ from taskservice.domain import overlay
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.service.definitions import no_task
-from taskservice.service.promoting import DeclaringFiles, LeftOut, chosen_overrides, decoded
+from taskservice.service.promoting import (
+    MOST_BYTES,
+    TOO_MUCH,
+    DeclaringFiles,
+    LeftOut,
+    chosen_overrides,
+    decoded,
+)
 from taskservice.service.provenance import TaskOverride, overrides_of
 from taskservice.storage.tasks import StoredTask
-from taskservice.sync.text.promotion import promoted
-
-MOST_BYTES = 8 * 1024 * 1024
-"""How much is gone through at most: for each task, its whole file."""
+from taskservice.sync.text.promotion import is_deletion, promoted
 
 _LONGEST_VALUE = 200
 
@@ -96,15 +100,14 @@ def promotions_of(
     """How files change that promote these fields of several tasks, as `promotion_of`. Blocks.
 
     Who set something first comes before the others, with all that they set. A task that is None
-    is not there; `executor` is that of tasks which name none. Raises `Conflict` where all of it
-    is more than `most_bytes`.
+    is not there; `executor` is that of tasks which name none. Once the files have `most_bytes`,
+    or those that are changed, each counted for each author, further tasks are refused.
     """
-    files = DeclaringFiles(folder)
+    files = DeclaringFiles(folder, most_bytes=most_bytes)
     steps: list[_Step] = []
     left_out: list[LeftOut] = []
     outdated: dict[str, Sequence[str]] = {}
     refused: list[Refusal] = []
-    size = 0
     for task_id, stored in tasks.items():
         try:
             if stored is None:
@@ -118,42 +121,32 @@ def promotions_of(
         left_out += left
         if fields_changed := _outdated(stored.declaration, chosen):
             outdated[task_id] = fields_changed
-        size += sum(len(files.texts[step.path] or step.new or b"") for step in own)
-        if size > most_bytes:
-            raise Conflict("the files of so many tasks are too much at once: name fewer tasks")
-    after = dict(files.texts)
+    edited = _Edited(files.texts, most_bytes)
     by_author: dict[str, list[_Step]] = {}
     for step in sorted(steps, key=lambda one: (one.at, one.path, one.task_id)):
         by_author.setdefault(step.author, []).append(step)
-    done: list[_Step] = []
+    done: dict[str, set[str]] = {}
     contributions = []
     for author, own in by_author.items():
-        effective = []
-        for step in own:
-            try:
-                text = _after(step, after[step.path])
-            except Conflict as conflict:
-                refused.append(Refusal(task_id=step.task_id, detail=str(conflict)))
-                continue
-            if text != after[step.path]:
-                after[step.path] = text
-                effective.append(step)
+        made = {id(step) for some in _groups(own) for step in edited.make(some, refused)}
+        effective = [step for step in own if id(step) in made]
         if effective:
             contributions.append(
                 Contribution(
                     author=author, set_at=max(step.at for step in effective),
                     message=_message(effective),
-                    files={step.path: decoded(after[step.path]) for step in effective},
+                    files={step.path: decoded(edited.texts[step.path]) for step in effective},
                 )
             )  # fmt: skip
-            done += effective
+            for step in effective:
+                done.setdefault(step.path, set()).add(step.task_id)
     return Promotions(
         files=tuple(
             FileChange(
-                path=path, before=decoded(before), after=decoded(after[path]),
-                task_ids=tuple(sorted({step.task_id for step in done if step.path == path})),
+                path=path, before=decoded(before), after=decoded(edited.texts[path]),
+                task_ids=tuple(sorted(done[path])),
             )
-            for path, before in sorted(files.texts.items()) if after[path] != before
+            for path, before in sorted(files.texts.items()) if edited.texts[path] != before
         ),
         contributions=tuple(contributions), left_out=tuple(left_out),
         outdated=outdated, refused=tuple(refused),
@@ -206,11 +199,48 @@ def _steps(
         )  # fmt: skip
 
 
-def _after(step: _Step, before: bytes | None) -> bytes | None:
-    """The text of a file after a step; a file that is gone stays so. Raises `Conflict`."""
-    if step.new is not None:
-        return step.new
-    return before and promoted(step.path, before, step.task_id, step.overrides)
+class _Edited:
+    """The `texts` of files by path, as steps change them."""
+
+    def __init__(self, texts: Mapping[str, bytes | None], most_bytes: int) -> None:
+        self.texts = dict(texts)
+        self._left = most_bytes
+
+    def make(self, steps: Sequence[_Step], refused: list[Refusal]) -> Sequence[_Step]:
+        """Change a file by steps, and give back those that changed it; into `refused` the others.
+
+        What can't be changed at once is tried by halves.
+        """
+        path = steps[0].path
+        before = self.texts[path]
+        try:
+            self.texts[path] = self._after(steps, before)
+        except Conflict as conflict:
+            if half := len(steps) // 2:
+                return [*self.make(steps[:half], refused), *self.make(steps[half:], refused)]
+            refused.append(Refusal(task_id=steps[0].task_id, detail=str(conflict)))
+            return ()
+        return steps if self.texts[path] != before else ()
+
+    def _after(self, steps: Sequence[_Step], before: bytes | None) -> bytes | None:
+        """The text of a file after steps; a file that is gone stays so. Raises `Conflict`."""
+        if self._left <= 0:
+            raise Conflict(TOO_MUCH)
+        if (new := steps[0].new) is not None:
+            self._left -= len(new)
+            return new
+        self._left -= len(before or b"")
+        changes = {step.task_id: step.overrides for step in steps}
+        return before and promoted(steps[0].path, before, changes)
+
+
+def _groups(steps: Iterable[_Step]) -> Iterable[list[_Step]]:
+    """The steps of each file, which are made at once; a deletion by itself."""
+    groups: dict[tuple[str, str | None], list[_Step]] = {}
+    for step in steps:
+        alone = step.task_id if is_deletion(step.overrides) else None
+        groups.setdefault((step.path, alone), []).append(step)
+    return groups.values()
 
 
 def _message(steps: Sequence[_Step]) -> str:

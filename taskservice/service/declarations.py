@@ -132,7 +132,7 @@ class Declarations:
 
         `sources` names further tasks: `file` those with a file and an override, `api` those that
         only the API declared. It is given back as `shape` makes it, which is called off the loop.
-        Raises `Conflict` where all of it is too much, and `TooManyRequests` while another is made.
+        Raises `TooManyRequests` while another is made.
         """
         async with self._promoting.turn():
             found = await self._chosen(task_ids, sources)

@@ -23,6 +23,13 @@ from taskservice.sync.text.diff import unified_diff
 from taskservice.sync.text.promotion import new_file, promoted
 from taskservice.sync.text.reader import read_file
 
+MOST_BYTES = 8 * 1024 * 1024
+"""How much text is gone through at most, but for the last file."""
+
+TOO_MUCH = (
+    "it is more than one promotion takes: promote the others first, then this one, or name it alone"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
@@ -87,7 +94,7 @@ def promotion_of(
     else:
         path, after = stored.declaration.path, files.read(task_id, stored)
         if chosen:
-            after = promoted(path, after, task_id, chosen)
+            after = promoted(path, after, {task_id: chosen})
     return Promotion(
         task_id=task_id, path=path, before=decoded(files.texts[path]), after=decoded(after),
         authors=authors, left_out=tuple(left_out),
@@ -95,9 +102,13 @@ def promotion_of(
 
 
 class DeclaringFiles:
-    """Files of the tasks folder, each read once; `texts` has them by path, None for a new one."""
+    """Files of the tasks folder, each read once; `texts` has them by path, None for a new one.
 
-    def __init__(self, folder: Path) -> None:
+    Once they have `most_bytes`, further ones raise `Conflict`.
+    """
+
+    def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
+        self._left = most_bytes
         # A root that is a link may be swapped meanwhile.
         self._root = os.path.realpath(folder)
         self._digests: dict[str, dict[str, str]] = {}
@@ -107,11 +118,13 @@ class DeclaringFiles:
         self, task_id: str, stored: StoredTask, overrides: Sequence[Override]
     ) -> tuple[str, bytes]:
         """Path and text of a new file for a task of the API's. Raises `Conflict`."""
+        self._check_left()
         path, data = new_file(
             task_id, stored.declaration.fields, overrides,
             lambda name: name in self.texts or os.path.lexists(f"{self._root}/{name}"),
         )  # fmt: skip
         self.texts[path] = None
+        self._left -= len(data)
         return path, data
 
     def read(self, task_id: str, stored: StoredTask) -> bytes:
@@ -119,7 +132,9 @@ class DeclaringFiles:
         path = stored.declaration.path or ""
         data = self.texts.get(path)
         if data is None:
+            self._check_left()
             data = self.texts[path] = _read(self._root, path)
+            self._left -= len(data)
             tasks = read_file(path, data).tasks
             self._digests[path] = {task.task_id: overlay.digest(task.fields) for task in tasks}
         if self._digests[path].get(task_id) != overlay.digest(stored.declaration.fields):
@@ -128,6 +143,10 @@ class DeclaringFiles:
                 "GET /sync tells of it, or try again after a sync"
             )
         return data
+
+    def _check_left(self) -> None:
+        if self._left <= 0:
+            raise Conflict(TOO_MUCH)
 
 
 def chosen_overrides(

@@ -166,17 +166,40 @@ async def test_one_promotion_of_several_is_made_at_a_time(service: Service, fold
     assert await first is not threading.main_thread()
 
 
-async def test_so_many_that_it_is_too_much_are_refused(service: Service, folder: Path) -> None:
-    await declare(service, folder, f"tasks:\n  a: {{{FLOW}}}\n  b: {{{FLOW}}}\n")
+async def test_what_is_too_much_is_refused_and_the_rest_promoted(
+    service: Service, folder: Path
+) -> None:
+    (folder / "b.yaml").write_text(FILE)
+    await declare(service, folder, f"tasks:\n  a: {{{FLOW}}}\n  c: {{{FLOW}}}\n")
+    for task_id in ("a", "c", "b"):
+        await service.changes.change(task_id, {"timeout": 5}, by="ann")
+    await service.changes.change("a", {"description": "d"}, by="ben")
+    async with service.database.read() as connection:
+        tasks = await store.load(connection, ["a", "b", "c"])
+    flow, file = ((folder / name).stat().st_size for name in ("a.yaml", "b.yaml"))
+
+    def made(most_bytes: int) -> Promotions:
+        return promotions_of(folder, tasks, (), now_utc(), executor="local", most_bytes=most_bytes)
+
+    # A file counts once for each author, however many of its tasks they changed.
+    assert made(flow + file + 1).refused == ()
+    both = [("a", "c"), ("b",)]
+    for most_bytes, refused, ids in ((flow + file, ["a"], both), (flow, ["b", "a"], both[:1])):
+        found = made(most_bytes)
+        assert [one.task_id for one in found.refused] == refused
+        assert all("more than one promotion takes" in one.detail for one in found.refused)
+        assert [change.task_ids for change in found.files] == ids
+
+
+async def test_tasks_on_one_line_are_promoted_one_by_one(service: Service, folder: Path) -> None:
+    await declare(service, folder, f"tasks: {{a: {{{FLOW}}}, b: {{{FLOW}}}}}\n")
     for task_id in ("a", "b"):
         await service.changes.change(task_id, {"timeout": 5}, by="ann")
     async with service.database.read() as connection:
         tasks = await store.load(connection, ["a", "b"])
-    size = (folder / "a.yaml").stat().st_size
-    made = promotions_of(folder, tasks, (), now_utc(), executor="local", most_bytes=2 * size)
-    assert [change.task_ids for change in made.files] == [("a", "b")]
-    with pytest.raises(Conflict, match="name fewer tasks"):
-        promotions_of(folder, tasks, (), now_utc(), executor="local", most_bytes=2 * size - 1)
+    found = promotions_of(folder, tasks, (), now_utc(), executor="local")
+    own = f"{{{FLOW}, timeout: 5}}"
+    assert [one.after for one in found.files] == [f"tasks: {{a: {own}, b: {own}}}\n"]
 
 
 async def test_a_file_that_says_something_else_is_not_changed(

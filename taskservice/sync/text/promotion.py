@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from taskservice.domain.errors import Conflict
@@ -18,7 +19,7 @@ from taskservice.domain.overlay import (
 from taskservice.domain.task import UNSET
 from taskservice.sync.text.dump import dump_task
 from taskservice.sync.text.edit import edit, remove
-from taskservice.sync.text.reader import AuthoredTask, FileContent, read_file
+from taskservice.sync.text.reader import FileContent, read_file
 from taskservice.sync.text.spans import CannotEdit, newline_of, quote_of
 from taskservice.sync.text.task_files import passed_over
 from taskservice.sync.text.yaml_walk import Path, Position, Walk, text_of
@@ -27,48 +28,59 @@ _LINE_END = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML parsers count l
 _BOM = b"\xef\xbb\xbf"
 
 
-def promoted(path: str, data: bytes, task_id: str, overrides: Iterable[Override]) -> bytes | None:
-    """The file's bytes after which it says of a task what the overrides say; None: no file.
+def promoted(path: str, data: bytes, changes: Mapping[str, Sequence[Override]]) -> bytes | None:
+    """The file's bytes after which it says of tasks what their overrides say; None: no file.
 
-    `data` declares the task soundly. All else that it says stays, and so do the lines that need
-    not change. Raises `Conflict` where the text can't be brought to that.
+    `data` declares these tasks soundly; one that is deleted is alone. All else that the file says
+    stays, and so do the lines that need not change. Raises `Conflict` where the text can't be
+    brought to that.
     """
-    overrides = tuple(overrides)
     before = read_file(path, data)
     text = text_of(data)
     walk = Walk()
     root = walk.document(text)
     several = root["tasks"] if "tasks" in root else None
-    if any(override.field == DELETED for override in overrides):
+    if any(is_deletion(overrides) for overrides in changes.values()):
+        [task_id] = changes
         if not isinstance(several, dict) or several.keys() == {task_id}:
             return None
         return _first_sound(
-            path, data, before, task_id, overrides, lambda: remove(text, ("tasks", task_id))
+            path, data, before, changes, [lambda: remove(text, ("tasks", task_id))]
         )
-    place: Path = ("tasks", task_id) if isinstance(several, dict) else ()
-    own: Any = several[task_id] if isinstance(several, dict) else root
-    wanted = _wanted(own, _task_in(before, task_id).fields, overrides)
-    return _first_sound(
-        path, data, before, task_id, overrides,
-        lambda: _edit_alone(text, place, wanted, walk.places),
-        lambda: edit(text, place, wanted),
-    )  # fmt: skip
+    fields = _fields(before)
+    wanted: dict[Path, dict[str, Any]] = {}
+    for task_id, overrides in changes.items():
+        place: Path = ("tasks", task_id) if isinstance(several, dict) else ()
+        own: Any = several[task_id] if isinstance(several, dict) else root
+        wanted[place] = _wanted(own, fields[task_id], overrides)
+    attempts = [lambda: _edit_alone(text, wanted, walk.places)]
+    if len(wanted) == 1:
+        attempts.append(lambda: edit(text, place, wanted[place]))
+    return _first_sound(path, data, before, changes, attempts)
+
+
+def is_deletion(overrides: Iterable[Override]) -> bool:
+    """Whether a task is deleted by what the API set of it."""
+    return any(override.field == DELETED for override in overrides)
 
 
 def _edit_alone(
-    text: str, place: Path, wanted: dict[str, Any], places: Mapping[Path, Position]
+    text: str, wanted: Mapping[Path, dict[str, Any]], places: Mapping[Path, Position]
 ) -> str:
-    """Edit a task of a file of several by its own lines: others may be a megabyte."""
-    if not place:
+    """Edit tasks of a file of several by their own lines: others may be a megabyte."""
+    if () in wanted:
         raise CannotEdit("a file of one task")
-    here = places[place]
-    below = min((at for key, at in places.items() if len(key) <= 2 and at > here), default=None)
-    breaks = [found.end() for found in _LINE_END.finditer(text)]
-    begin = breaks[here[0] - 2] if here[0] > 1 else 0
-    end = breaks[below[0] - 2] if below else len(text)
-    head = f"tasks:{newline_of(text)}"
-    after = edit(head + text[begin:end], place, wanted, quote_of(text))
-    return text[:begin] + after.removeprefix(head) + text[end:]
+    starts = sorted(at for key, at in places.items() if len(key) <= 2)
+    lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
+    head, quote = f"tasks:{newline_of(text)}", quote_of(text)
+    # From the last one on: what stands above it stays in its place.
+    for place in sorted(wanted, key=places.__getitem__, reverse=True):
+        below = bisect_right(starts, places[place])
+        begin = lines[places[place][0] - 1]
+        end = lines[starts[below][0] - 1] if below < len(starts) else len(text)
+        after = edit(head + text[begin:end], place, wanted[place], quote)
+        text = text[:begin] + after.removeprefix(head) + text[end:]
+    return text
 
 
 def new_file(
@@ -102,9 +114,8 @@ def _first_sound(
     path: str,
     data: bytes,
     before: FileContent,
-    task_id: str,
-    overrides: Iterable[Override],
-    *attempts: Callable[[], str],
+    changes: Mapping[str, Sequence[Override]],
+    attempts: Iterable[Callable[[], str]],
 ) -> bytes:
     """What the first attempt comes to that says what it should, and is read again to see that."""
     for attempt in attempts:
@@ -114,7 +125,7 @@ def _first_sound(
             continue
         if data.startswith(_BOM):
             after = _BOM + after
-        if is_promoted(before, read_file(path, after), task_id, overrides):
+        if is_promoted(before, read_file(path, after), changes):
             return after
     raise Conflict(
         f"{path} is written in a way that can't be edited by itself: edit it by hand, "
@@ -126,20 +137,19 @@ def _faults(content: FileContent) -> list[tuple[str | None, str | None]]:
     return sorted(((one.task_id, one.field) for one in content.faults), key=repr)
 
 
-def _fields(content: FileContent) -> dict[str, str]:
-    return {task.task_id: json.dumps(task.fields, sort_keys=True) for task in content.tasks}
-
-
-def _task_in(content: FileContent, task_id: str) -> AuthoredTask:
-    return next(task for task in content.tasks if task.task_id == task_id)
+def _fields(content: FileContent) -> dict[str, dict[str, object]]:
+    return {task.task_id: task.fields for task in content.tasks}
 
 
 def is_promoted(
-    before: FileContent, after: FileContent, task_id: str, overrides: Iterable[Override]
+    before: FileContent, after: FileContent, changes: Mapping[str, Sequence[Override]]
 ) -> bool:
-    """Whether a file says of a task what overrides say by now, and all else as before."""
+    """Whether a file says of tasks what overrides say by now, and all else as before."""
     was, now = _fields(before), _fields(after)
-    others = [{name: text for name, text in one.items() if name != task_id} for one in (was, now)]
+    others = [
+        {task_id: as_text(fields) for task_id, fields in one.items() if task_id not in changes}
+        for one in (was, now)
+    ]
     if (
         not after.readable
         or _faults(after) != _faults(before)
@@ -147,14 +157,24 @@ def is_promoted(
         or others[0] != others[1]
     ):
         return False
-    overrides = tuple(overrides)
-    deleted = any(override.field == DELETED for override in overrides)
-    if deleted or task_id not in now:
-        return deleted and task_id not in now
-    expected = flatten(_task_in(before, task_id).fields)
-    for override in overrides:
-        expected[override.field] = override.value
-    return _says(_task_in(after, task_id).fields, expected)
+    return all(
+        _is_changed(was[task_id], now.get(task_id), overrides)
+        for task_id, overrides in changes.items()
+    )
+
+
+def _is_changed(
+    before: Mapping[str, Any], after: Mapping[str, Any] | None, overrides: Sequence[Override]
+) -> bool:
+    """Whether the fields of a task, None if it is gone, are what overrides say."""
+    if after is None or is_deletion(overrides):
+        return after is None and is_deletion(overrides)
+    return _says(after, flatten(before) | {one.field: one.value for one in overrides})
+
+
+def as_text(value: object) -> str:
+    """A value of a file as a text that tells it from all others: of `1`, `1.0` and `true`, too."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _says(fields: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:

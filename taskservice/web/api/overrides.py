@@ -123,7 +123,7 @@ async def get_promotion(
     status_code=200,
     opt={"role": "viewer"},
     responses={
-        **problems(409, 413),
+        **problems(413),
         200: ResponseSpec(schemas.Promotions, description="The changes", generate_examples=False),
     },
     operation_class=with_body(body_schemas.PROMOTION, body_schemas.PROMOTION_EXAMPLES),

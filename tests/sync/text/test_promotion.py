@@ -53,7 +53,7 @@ def promote(text: str, task_id: str = "x", **values: Any) -> str | None:
     """The text after the promotion of these values; `__` in a name stands for a dot."""
     data = text.encode()
     named = {name.replace("__", "."): value for name, value in values.items()}
-    after = promoted("x.yaml", data, task_id, overrides(data, named, task_id))
+    after = promoted("x.yaml", data, {task_id: overrides(data, named, task_id)})
     return None if after is None else after.decode()
 
 
@@ -64,7 +64,7 @@ def test_it_is_what_a_person_would_have_typed(case: str) -> None:
     values = {**told.get("set", {}), **dict.fromkeys(told.get("absent", ()), UNSET)}
     values |= {DELETED: True} if told.get("deleted") else {}
     expected = CASES / case / "after.yaml"
-    after = promoted("x.yaml", before, "x", overrides(before, values))
+    after = promoted("x.yaml", before, {"x": overrides(before, values)})
     assert after == (expected.read_bytes() if expected.exists() else None)
 
 
@@ -97,7 +97,7 @@ def test_then_the_file_says_it_and_nothing_else_is_touched(
     before = text.encode()
     task_id = data.draw(st.sampled_from(ids))
     wanted = overrides(before, values, task_id)
-    after = promoted("x.yaml", before, task_id, wanted)
+    after = promoted("x.yaml", before, {task_id: wanted})
     assert after is not None
     assert standing(declared(after, task_id), wanted, NOW) == ()
     assert (after == before) == (not wanted)
@@ -138,7 +138,7 @@ def test_a_deleted_task_leaves_the_others(file: tuple[str, list[str]], data: st.
     text, ids = file
     task_id = data.draw(st.sampled_from(ids))
     before = text.encode()
-    after = promoted("x.yaml", before, task_id, overrides(before, {DELETED: True}, task_id))
+    after = promoted("x.yaml", before, {task_id: overrides(before, {DELETED: True}, task_id)})
     if len(ids) == 1:
         assert after is None
     else:
@@ -227,7 +227,7 @@ def test_odd_ways_to_write(before: str, values: dict[str, Any], after: str) -> N
 def test_what_is_in_the_file_already_needs_no_change() -> None:
     wanted = overrides(HEAD.encode(), {"paused": True, "name": "M"})
     text = HEAD + "paused: true\n"
-    assert promoted("x.yaml", text.encode(), "x", wanted) == text.replace(": N", ": M").encode()
+    assert promoted("x.yaml", text.encode(), {"x": wanted}) == text.replace(": N", ": M").encode()
 
 
 def test_a_task_that_has_only_defaults_gets_its_own() -> None:
@@ -267,9 +267,9 @@ def test_a_wrong_edit_is_known(wrong: str, deleted: bool) -> None:
     text = b"tasks:\n  x: {name: a}\n  y: {name: b}\n"
     before = read_file("x.yaml", text)
     changes = overrides(text, {DELETED: True} if deleted else {"name": "b"})
-    assert not is_promoted(before, read_file("x.yaml", wrong.encode()), "x", changes)
+    assert not is_promoted(before, read_file("x.yaml", wrong.encode()), {"x": changes})
     right = "  y: {name: b}\n" if deleted else "  x: {name: b}\n  y: {name: b}\n"
-    assert is_promoted(before, read_file("x.yaml", b"tasks:\n" + right.encode()), "x", changes)
+    assert is_promoted(before, read_file("x.yaml", b"tasks:\n" + right.encode()), {"x": changes})
 
 
 def test_what_cannot_be_edited_is_said_so() -> None:

@@ -141,7 +141,7 @@ def test_in_whatever_form_nothing_else_changes(random: random.Random) -> None:
     if key in arguments and random.random() < 0.2:
         value = UNSET
     wanted = overrides(before, {field: value})
-    after = promoted("x.yaml", before, "x", wanted)
+    after = promoted("x.yaml", before, {"x": wanted})
     assert after is not None
     if wanted:
         assert declared(after).fields != declared(before).fields
