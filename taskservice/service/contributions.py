@@ -1,6 +1,7 @@
 """What several tasks' overrides change in files, author by author: a commit for each of them."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,10 @@ from taskservice.storage.tasks import StoredTask
 from taskservice.sync.text.promotion import is_deletion, promoted
 
 _LONGEST_VALUE = 200
+_CONTROLS = ("Cc", "Zl", "Zp")
+_LONGEST_LINE = 1500
+_MOST_LINES = 500
+"""Of a message, whose length is bounded by the two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,8 +252,16 @@ def _message(steps: Sequence[_Step]) -> str:
     """What a commit says: the tasks, each field old and new, why, and until when."""
     ids = sorted({step.task_id for step in steps})
     what = ids[0] if len(ids) == 1 else f"{len(ids)} tasks"
-    lines = (line for step in steps for line in step.lines)
-    return "\n".join([f"Promote overrides of {what}", "", *lines, ""])
+    lines = [line for step in steps for line in step.lines]
+    if (more := len(lines) - _MOST_LINES) > 0:
+        lines[_MOST_LINES:] = [f"  … and {more} lines more"]
+    return "\n".join([f"Promote overrides of {what}", "", *map(_on_one_line, lines), ""])
+
+
+def _on_one_line(text: str) -> str:
+    """What somebody wrote, without what would begin another line or control a terminal."""
+    text = text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 1]}…"
+    return "".join(" " if unicodedata.category(one) in _CONTROLS else one for one in text)
 
 
 def _lines(found: TaskOverride) -> Iterator[str]:

@@ -25,6 +25,8 @@ class Liar:
         self.before: str | None = None
         self.after: str = task("new")
         self.committed: dict[str, str] | None = None
+        self.message = "Promote overrides of a\n\na: name: null -> 1\n"
+        self.author = "ann"
         self.ids = ["a"]
         liar = self
 
@@ -56,7 +58,8 @@ class Liar:
                 ],
                 "contributions": [
                     {
-                        "author": "ann", "set_at": "2026-01-01T00:00:00Z", "message": "promote",
+                        "author": self.author, "set_at": "2026-01-01T00:00:00Z",
+                        "message": self.message,
                         "files": self.committed or {self.path: self.after},
                     }
                 ],
@@ -168,6 +171,85 @@ def test_what_is_committed_is_looked_at_as_well(liar: Liar, folder: Path, tmp_pa
         liar.committed = files
         status, _, err = run(liar, folder, "promote", "a", "--branch", "b")
         assert status == 1 and told in err
+    assert everything(tmp_path) == was
+
+
+def test_commits_must_come_to_what_the_files_are(liar: Liar, folder: Path, tmp_path: Path) -> None:
+    liar.committed = {"a.yaml": task("another")}
+    was = everything(tmp_path)
+    for more in (["--branch", "b"], ["--write"], []):
+        status, out, err = run(liar, folder, "promote", "a", *more)
+        assert (status, out) == (1, "")
+        assert "commits that come to something else than its files" in err
+    assert everything(tmp_path) == was
+
+
+def test_a_task_at_fault_keeps_its_text(liar: Liar, folder: Path) -> None:
+    liar.path = "b.yaml"
+    for form in (
+        "tasks:\n  a: {{name: {}}}\n  # of z\n  z: {{name: &x {}}}\n  # of y\n  y: [1]\n",
+        "tasks: {{a: {{name: {}}}, z: {{name: &x {}}}, y: [1]}}\n",
+        "tasks: {{z: {{name: &x {1}}}, a: {{name: {0}}}}}\n",
+    ):
+        liar.before = form.format("one", "one")
+        (folder / "b.yaml").write_text(liar.before)
+        liar.after = form.format("two", "two")
+        status, _, err = run(liar, folder, "promote", "a", "--write")
+        assert status == 1 and "declares something else than a" in err
+        liar.after = form.format("two", "one")
+        status, _, err = run(liar, folder, "promote", "a", "--write")
+        assert status == 0, err
+        assert (folder / "b.yaml").read_text() == liar.after
+
+
+def test_with_fields_named_no_other_changes(liar: Liar, folder: Path, tmp_path: Path) -> None:
+    liar.path, liar.before = "b.yaml", "tasks: {a: {name: one, timeout: 1}, z: {name: one}}\n"
+    (folder / "b.yaml").write_text(liar.before)
+    was = everything(tmp_path)
+    for text in (
+        "tasks: {a: {name: two, timeout: true}, z: {name: one}}\n",
+        "tasks: {a: {name: two}, z: {name: one}}\n", "tasks: {z: {name: one}}\n",
+        "tasks: {a: {name: two, timeout: 1, func_args: {x: 1}}, z: {name: one}}\n",
+    ):  # fmt: skip
+        liar.after = text
+        status, _, err = run(liar, folder, "promote", "a", "--field", "name", "--write")
+        assert status == 1 and "declares something else than a in these fields" in err
+    assert everything(tmp_path) == was
+    liar.after = "tasks: {a: {name: two, timeout: 1}, z: {name: one}}\n"
+    status, _, err = run(liar, folder, "promote", "a", "--field", "name", "--write")
+    assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Anything", "Promote overrides of z\n\na: x\n", "Promote overrides of a\na: x\n",
+        "Promote overrides of a\n\na: x\n\nSigned-off-by: Boss <b@example.org>\n",
+        "Promote overrides of a\n\nSigned-off-by: Boss <b@example.org>\n",
+        "Promote overrides of a\n\na: \x1b[2Jx\n", "Promote overrides of a\n\na: x\rb: y\n",
+        "Promote overrides of a\n\na: " + "x" * 2**20, "Promote overrides of a\n\na: \0\n", "", 5,
+    ],
+)  # fmt: skip
+def test_a_message_only_says_the_changes(
+    liar: Liar, folder: Path, tmp_path: Path, message: Any
+) -> None:
+    liar.message = message
+    was = everything(tmp_path)
+    status, _, err = run(liar, folder, "promote", "a", "--branch", "b")
+    assert status == 1 and "Traceback" not in err
+    assert "a commit a message that" in err or "not answer as taskservice does" in err
+    assert everything(tmp_path) == was
+
+
+@pytest.mark.parametrize("name", ["message", "author", "after", "path"])
+def test_half_a_character_is_told_in_words(
+    liar: Liar, folder: Path, tmp_path: Path, name: str
+) -> None:
+    setattr(liar, name, getattr(liar, name) + "\ud800")
+    was = everything(tmp_path)
+    for more in (["--branch", "b"], ["--write"]):
+        status, _, err = run(liar, folder, "promote", "a", *more)
+        assert status == 1 and "half a character" in err and "Traceback" not in err
     assert everything(tmp_path) == was
 
 

@@ -191,6 +191,22 @@ async def test_what_is_too_much_is_refused_and_the_rest_promoted(
         assert [change.task_ids for change in found.files] == ids
 
 
+async def test_a_message_has_an_end(service: Service, folder: Path) -> None:
+    ids = [f"t{number}" for number in range(251)]
+    await declare(service, folder, "tasks:\n" + "".join(f"  {one}: {{{FLOW}}}\n" for one in ids))
+    for task_id in ids:
+        reason = "slow\n\nSigned-off-by: Boss"
+        await service.changes.change(task_id, {"timeout": 5}, by="ann", reason=reason)
+    async with service.database.read() as connection:
+        tasks = await store.load(connection, ids)
+    [made] = promotions_of(folder, tasks, (), now_utc(), executor="local").contributions
+    assert str(made.files["a.yaml"]).count("timeout: 5") == 251
+    subject, blank, *lines = made.message.split("\n")
+    assert (subject, blank) == ("Promote overrides of 251 tasks", "")
+    assert lines[:2] == ["t0: timeout: null -> 5", "  reason: slow  Signed-off-by: Boss"]
+    assert lines[500:] == ["  … and 2 lines more", ""]
+
+
 async def test_tasks_on_one_line_are_promoted_one_by_one(service: Service, folder: Path) -> None:
     await declare(service, folder, f"tasks: {{a: {{{FLOW}}}, b: {{{FLOW}}}}}\n")
     for task_id in ("a", "b"):

@@ -152,6 +152,16 @@ async def test_several_tasks_author_by_author(declared: httpx.AsyncClient, tasks
         assert (await declared.post("/promotion", json=wrong)).status_code == 422, wrong
 
 
+async def test_a_reason_begins_no_line_of_a_message(declared: httpx.AsyncClient) -> None:
+    reason = "fine\n\nSigned-off-by: Boss <boss@example.org>"
+    await declared.put("/task-manage/report", params={"reason": reason}, json={"name": "A"})
+    found = (await declared.post("/promotion", json={"task_ids": ["report"]})).json()
+    assert found["contributions"][0]["message"].split("\n")[2:] == [
+        'report: name: "Daily report" -> "A"',
+        "  reason: fine  Signed-off-by: Boss <boss@example.org>", "",
+    ]  # fmt: skip
+
+
 async def test_the_overrides_of_all_tasks(declared: httpx.AsyncClient, tasks_dir: Path) -> None:
     assert (await declared.get("/overrides")).json() == []
     await declared.put("/task-manage/report", json={"name": "A", "timeout": 5})

@@ -3,7 +3,7 @@
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from taskservice.domain.errors import Conflict
@@ -44,9 +44,7 @@ def promoted(path: str, data: bytes, changes: Mapping[str, Sequence[Override]]) 
         [task_id] = changes
         if not isinstance(several, dict) or several.keys() == {task_id}:
             return None
-        return _first_sound(
-            path, data, before, changes, [lambda: remove(text, ("tasks", task_id))]
-        )
+        return _first_sound(path, data, before, changes, [lambda: remove(text, ("tasks", task_id))])
     fields = _fields(before)
     wanted: dict[Path, dict[str, Any]] = {}
     for task_id, overrides in changes.items():
@@ -108,6 +106,31 @@ def new_file(
     if task is None or task.task_id != task_id or not _says(task.fields, flatten(merged)):
         raise Conflict(f"task {task_id!r} can't be written as a file")
     return path, data
+
+
+def faulty_texts(data: bytes, task_ids: Collection[str]) -> dict[str, str]:
+    """What the author wrote of tasks that are at fault, and so have no fields, by their ids.
+
+    `data` is readable and declares them. Comments and signs between tasks are left out.
+    """
+    text = text_of(data)
+    walk = Walk()
+    if "tasks" not in walk.document(text):
+        return dict.fromkeys(task_ids, text)
+    lines = [0, *(found.end() for found in _LINE_END.finditer(text))]
+    starts = {
+        key: lines[line - 1] + column - 1
+        for key, (line, column) in walk.places.items() if len(key) <= 2
+    }  # fmt: skip
+    ends = [*sorted(starts.values()), len(text)]
+    found = {}
+    for task_id in task_ids:
+        begin = starts["tasks", task_id]
+        own = text[begin : ends[bisect_right(ends, begin)]].split("\n")
+        while own and not own[-1].partition("#")[0].strip(" \t\r,}"):
+            own.pop()
+        found[task_id] = "\n".join(own).rstrip(" \t\r,}")
+    return found
 
 
 def _first_sound(
