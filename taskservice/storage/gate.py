@@ -18,7 +18,7 @@ from taskservice.domain.state import FireDue, Resolution, TaskState
 from taskservice.storage import deletion, executions, owners, tasks
 from taskservice.storage.apply import apply
 from taskservice.storage.batcher import AT_ONCE, TURN_SECONDS, Batcher, Request
-from taskservice.storage.database import Busy, Connection, Database
+from taskservice.storage.database import Connection, Database
 from taskservice.storage.shown import Shown, as_written
 from taskservice.storage.tasks import StoredTask
 
@@ -158,19 +158,7 @@ class Gate:
         raise Unavailable("fires that are due can't be recorded")
 
     async def _answer(self, requests: Sequence[Request[_Change, Written]]) -> None:
-        alone = len(requests) == 1
-        try:
-            outcomes = await self._make([one.asked for one in requests])
-        except Exception as error:
-            if alone or (isinstance(error, Unavailable) and not isinstance(error, Busy)):
-                raise
-            # What is wrong with one of them is to be no harm to the others.
-            for request in requests:
-                try:
-                    await self._answer([request])
-                except Exception as own:
-                    request.refuse(own)
-            return
+        outcomes = await self._make([one.asked for one in requests])
         for request, outcome in zip(requests, outcomes, strict=True):
             if isinstance(outcome, Written):
                 request.fulfil(outcome)

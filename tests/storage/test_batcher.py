@@ -6,6 +6,7 @@ import pytest
 
 from taskservice.domain.errors import Unavailable
 from taskservice.storage.batcher import Batcher, Request
+from taskservice.storage.database import Busy
 
 Requests = list[Request[str, str]]
 
@@ -97,3 +98,68 @@ async def test_batches_that_stand_still_hold_up_few(work: Work) -> None:
     work.go.set()
     assert await asyncio.gather(*standing, batcher.ask("e")) == ["A", "B", "E"]
     assert work.batches == [["a"], ["b"], ["e"]]
+
+
+async def test_an_answer_that_is_there_waits_for_no_turn() -> None:
+    turns = asyncio.Semaphore(0)
+
+    async def work(batch: Requests) -> None:
+        await turns.acquire()
+        for one in batch:
+            one.fulfil(one.asked.upper())
+
+    batcher = Batcher[str, str](work, at_once=1, key=str)
+    a, b, again, c = await ask(batcher, "a", "b", "b", "c")
+    turns.release()
+    turns.release()
+    async with asyncio.timeout(5):
+        assert [await a, await b, await c] == ["A", "B", "C"]
+    assert not again.done()
+    turns.release()
+    assert await again == "B"
+
+
+async def test_one_of_a_batch_that_failed_holds_up_no_other() -> None:
+    begin, unlock = asyncio.Event(), asyncio.Event()
+    batches: list[list[str]] = []
+
+    async def work(batch: Requests) -> None:
+        batches.append([one.asked for one in batch])
+        await begin.wait()
+        if len(batch) > 1:
+            batch[-1].refuse(Unavailable("no"))
+            raise Busy("a row is locked")
+        if batch[0].asked == "locked":
+            await unlock.wait()
+        batch[0].fulfil(batch[0].asked.upper())
+
+    batcher = Batcher[str, str](work, at_once=2, key=str)
+    first = await ask(batcher, "a", "b")
+    locked, c, d, gone, refused = await ask(batcher, "locked", "c", "d", "gone", "refused")
+    begin.set()
+    await asyncio.gather(*first)
+    gone.cancel()
+    async with asyncio.timeout(5):
+        assert [await c, await d] == ["C", "D"]
+        with pytest.raises(Unavailable, match="no"):
+            await refused
+        # One more of its key is no second turn that stands still.
+        more, e = await ask(batcher, "locked", "e")
+        assert await e == "E"
+    assert not locked.done()
+    unlock.set()
+    assert [await locked, await more] == ["LOCKED", "LOCKED"]
+    shared = ["locked", "c", "d", "gone", "refused"]
+    assert [one for one in batches if len(one) > 1] == [shared]
+
+
+async def test_who_is_gone_keeps_no_turn(work: Work) -> None:
+    batcher = Batcher[str, str](work, at_once=1)
+    asked = await ask(batcher, "a", "b", "c")
+    for one in asked:
+        one.cancel()
+    await asyncio.gather(*asked, return_exceptions=True)
+    work.go.set()
+    async with asyncio.timeout(5):
+        assert await batcher.ask("d") == "D"
+    assert work.batches == [["a"], ["d"]]

@@ -15,7 +15,8 @@ from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, TaskState, resolution, retire
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.database import Collision, Database
+from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage.dialects.dialect import Limits
 from taskservice.storage.gate import FILE, Cause, Decision, Gate
 from taskservice.storage.tasks import StoredTask
 from tests.storage.samples import statements
@@ -262,6 +263,41 @@ async def test_what_is_committed_is_not_decided_again(
     for outcome in await asyncio.gather(*creates, return_exceptions=True):
         assert isinstance(outcome, RuntimeError)
     assert (await stored(database, *"abc")).keys() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("empty_url", ["mariadb"], indirect=True)
+async def test_a_row_that_is_locked_holds_up_no_other(empty_url: str, engine: Engine) -> None:
+    database = Database(empty_url, limits=Limits(lock_seconds=1))
+    gate = Gate(database, engine, changed=lambda _: None, at_once=2)
+    await create(gate, "a", "b", "locked")
+    held, go = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        await store.load(connection, ["locked"], lock=True)
+        held.set()
+        await go.wait()
+
+    async def nothing(_found: Stored, _now: datetime) -> Decision:
+        return Decision()
+
+    async def wait(_found: Stored, _now: datetime) -> Decision:
+        await begin.wait()
+        return Decision()
+
+    begin = asyncio.Event()
+    holding = asyncio.create_task(database.write(hold))
+    await held.wait()
+    first = [asyncio.create_task(gate.change([one], wait, cause=ANN)) for one in "xy"]
+    locked, *others = [
+        asyncio.create_task(gate.change([one], nothing, cause=ANN)) for one in ("locked", "a", "b")
+    ]
+    await asyncio.sleep(0)
+    begin.set()
+    await asyncio.gather(*first, *others)
+    assert not locked.done()
+    go.set()
+    await asyncio.gather(holding, locked)
+    await database.close()
 
 
 # What writes the rows of tasks; and who may call it: the gate, and what it is made of.
