@@ -49,9 +49,10 @@ class Recorder:
 
     `tasks` are those that are scheduled, by id; `counts` counts what is recorded; `done` is called
     with what each commit came to, on the event loop, before the next transaction begins. `recover`
-    is called before the first one after an outage, to find what a commit did whose answer was lost;
-    `refused` with the executions whose ends the database refuses, which are tried again after
-    `again_seconds`. Another attempt of a task that is busy waits for `busy_again`.
+    is called after an outage, to find what a commit did whose answer was lost, whether or not there
+    is anything to record then; `refused` with the executions whose ends the database refuses, which
+    are tried again after `again_seconds`. Another attempt of a task that is busy waits for
+    `busy_again`.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class Recorder:
         loop = asyncio.get_running_loop()
         ended = 0.0
         while True:
-            if not (self._waiting or self._stopping):
+            if not (self._waiting or self._doubtful or self._stopping):
                 if not self._set_aside:
                     self._idle.set()
                 self._wake.clear()
@@ -195,8 +196,9 @@ class Recorder:
     async def _commit(self, batch: Batch) -> None:
         if self._doubtful:
             # A commit whose answer was lost may have been done: its executions are ours to run.
-            await self._recover()
+            # A doubt that comes while it is looked is another one, and so is that it failed.
             self._doubtful = False
+            await self._recover()
         if self._refused < REFUSALS:
             try:
                 recorded = await self.record(batch)
@@ -274,6 +276,9 @@ class Recorder:
         waiting.releases |= batch.releases
         _refuse_all(batch, error)
         self.doubt()
+        if not (waiting or self.claiming or self._set_aside):
+            # Who stops the service does not wait for the end of an outage to find out.
+            self._idle.set()
 
     async def record(self, batch: Batch, owner: str | None = None) -> Recorded:
         """Record a batch; `owner` is whose executions end, if not this process's own."""

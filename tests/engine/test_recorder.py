@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
@@ -18,6 +19,8 @@ from taskservice.storage import executions as log
 from taskservice.storage.database import CommitUnknown
 from taskservice.storage.executions import ExecutionRow
 from tests.engine.harness import (
+    FAR,
+    LIMIT,
     Bench,
     Work,
     Write,
@@ -346,6 +349,46 @@ async def test_an_answer_to_a_commit_that_is_lost(bench: Bench, what: str) -> No
     evidence = [key for task_id in ids for key in bench.evidence(task_id)]
     assert len(evidence) == 9
     ran_at_most_once(await bench.rows(), evidence)
+
+
+@pytest.mark.parametrize("outage", [0, 3])
+async def test_a_run_by_hand_whose_answer_is_lost_runs_without_another_cause(
+    bench: Bench, outage: int
+) -> None:
+    """Nothing else is to be recorded, and the outage may go on for some tries to find it."""
+    await bench.put(bench.noting("a"))
+    engine = await bench.start(options=Options(renew_seconds=FAR))
+    await engine.settled()
+    lose_answer(bench, lambda recorded: recorded.added)
+    losing = bench.database.meddle
+    assert losing is not None
+    tries: list[float] = []
+
+    async def out(write: Write, work: Work) -> Any:
+        tries.append(asyncio.get_running_loop().time())
+        if 1 < len(tries) <= 1 + outage:
+            raise Unavailable("the database does not answer")
+        return await losing(write, work)
+
+    bench.database.meddle = out
+    with pytest.raises(CommitUnknown):
+        await engine.trigger("a", None, by="ann")
+    (row,) = await bench.ended("a")
+    assert (row.status, bench.evidence("a")) == ("completed", [row.id])
+    # Between its tries it pauses, longer each time.
+    pauses = [later - earlier for earlier, later in pairwise(tries[: outage + 2])]
+    assert all(pause >= 0.1 * 2**tried * 0.99 for tried, pause in enumerate(pauses))
+    assert len(pauses) == outage + 1
+
+
+async def test_a_stop_does_not_wait_for_the_end_of_an_outage(bench: Bench) -> None:
+    await bench.put(bench.noting("a"))
+    engine = await bench.start()
+    Outage(bench)
+    with pytest.raises(Unavailable):
+        await engine.trigger("a", None, by="ann")
+    async with asyncio.timeout(LIMIT):
+        await engine.drain(FAR)
 
 
 async def test_a_commit_whose_end_is_unknown_does_not_lose_another_attempt(bench: Bench) -> None:
