@@ -14,7 +14,7 @@ from taskservice.engine.runner import Runner
 from taskservice.storage import executions as log
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
-from taskservice.storage.database import CommitUnknown, Connection, Database
+from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import ExecutionRow, Retry
 
 log_ = structlog.get_logger()
@@ -42,6 +42,7 @@ class Ownership:
         self._plan = plan
         self._name = options.name
         self._lease_seconds = options.lease_seconds
+        self._taking: set[str] = set()
 
     async def register(self) -> None:
         """Begin a lease."""
@@ -65,9 +66,7 @@ class Ownership:
             mine = await connection.run_sync(log.owned, self.id)
             lost = [
                 execution for execution in mine.values()
-                if execution.status == "running"
-                and execution.id not in self._runner.running
-                and not self._recorder.has_ended(execution.id)
+                if execution.status == "running" and not self._is_here(execution.id)
             ]  # fmt: skip
             states = await store.states_of(connection, [e.task_id for e in lost])
             waiting = await connection.run_sync(log.retries)
@@ -85,16 +84,33 @@ class Ownership:
             states = await store.states_of(connection, [taken.task_id])
             return taken, states.get(taken.task_id)
 
+        found = None
+        self._taking.add(execution_id)
         try:
             found = await self._database.write(work)
-        except CommitUnknown:
-            self._recorder.doubt()
-            raise
+        finally:
+            self._taking.discard(execution_id)
+            if found is None:
+                # It may be ours all the same, by a commit whose answer was lost: this or another.
+                self._recorder.doubt()
         if found:
             self._run(*found)
         return found is not None
 
+    def _is_here(self, execution_id: str) -> bool:
+        """Whether an execution is being taken, runs, or has ended and its row doesn't say so yet.
+
+        One that is being taken may be ours by its row before `take` is told so, and runs it.
+        """
+        return (
+            execution_id in self._taking
+            or execution_id in self._runner.running
+            or self._recorder.has_ended(execution_id)
+        )
+
     def _run(self, execution: ExecutionRow, state: TaskState | None) -> None:
+        if self._is_here(execution.id):
+            return
         if state and state.faults:
             # What it would be called with is not known.
             now = datetime.now(UTC)

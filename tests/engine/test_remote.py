@@ -1,5 +1,6 @@
 """Executions on workers: who runs one owns it, and it outlives the service that claimed it."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -7,14 +8,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taskservice.domain.errors import Conflict
+from taskservice.engine.claims import Recorded
 from taskservice.engine.engine import Engine
 from taskservice.storage import owners
+from taskservice.storage.database import CommitUnknown
 from taskservice.storage.executions import ExecutionRow
-from tests.engine.harness import Bench, ago, once, until
+from tests.engine.harness import Bench, Work, Write, ago, once, until
 from tests.engine.remote import FolderExecutor
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +183,38 @@ async def test_a_message_that_comes_twice_or_late_runs_nothing(
 async def passed_over(broker: Path, execution: ExecutionRow) -> None:
     """Wait until a worker has found that an execution is not there to be taken."""
     await until(lambda: (broker.parent / f"passed-{execution.id}").exists())
+
+
+async def test_one_whose_row_is_ours_before_its_take_is_answered_runs_once(
+    bench: Bench, broker: Path
+) -> None:
+    await bench.put(bench.noting("a"), bench.noting("doubtful"))
+    service, worker = await scheduler(bench, broker), await bench.start()
+    sent = await service.trigger("a", None, by="ann")
+    committed, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_answer(write: Write, work: Work) -> Any:
+        found = await write(work)
+        if not committed.is_set():
+            committed.set()
+            await answered.wait()
+        elif isinstance(found, Recorded) and found.added:
+            raise CommitUnknown("the database went away while it saved")
+        return found
+
+    bench.database.meddle = slow_to_answer
+    taking = asyncio.create_task(worker.take(sent.id, service.owner))
+    await committed.wait()
+    # Now it looks what is its own, and runs that.
+    with pytest.raises(CommitUnknown):
+        await worker.trigger("doubtful", None, by="ann")
+    await bench.ended("doubtful")
+    await worker.settled()
+    answered.set()
+    assert await taking
+    await bench.ended("a")
+    await worker.drain(5)
+    assert bench.evidence("a") == [sent.id]
 
 
 async def test_one_that_cannot_be_sent_is_ended(bench: Bench, broker: Path) -> None:
