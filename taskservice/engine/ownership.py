@@ -111,11 +111,14 @@ class Ownership:
     def _run(self, execution: ExecutionRow, state: TaskState | None) -> None:
         if self._is_here(execution.id):
             return
-        if state and state.faults:
+        now = datetime.now(UTC)
+        if state is None:
+            story = "the task was deleted"
+            self._recorder.end(execution.ended("cancelled", now, "cancelled", story, owner=None))
+        elif state.faults:
             # What it would be called with is not known.
-            now = datetime.now(UTC)
             self._recorder.end(execution.ended("failed", now, "interrupted", AT_FAULT, owner=None))
-        elif state:
+        else:
             self._runner.start(execution, state.task)
 
     async def close_dead(self) -> None:

@@ -218,6 +218,11 @@ class Bench:
 
         await self.database.write(work)
 
+    async def hide(self, *task_ids: str) -> None:
+        """Delete tasks so that they can be restored, with their logs."""
+        now = datetime.now(UTC)
+        await self.database.write(lambda connection: deletion.hide(connection, task_ids, now=now))
+
     async def state(self, task_id: str) -> TaskState:
         async with self.database.read() as connection:
             return (await store.states_of(connection, [task_id]))[task_id]

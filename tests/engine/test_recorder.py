@@ -381,6 +381,24 @@ async def test_a_run_by_hand_whose_answer_is_lost_runs_without_another_cause(
     assert len(pauses) == outage + 1
 
 
+async def test_a_lost_run_of_a_task_that_is_deleted_is_cancelled(bench: Bench) -> None:
+    await bench.put(bench.noting("a"))
+    engine = await bench.start()
+
+    async def losing(write: Write, work: Work) -> Any:
+        await write(work)
+        bench.database.meddle = None
+        await bench.hide("a")
+        raise CommitUnknown("the database went away while it saved")
+
+    bench.database.meddle = losing
+    with pytest.raises(CommitUnknown):
+        await engine.trigger("a", None, by="ann")
+    (row,) = await bench.ended("a")
+    assert (row.status, row.error) == ("cancelled", "cancelled: the task was deleted")
+    assert (row.owner, bench.evidence("a")) == (None, [])
+
+
 async def test_a_stop_does_not_wait_for_the_end_of_an_outage(bench: Bench) -> None:
     await bench.put(bench.noting("a"))
     engine = await bench.start()

@@ -217,6 +217,19 @@ async def test_one_whose_row_is_ours_before_its_take_is_answered_runs_once(
     assert bench.evidence("a") == [sent.id]
 
 
+async def test_one_whose_task_is_deleted_before_it_is_taken_is_cancelled(
+    bench: Bench, broker: Path
+) -> None:
+    await bench.put(bench.noting("a"))
+    service, worker = await scheduler(bench, broker), await bench.start()
+    sent = await service.trigger("a", None, by="ann")
+    await bench.hide("a")
+    assert await worker.take(sent.id, service.owner)
+    (row,) = await bench.ended("a")
+    assert (row.status, row.error) == ("cancelled", "cancelled: the task was deleted")
+    assert (row.owner, bench.evidence("a")) == (None, [])
+
+
 async def test_one_that_cannot_be_sent_is_ended(bench: Bench, broker: Path) -> None:
     await bench.put(bench.noting("a"))
     engine = await scheduler(bench, broker)
