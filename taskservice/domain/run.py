@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from taskservice.domain.trigger import CronTrigger, IntervalTrigger, Trigger, upcoming
 
@@ -19,6 +19,7 @@ TASK_STATUSES: tuple[str, ...] = ("pending", "running", "paused", "completed", "
 EXECUTION_STATUSES: tuple[str, ...] = (
     "running", "completed", "failed", "skipped", "missed", "cancelled",
 )  # fmt: skip
+ERROR_KINDS: tuple[str, ...] = get_args(ErrorKind)
 
 MOVES: Mapping[str, tuple[str, ...]] = {"running": ("completed", "failed", "cancelled")}
 """From which status to which an execution may move; every other one is final."""

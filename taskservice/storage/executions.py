@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.domain.run import EXECUTION_STATUSES, ErrorKind, Outcome
+from taskservice.domain.run import ERROR_KINDS, EXECUTION_STATUSES, ErrorKind, Outcome
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.owners import LeaseLost
@@ -501,10 +501,16 @@ def _execution(row: Any) -> ExecutionRow:
 
 
 def _execution_of(values: dict[str, Any]) -> ExecutionRow:
-    """The execution in a row; what of it can't be read counts as not given."""
+    """The execution in a row; what of it can't be read counts as not given.
+
+    Versions that have no `error_kind` leave it null: it is the word that their error begins with.
+    """
     for name, (is_read, instead) in _READABLE.items():
         if name in values and not is_read(values[name]):
             values[name] = instead
+    if values.get("error_kind") is None and (error := values.get("error")):
+        word = error.partition(":")[0]
+        values["error_kind"] = word if word in ERROR_KINDS else None
     return ExecutionRow(**values)
 
 

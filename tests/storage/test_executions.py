@@ -79,7 +79,7 @@ async def test_an_execution_that_never_ran_keeps_its_end(database: Database) -> 
     await save(database, make_state())
     missed = make_execution(
         "1", scheduled_time=NOW, end_time=later(0.000001), status="missed", owner=None,
-        error=f"missed: {UGLY}",
+        error=f"missed: {UGLY}", error_kind="missed",
     )  # fmt: skip
     await record(database, missed)
     assert await shown(database, "1") == missed
@@ -205,7 +205,7 @@ async def test_an_end_touches_no_other_row(database: Database) -> None:
     await save(database, make_state())
     a, b, big = make_execution("a"), make_execution("b"), make_execution("A")
     await record(database, a, b, big)
-    ended = replace(a, status="failed", end_time=NOW, error="raised: x", owner=None)
+    ended = a.ended("failed", NOW, "raised", "x", owner=None)
     await finish(database, ended, make_execution("absent", status="failed"))
     assert await held(database) == {"b": b, "A": big}
     assert await shown(database, "a") == ended
@@ -416,7 +416,8 @@ async def test_retries_come_back_with_what_the_next_attempt_needs(database: Data
     await save(database, make_state())
     failed = make_execution(
         "1", scheduled_time=NOW, status="failed", attempt=2, triggered_by="alice", owner=None,
-        func_args={"a": UGLY}, recovered=True, end_time=later(1), error="raised: x", folded=3,
+        func_args={"a": UGLY}, recovered=True, end_time=later(1), error="raised: x",
+        error_kind="raised", folded=3,
     )  # fmt: skip
     await record(database, failed, make_execution("2"), make_execution("3"))
     for due in (later(9), later(10.000001)):
@@ -428,6 +429,21 @@ async def test_retries_come_back_with_what_the_next_attempt_needs(database: Data
         ]
     await database.write(lambda connection: deletion.discard(connection, ["notice"], now=NOW))
     assert await ids(database, task_retry.c.execution_id) == []
+
+
+async def test_an_error_of_an_older_version_has_its_kind(database: Database) -> None:
+    """As one writes it that serves beside this one, after the upgrade."""
+    await save(database, make_state())
+    errors = {"1": "interrupted: its process a:1 died", "2": "raised: interrupted: no", "3": "boom"}
+    ended = [make_execution(key, status="failed", error=error) for key, error in errors.items()]
+    await record(database, *ended)
+    await save_retries(database, dict.fromkeys(errors, NOW))
+    async with database.read() as connection:
+        waiting = await connection.run_sync(log.retries)
+        mine = await connection.run_sync(log.owned, "me")
+    kinds = {"1": "interrupted", "2": "raised", "3": None}
+    assert {one.execution.id: one.execution.error_kind for one in waiting} == kinds
+    assert {key: row.error_kind for key, row in mine.items()} == kinds
 
 
 async def pages(database: Database, **more: Any) -> tuple[list[str], int]:
