@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from taskservice.domain.errors import StartError
 from taskservice.domain.overlay import digest
 from taskservice.storage.database import Database
+from taskservice.storage.executions import retries
 from taskservice.storage.schema import HEAD, prepare
 from taskservice.storage.tables import metadata, task_declaration, task_execution_log, task_manage
 from tests.databases import MYSQL, SEARCH_PATH, MariaDB
@@ -398,11 +399,31 @@ async def test_errors_of_older_versions_get_their_kind(database_url: str) -> Non
         f"INSERT INTO task_execution_log (id, task_id, start_time, status, error) VALUES {rows}",
     )
     await prepared(database_url)
+    ids = [*errors, "done", "open"]
+    due = ", ".join(f"('{key}', '2026-01-05 10:00:00')" for key in ids)
+    await execute(database_url, f"INSERT INTO task_retry (execution_id, due) VALUES {due}")
     async with opened(database_url) as database, database.read() as connection:
-        log = {row.id: row for row in await connection.execute(select(task_execution_log))}
-    kinds = {key: log[key].error_kind for key in errors}
-    assert kinds == {kind: None if kind == "unknown" else kind for kind in errors}
-    assert (log["done"].error_kind, log["open"].error_kind) == (None, "interrupted")
+        found = [retry.execution for retry in await connection.run_sync(retries)]
+    kinds = {execution.id: execution.error_kind for execution in found}
+    expected = {kind: None if kind == "unknown" else kind for kind in errors}
+    assert kinds == {**expected, "done": None, "open": "interrupted"}
+
+
+async def test_an_upgrade_writes_no_row_of_a_long_log(database_url: str) -> None:
+    await make_seed(database_url)
+    await upgrade(database_url, "0008")
+    said: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        said.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await prepared(database_url)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert any(line.startswith("ALTER TABLE task_execution_log") for line in said)
+    assert [line for line in said if line.startswith("UPDATE task_execution_log")] == []
 
 
 async def test_a_current_database_costs_one_query(database_url: str) -> None:
