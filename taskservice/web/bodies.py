@@ -33,9 +33,7 @@ def unknown_keys(body: Mapping[str, object], known: Sequence[str]) -> list[Fault
 
 def words(body: Mapping[str, object], name: str, most: int, faults: list[Fault]) -> tuple[str, ...]:
     """The list of strings that a body has by a name, each once; into `faults` what is wrong."""
-    found = body.get(name)
-    if found is None:
-        return ()
+    found = body.get(name, [])
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         faults.append(Fault(field=name, reason="must be a list of strings"))
         return ()

@@ -147,6 +147,7 @@ async def test_several_tasks_author_by_author(declared: httpx.AsyncClient, tasks
     assert len(found["refused"]) == 1000
     wrongs: list[dict[str, Any]] = [
         {"task_ids": ids}, {"task_ids": "one"}, {"fields": [1]}, {"sources": ["x"]}, {"field": []},
+        {"fields": None},
     ]  # fmt: skip
     for wrong in wrongs:
         assert (await declared.post("/promotion", json=wrong)).status_code == 422, wrong
