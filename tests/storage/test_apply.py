@@ -176,7 +176,7 @@ async def test_a_date_that_had_passed_is_recorded_once(database: Database) -> No
     assert missed == ExecutionRow(
         id=missed.id, task_id="notice", scheduled_time=datetime(2026, 1, 1, tzinfo=UTC),
         start_time=NOW, end_time=NOW, status="missed",
-        error="missed: its time had passed when it was declared",
+        error="missed: its time had passed when it was declared", error_kind="missed",
     )  # fmt: skip
 
 
