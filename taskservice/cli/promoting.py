@@ -1,12 +1,12 @@
 """What the service answers for `promote`: it is believed no path, and no more than was asked."""
 
 import json
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from taskservice.cli.client import Client, ClientError
+from taskservice.domain.check import has_controls
 from taskservice.domain.overlay import DELETED, flatten
 from taskservice.sync.text.promotion import as_text, faulty_texts
 from taskservice.sync.text.reader import read_file
@@ -14,7 +14,6 @@ from taskservice.sync.text.task_files import is_task_path
 
 LONGEST_MESSAGE = 1024 * 1024
 LONGEST_AUTHOR = 200
-_CONTROLS = ("Cc", "Zl", "Zp")
 
 
 def ask_promotion(
@@ -119,7 +118,7 @@ def _check_commit(author: str, message: str, task_ids: Collection[str]) -> None:
     if (
         len(message) > LONGEST_MESSAGE
         or len(author) > LONGEST_AUTHOR
-        or any(unicodedata.category(one) in _CONTROLS for one in "".join([author, *lines]))
+        or has_controls("".join([author, *lines]))
         or (what not in task_ids and not what.removesuffix(" tasks").isdecimal())
         or what == subject
         or lines[:1] != [""]

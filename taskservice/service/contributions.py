@@ -1,7 +1,6 @@
 """What several tasks' overrides change in files, author by author: a commit for each of them."""
 
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from taskservice.domain import overlay
+from taskservice.domain.check import has_controls
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import DELETED, Declaration, Override
 from taskservice.service.definitions import no_task
@@ -25,7 +25,6 @@ from taskservice.storage.tasks import StoredTask
 from taskservice.sync.text.promotion import is_deletion, promoted
 
 _LONGEST_VALUE = 200
-_CONTROLS = ("Cc", "Zl", "Zp")
 _LONGEST_LINE = 1500
 _MOST_LINES = 500
 """Of a message, whose length is bounded by the two."""
@@ -261,7 +260,7 @@ def _message(steps: Sequence[_Step]) -> str:
 def _on_one_line(text: str) -> str:
     """What somebody wrote, without what would begin another line or control a terminal."""
     text = text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 1]}…"
-    return "".join(" " if unicodedata.category(one) in _CONTROLS else one for one in text)
+    return "".join(" " if has_controls(one) else one for one in text)
 
 
 def _lines(found: TaskOverride) -> Iterator[str]:
