@@ -6,7 +6,7 @@ top-level ones, but for `trigger` (type and arguments together) and `func_args.K
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -280,8 +280,12 @@ def drift_of(declaration: Declaration | None, overrides: Iterable[Override]) -> 
     overrides = tuple(overrides)
     if declaration is None or not overrides:
         return "overridden" if overrides else "in_sync"
+    return "conflict" if any(conflicts(declaration, overrides)) else "overridden"
+
+
+def conflicts(declaration: Declaration, overrides: Iterable[Override]) -> Iterator[str]:
+    """The fields whose declared value is another one than when they were overridden."""
     declares = declared_values(declaration)
     for override in overrides:
         if not same(override.field, override.declared_when_set, declares(override.field)):
-            return "conflict"
-    return "overridden"
+            yield override.field

@@ -10,7 +10,7 @@ from typing import Any
 from taskservice.domain import overlay
 from taskservice.domain.check import has_controls
 from taskservice.domain.errors import Conflict, NotFound
-from taskservice.domain.overlay import DELETED, Declaration, Override
+from taskservice.domain.overlay import DELETED, Override
 from taskservice.service.definitions import no_task
 from taskservice.service.promoting import (
     MOST_BYTES,
@@ -123,8 +123,10 @@ def promotions_of(
             continue
         steps += own
         left_out += left
-        if fields_changed := _outdated(stored.declaration, chosen):
-            outdated[task_id] = fields_changed
+        if stored.declaration.path is not None:
+            conflicts = list(overlay.conflicts(stored.declaration, chosen))
+            if conflicts:
+                outdated[task_id] = conflicts
     edited = _Edited(files.texts, most_bytes)
     by_author: dict[str, list[_Step]] = {}
     for step in sorted(steps, key=lambda one: (one.at, one.path, one.task_id)):
@@ -155,18 +157,6 @@ def promotions_of(
         contributions=tuple(contributions), left_out=tuple(left_out),
         outdated=outdated, refused=tuple(refused),
     )  # fmt: skip
-
-
-def _outdated(declaration: Declaration, overrides: Sequence[Override]) -> list[str]:
-    """The fields that the file has changed since they were overridden."""
-    declares = overlay.declared_values(declaration)
-    return [
-        one.field
-        for one in overrides
-        if declaration.path is not None
-        and one.field != DELETED
-        and not overlay.same(one.field, one.declared_when_set, declares(one.field))
-    ]
 
 
 def _steps(
