@@ -80,7 +80,7 @@ class _Change:
 class Written:
     """What a change came to: `changed` are the tasks that are otherwise than before.
 
-    `unreturned` is as `executions.unreturned` tells it.
+    `unreturned` is as `executions.unreturned` tells it, of a change by API or console.
     """
 
     decision: Decision
@@ -218,8 +218,13 @@ class Gate:
             changed.update(decision.forgotten, decision.unmarked)
         if changed and not self._engine.leads:
             await owners.tell(connection, "changed", sorted(changed), by=self._engine.owner)
-        live = [task_id for task_id, one in stored.items() if one.state]
-        unreturned = await connection.run_sync(executions.unreturned, live)
+        # Nobody is shown what files and the service itself change, which may be many tasks.
+        shown = [
+            task_id
+            for change in changes if change.cause.via in ("api", "console")
+            for task_id in change.task_ids if task_id in stored and stored[task_id].state
+        ]  # fmt: skip
+        unreturned = await connection.run_sync(executions.unreturned, shown)
         return [
             Written(
                 decision=outcome,
