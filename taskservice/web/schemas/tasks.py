@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Literal, Self, get_type_hints
 
 import msgspec
@@ -27,7 +27,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None
 
 
-class _Designed(msgspec.Struct, frozen=True, kw_only=True):
+class _Designed(msgspec.Struct, frozen=True):
     """What a task had in the design that started the project, in its order."""
 
     id: str
@@ -65,12 +65,11 @@ def _added() -> list[tuple[str, Any]]:
     ]
 
 
-_Fields = msgspec.defstruct("_Fields", _added(), bases=(_Designed,), frozen=True, kw_only=True)
+_Fields = msgspec.defstruct("_Fields", _added(), bases=(_Designed,), frozen=True)
 
 
 # mypy follows no class that is made at run time.
-# mypy follows no class that is made at run time.
-class Task(_Fields, frozen=True, kw_only=True):  # type: ignore[misc, valid-type, call-arg]
+class Task(_Fields, frozen=True):  # type: ignore[misc, valid-type, call-arg]
     """The effective task, and how it came about.
 
     `unreturned` counts executions that were cancelled or timed out and have not returned: each
@@ -87,14 +86,14 @@ class Task(_Fields, frozen=True, kw_only=True):  # type: ignore[misc, valid-type
     @classmethod
     def of(cls, shown: Shown, executor: Executor) -> Self:
         """The answer for a task; `executor` is that of tasks which name none."""
-        declared_in = None
+        values = list(_in_order(shown))
+        for place, read in _READ:
+            values[place] = read(values[place])
+        values[_EXECUTOR] = shown.executor or executor
         if shown.path is not None:
             declared_in = Place(path=shown.path, line=shown.line, revision=shown.revision)
-        values = dict(zip(_AS_STORED, _as_stored(shown), strict=True))
-        for name, read in _READ:
-            values[name] = read(getattr(shown, name))
-        values["executor"] = values["executor"] or executor
-        return cls(**values, declared_in=declared_in)
+            values[_DECLARED_IN] = declared_in
+        return cls(*values)
 
 
 def _whole(number: float | None) -> float | None:
@@ -131,12 +130,15 @@ def _reader(name: str) -> Callable[[Any], Any] | None:
     return None
 
 
-_READ = [(name, read) for name in domain.FIELDS if (read := _reader(name))]
-_READ.append(("overridden", _json([])))
-_AS_STORED = [
-    name for name in Task.__struct_fields__ if name != "declared_in" and name not in dict(_READ)
-]
-_as_stored = attrgetter(*_AS_STORED)
+_READERS = {name: read for name in domain.FIELDS if (read := _reader(name))}
+_READERS["overridden"] = _json([])
+# By places, not by names: a page has many rows.
+_NAMES = Task.__struct_fields__
+_READ = [(place, _READERS[name]) for place, name in enumerate(_NAMES) if name in _READERS]
+_EXECUTOR, _DECLARED_IN = _NAMES.index("executor"), _NAMES.index("declared_in")
+_in_order = itemgetter(
+    *(Shown._fields.index("path" if name == "declared_in" else name) for name in _NAMES)
+)
 
 
 class TaskPage(Page, frozen=True, kw_only=True):
