@@ -22,9 +22,34 @@ $$as_root apt-get -qq update
 $$as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $(1) </dev/null >/dev/null
 endef
 
+# $(call apt_install_servers,PACKAGES): the same for packages that would begin services of the system:
+# these are neither started, by Debian's policy-rc.d, nor begun with the machine from then on.
+define apt_install_servers
+policy=/usr/sbin/policy-rc.d
+as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo
+made=
+if [ ! -e $$policy ]; then
+	made=yes
+	printf '#!/bin/sh\nexit 101\n' | $$as_root tee $$policy >/dev/null
+	$$as_root chmod 755 $$policy
+	trap '$$as_root rm -f $$policy' EXIT
+fi
+$(call apt_install,$(1))
+if [ -n "$$made" ]; then
+	$$as_root rm -f $$policy
+	trap - EXIT
+fi
+if command -v systemctl >/dev/null; then
+	for server in $(1); do
+		$$as_root systemctl --quiet disable "$$server" 2>/dev/null || true
+	done
+fi
+endef
+
 # The server's core packages hold the programs and start no service of the system; faketime has
 # the library that steps the clock of one process; curl, git, openssl and patch are for commands
-# that documents show; npm has the parser of MySQL's grammar; the font is one with Chinese in it.
+# that documents show; npm has the parser of MySQL's grammar; ip (iproute2) makes networks; the font
+# is one with Chinese in it.
 define install_test_programs
 missing=
 if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
@@ -36,8 +61,16 @@ done
 command -v chromium >/dev/null || missing="$$missing chromium fonts-wqy-microhei"
 command -v node >/dev/null || missing="$$missing nodejs"
 command -v npm >/dev/null || missing="$$missing npm"
+command -v ip >/dev/null || missing="$$missing iproute2"
 if [ -n "$$missing" ]; then
 	$(call apt_install,$$missing)
+fi
+missing=
+for program in redis-server rabbitmq-server; do
+	command -v "$$program" >/dev/null || missing="$$missing $$program"
+done
+if [ -n "$$missing" ]; then
+	$(call apt_install_servers,$$missing)
 fi
 if [ tests/mysql_grammar/package-lock.json -nt tests/mysql_grammar/node_modules/.package-lock.json ]; then
 	echo "Installing the parser of MySQL's grammar ..."

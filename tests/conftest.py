@@ -16,6 +16,7 @@ from taskservice.storage.database import Database
 from taskservice.storage.schema import prepare
 from taskservice.storage.tables import metadata
 from tests import like_mysql, statements
+from tests.brokers import Broker, RabbitMQ, Redis
 from tests.databases import CLOSE_LIMIT, MYSQL, MariaDB, new_server, open_files
 
 # A slow machine is no fault of the code: how long one example takes is not judged.
@@ -84,6 +85,51 @@ def mariadb_server() -> Iterator[MariaDB]:
     """The private MariaDB of this test run. A missing server is an error, never a skip."""
     with new_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """The private Redis of this test run."""
+    with Redis() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQ]:
+    """The private RabbitMQ of this test run: its start takes ten seconds."""
+    with RabbitMQ() as broker:
+        yield broker
+
+
+@pytest.fixture
+def redis(redis_server: Redis) -> Iterator[Redis]:
+    """A Redis that may be killed and frozen, and is found empty."""
+    with redis_server.client() as client:
+        client.flushall()
+    yield redis_server
+    restored(redis_server)
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_server: RabbitMQ) -> Iterator[RabbitMQ]:
+    """A RabbitMQ that may be killed and frozen; its queues are of the test's own names."""
+    yield rabbitmq_server
+    restored(rabbitmq_server)
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """A broker of each kind, which may be killed and frozen."""
+    found: Broker = request.getfixturevalue(request.param)
+    return found
+
+
+def restored(broker: Broker) -> None:
+    """The broker answers, whatever was done to it: the next test needs it."""
+    if broker.alive:
+        broker.thaw()
+    else:
+        broker.start()
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

@@ -10,7 +10,8 @@ from typing import Any, Self, TypeVar
 from tests.acceptance.process import wait_for
 from tests.faults.lab import Lab, moment
 from tests.faults.load import Load
-from tests.faults.service import Service, steady_port
+from tests.faults.service import Service
+from tests.processes import steady_port
 
 COMMIT = b"\x03COMMIT"
 """A commit as the protocol has it: the command byte of a query, and its text."""

@@ -1,17 +1,16 @@
 """The service as a process that faults are done to: killed, frozen, planted with bugs, starved."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.acceptance.process import Child, ServiceProcess, wait_for
+from tests.acceptance.process import ServiceProcess, wait_for
 from tests.databases import MariaDB
+from tests.processes import freeze, steady_port
 
 ROOT = Path(__file__).parents[2]
 START_LIMIT = 90.0
@@ -81,7 +80,7 @@ class Service(ServiceProcess):
 
     def freeze(self) -> None:
         """SIGSTOP; returns when it stands still."""
-        _freeze(self.process)
+        freeze(self.process)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -117,7 +116,7 @@ class Server(MariaDB):
     def freeze(self) -> None:
         """SIGSTOP: it holds its connections and answers nothing; returns when it stands still."""
         assert self._process is not None
-        _freeze(self._process)
+        freeze(self._process)
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -129,32 +128,3 @@ class Server(MariaDB):
         if self._process is not None:
             self.thaw()
         super().stop()
-
-
-def _freeze(process: Child) -> None:
-    process.send_signal(signal.SIGSTOP)
-    wait_for("every thread stands still", lambda: _threads_that_go(process.pid) == [])
-
-
-def _threads_that_go(pid: int) -> list[str]:
-    """The states of threads that are not stopped (proc(5), behind the name in parentheses)."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
-    states = [text.rpartition(")")[2].split()[0] for text in stats]
-    return [state for state in states if state not in "Tt"]
-
-
-def steady_port() -> int:
-    """A free port of those that the system gives to nobody by itself.
-
-    While a killed server is down, its port could otherwise become the near end of somebody's
-    connection.
-    """
-    chosen = random.SystemRandom()
-    while True:
-        port = chosen.randrange(15_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
