@@ -40,8 +40,10 @@ CREATE TABLE `task_manage` (
   `retries` json DEFAULT NULL,
   -- Whether an execution that died with its process is run again.
   `recover` tinyint(1) NOT NULL DEFAULT 0,
-  -- local or process, null for the service's default.
+  -- local, process or celery, null for the service's default.
   `executor` varchar(20) DEFAULT NULL,
+  -- Where executions on celery are sent, null for the service's default.
+  `queue` varchar(100) DEFAULT NULL,
   -- file or api: who declares the task.
   `source` varchar(10) NOT NULL DEFAULT 'api',
   -- in_sync, overridden or conflict.
@@ -97,8 +99,15 @@ CREATE TABLE `task_execution_log` (
   `func_args` json DEFAULT NULL,
   -- Whether it stands in for an attempt that died with its process.
   `recovered` tinyint(1) NOT NULL DEFAULT 0,
-  -- The word that the error begins with: raised, timed out, interrupted, skipped, missed, cancelled.
+  -- The word that the error begins with: raised, timed out, interrupted, skipped, missed, cancelled,
+  -- unsent, unstarted.
   `error_kind` varchar(20) DEFAULT NULL,
+  -- Of an execution that is sent to a worker: where to, since when, and who took it.
+  `queue` varchar(100) DEFAULT NULL,
+  `queued_at` datetime(6) DEFAULT NULL,
+  `worker` varchar(255) DEFAULT NULL,
+  -- When it times out, by the database's clock: its worker may not be able to say so.
+  `deadline` datetime(6) DEFAULT NULL,
   PRIMARY KEY (`id`),
   -- A fire runs once, however many processes there are.
   UNIQUE KEY `uq_fire` (`task_id`, `scheduled_time`, `attempt`),
@@ -163,6 +172,21 @@ CREATE TABLE `task_owner` (
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='The processes that execute tasks, and until when each is believed to live';
 
+CREATE TABLE `task_worker` (
+  -- An owner's. Unlike the owner's row, which is the fence, this one is only to be shown.
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `name` varchar(255) NOT NULL,
+  -- service or worker.
+  `kind` varchar(10) NOT NULL,
+  -- Those that a worker serves.
+  `queues` json DEFAULT NULL,
+  `concurrency` int DEFAULT NULL,
+  `since` datetime(6) NOT NULL,
+  `heard` datetime(6) NOT NULL,
+  `gone` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Who executes: services and workers, the dead ones for a minute more';
+
 CREATE TABLE `task_notice` (
   `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   -- The owner that it is for; null: whoever schedules.
@@ -186,4 +210,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0009');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0010');

@@ -25,6 +25,7 @@ from taskservice.cli.schema import schema
 from taskservice.cli.showing import fires, overrides, show
 from taskservice.cli.syncing import status, sync
 from taskservice.cli.validate import validate
+from taskservice.cli.worker import worker
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
 
@@ -53,7 +54,7 @@ def main() -> NoReturn:
 
 # Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
 PANELS: Mapping[str, Sequence[click.Command]] = {
-    "Serve": [run],
+    "Serve": [run, worker],
     "Tasks": [
         *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
     ],

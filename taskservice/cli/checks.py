@@ -9,6 +9,7 @@ import rich_click as click
 
 from taskservice.domain.errors import Fault
 from taskservice.settings import PREFIX, Settings
+from taskservice.settings.broker import longest_on
 
 if TYPE_CHECKING:
     from taskservice.domain.task import Task
@@ -52,11 +53,16 @@ def offline_check(
     Raises SettingsError. With `no_import` a function's path is looked at, and no more.
     """
     from taskservice.domain.checked_task import checked_task
+    from taskservice.domain.placement import Placement
     from taskservice.engine.functions import Functions
     from taskservice.engine.import_path import put_in_front
 
     settings = _settings(
-        functions=functions, import_path=import_path, timezone=timezone, env_allow=env_allow
+        functions=functions, import_path=import_path, timezone=timezone, env_allow=env_allow,
+        celery_broker=None,
+    )  # fmt: skip
+    placement = Placement(
+        has_broker=bool(settings.celery_broker), longest=longest_on(settings.celery_broker)
     )
     put_in_front(str(folder.resolve()) for folder in settings.import_path)
     allowed = Functions(settings.functions)
@@ -70,6 +76,7 @@ def offline_check(
             zone=settings.timezone,
             call_faults=call_faults,
             env_allow=settings.env_allow,
+            placement=placement,
         )
 
     return check

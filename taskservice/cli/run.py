@@ -19,7 +19,7 @@ from taskservice.settings import Settings
 @click.option("--env-allow", help="Patterns of variables that ${NAME} may stand for.  [*]")
 @click.option("--timezone", help="Zone of times that name none.  [UTC]")
 @click.option("--prune-grace", help="From a task's retirement to its deletion.  [1d]")
-@click.option("--executor", help="For tasks that name none: local or process.  [local]")
+@click.option("--executor", help="For tasks that name none: local, process or celery.  [local]")
 @click.option("--shutdown-grace", help="For running executions at a stop.  [30s]")
 @click.option("--log-retention", help="Age at which executions are deleted; empty: never.  [90d]")
 def run(**flags: Any) -> None:

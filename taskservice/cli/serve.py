@@ -50,16 +50,21 @@ def run_service(settings: Settings, unknown: Mapping[str, str]) -> None:
     and stop nothing, for Kubernetes makes some by itself.
     """
     set_up_logging()
-    for name, nearest in list(unknown.items())[:MOST_UNKNOWN]:
-        log.warning("unknown_variable", variable=name[:200], did_you_mean=nearest or None)
-    if len(unknown) > MOST_UNKNOWN:
-        log.warning("unknown_variables", more=len(unknown) - MOST_UNKNOWN)
-    _allow_open_files()
+    tell_unknown(unknown)
+    allow_open_files()
     with (
         listen(settings.host, settings.port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_serve(settings, listener))
+
+
+def tell_unknown(unknown: Mapping[str, str]) -> None:
+    """Log the variables that are no settings."""
+    for name, nearest in list(unknown.items())[:MOST_UNKNOWN]:
+        log.warning("unknown_variable", variable=name[:200], did_you_mean=nearest or None)
+    if len(unknown) > MOST_UNKNOWN:
+        log.warning("unknown_variables", more=len(unknown) - MOST_UNKNOWN)
 
 
 def warn_of_short_tokens(settings: Settings) -> None:
@@ -69,7 +74,7 @@ def warn_of_short_tokens(settings: Settings) -> None:
             log.warning("short_token", token=token.name, least=LEAST)
 
 
-def _allow_open_files() -> None:
+def allow_open_files() -> None:
     """Take all the file descriptors there may be: each coroutine that runs has two."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

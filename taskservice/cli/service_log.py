@@ -38,7 +38,7 @@ def set_up_logging() -> None:
         )
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("apscheduler", "uvicorn", "watchfiles", "alembic", "asyncio"):
+    for noisy in ("apscheduler", "uvicorn", "watchfiles", "alembic", "asyncio", "celery", "kombu"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*stamped, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -6,6 +6,7 @@ from datetime import tzinfo
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_task
 from taskservice.domain.placeholders import ANY_VARIABLE, placeholder_faults
+from taskservice.domain.placement import Placement
 from taskservice.domain.task import Task, parse_task
 
 CallFaults = Callable[[str, Mapping[str, object]], list[Fault]]
@@ -18,16 +19,19 @@ def checked_task(
     zone: tzinfo,
     call_faults: CallFaults,
     env_allow: Sequence[str] = ANY_VARIABLE,
+    placement: Placement,
 ) -> Task:
     """The task that these fields make, its call checked too; as slow as `call_faults` is.
 
-    `zone` is as in `parse_task`; `env_allow` are the patterns of the variables that
-    its placeholders may stand for. Raises `Invalid` with all that is wrong: a field that is at
-    fault in itself is not told of again, and beyond a limit faults are counted.
+    `zone` is as in `parse_task`; `env_allow` are the patterns of the variables that its
+    placeholders may stand for, `placement` is where tasks run. Raises `Invalid` with all that is
+    wrong: a field that is at fault in itself is not told of again, and beyond a limit faults are
+    counted.
     """
     task, faults = None, list[Fault]()
     try:
         task = parse_task(fields, zone=zone)
+        faults += placement.faults(task)
     except Invalid as invalid:
         faults += invalid.faults
     func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}

@@ -10,18 +10,26 @@ from taskservice.domain.trigger import CronTrigger, IntervalTrigger, Trigger, up
 
 TaskStatus = Literal["pending", "running", "paused", "completed", "failed"]
 Outcome = Literal["completed", "failed", "cancelled"]
-ExecutionStatus = Literal["running", "completed", "failed", "skipped", "missed", "cancelled"]
+ExecutionStatus = Literal[
+    "queued", "running", "completed", "failed", "skipped", "missed", "cancelled"
+]
 
-ErrorKind = Literal["raised", "timed out", "interrupted", "skipped", "missed", "cancelled"]
+ErrorKind = Literal[
+    "raised", "timed out", "interrupted", "skipped", "missed", "cancelled", "unsent", "unstarted"
+]
 """Why an execution didn't complete: the word that its error begins with."""
 
 TASK_STATUSES: tuple[str, ...] = ("pending", "running", "paused", "completed", "failed")
-EXECUTION_STATUSES: tuple[str, ...] = (
-    "running", "completed", "failed", "skipped", "missed", "cancelled",
-)  # fmt: skip
+EXECUTION_STATUSES: tuple[str, ...] = get_args(ExecutionStatus)
+OPEN: tuple[str, ...] = ("queued", "running")
+"""The statuses of executions that have not ended."""
+
 ERROR_KINDS: tuple[str, ...] = get_args(ErrorKind)
 
-MOVES: Mapping[str, tuple[str, ...]] = {"running": ("completed", "failed", "cancelled")}
+MOVES: Mapping[str, tuple[str, ...]] = {
+    "queued": ("running", "failed", "cancelled"),
+    "running": ("completed", "failed", "cancelled"),
+}
 """From which status to which an execution may move; every other one is final."""
 
 KEPT_APART = 100

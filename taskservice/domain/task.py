@@ -19,6 +19,7 @@ from taskservice.domain.field_types import (
     choice,
     number,
     or_null,
+    queue_name,
     text,
     words,
 )
@@ -26,7 +27,7 @@ from taskservice.domain.retries import MAX_SECONDS, RETRIES
 from taskservice.domain.retries import Retries as Retries
 from taskservice.domain.trigger import TRIGGER_KEYS, TRIGGER_SCHEMAS, Trigger, parse_trigger
 
-EXECUTORS = ("local", "process")
+EXECUTORS = ("local", "process", "celery")
 
 
 class _Unset:
@@ -127,10 +128,16 @@ class Task:
         section="run", hint="an execution that died with its process is run again",
     )] = False
     executor: Annotated[str | None, Field(
-        or_null(choice(EXECUTORS, to_come={"celery": "celery is not available in this version"})),
+        or_null(choice(EXECUTORS)),
         "`local`: in the service. `process`: in a process of its own, which a timeout or a "
-        "cancel kills. null: as TASKSERVICE_EXECUTOR says.",
+        "cancel kills. `celery`: on a worker, on any machine. null: as TASKSERVICE_EXECUTOR says.",
         title="Executor", section="run",
+    )] = None
+    queue: Annotated[str | None, Field(
+        or_null(queue_name),
+        "The queue that an execution with the executor `celery` is sent to; null: "
+        "TASKSERVICE_CELERY_QUEUE.",
+        title="Queue", section="run", hint="for the executor celery; empty: the setting's",
     )] = None
     # fmt: on
     _parsed: tuple[tzinfo, Trigger] | None = dataclasses.field(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import islice
@@ -15,6 +15,7 @@ from taskservice.domain.state import TaskState, faults_of, trigger_of
 from taskservice.domain.task import Task
 from taskservice.domain.trigger import Trigger
 from taskservice.storage.executions import ExecutionRow, Progress, Retry, TaskRow
+from taskservice.storage.owners import QUEUE
 from taskservice.storage.rows import new_id
 
 SHORT = 1000
@@ -47,6 +48,9 @@ class ScheduledTask:
         return self.state.task
 
 
+QueueOf = Callable[[Task], str | None]
+"""The queue that a task's executions are sent to; None: whoever claims them runs them."""
+
 Known = Mapping[str, ScheduledTask | None]
 """What was scheduled of tasks at a moment: it is so still where the very same one is there."""
 
@@ -65,29 +69,43 @@ class TriggerRequest:
     answer: asyncio.Future[ExecutionRow]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeRequest:
+    """A worker's wish to run a queued execution; `answer` gets whether it may."""
+
+    execution_id: str
+    answer: asyncio.Future[bool]
+
+
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """What waits to be recorded."""
+    """What waits to be recorded; `begun` are executions with a timeout, in seconds from now."""
 
     due: set[str] = field(default_factory=set)
     retries: dict[str, Retry] = field(default_factory=dict)
     requests: list[TriggerRequest] = field(default_factory=list)
+    takes: list[TakeRequest] = field(default_factory=list)
+    begun: dict[str, tuple[ExecutionRow, float]] = field(default_factory=dict)
     ends: dict[str, ExecutionRow] = field(default_factory=dict)
     releases: set[str] = field(default_factory=set)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.due or self.retries or self.requests or self.ends or self.releases)
+        fires = self.due or self.retries or self.requests
+        return bool(fires or self.takes or self.begun or self.ends or self.releases)
 
     def take(self, most: int) -> "Batch":
         """Split off what is to be recorded next: at most so many fires and ends, and the rest."""
         taken = Batch(
             retries=self.retries,
             requests=self.requests,
+            takes=self.takes,
+            begun=self.begun,
             releases=self.releases,
             waiters=self.waiters,
         )
         self.retries, self.requests, self.releases, self.waiters = {}, [], set(), []
+        self.takes, self.begun = [], {}
         if taken.waiters or len(self.due) <= most:
             # Who waits does so for fires that may be any of them.
             taken.due, self.due = self.due, set()
@@ -110,6 +128,8 @@ class Batch:
         yield from (Batch(releases={key}) for key in self.releases)
         yield from (Batch(retries={key: retry}) for key, retry in self.retries.items())
         yield from (Batch(requests=[request]) for request in self.requests)
+        yield from (Batch(takes=[request]) for request in self.takes)
+        yield from (Batch(begun={key: one}) for key, one in self.begun.items())
         yield from (Batch(due={task_id}) for task_id in self.due)
 
     def reduced(self, why: str) -> "Batch":
@@ -117,8 +137,9 @@ class Batch:
         return replace(self, ends={key: _reduced(end, why) for key, end in self.ends.items()})
 
     def task_ids(self) -> set[str]:
-        """Every task that this touches."""
+        """Every task that this touches, but for those of executions that are to be taken."""
         touched = set(self.due)
+        touched.update(execution.task_id for execution, _ in self.begun.values())
         touched.update(request.task_id for request in self.requests)
         touched.update(retry.execution.task_id for retry in self.retries.values())
         touched.update(end.task_id for end in self.ends.values())
@@ -135,6 +156,9 @@ class Recorded:
     next_fires: dict[str, datetime | None] = field(default_factory=dict)
     added: list[ExecutionRow] = field(default_factory=list)
     ended: list[ExecutionRow] = field(default_factory=list)
+    released: set[str] = field(default_factory=set)
+    taken: list[ExecutionRow] = field(default_factory=list)
+    took: list[tuple[TakeRequest, bool]] = field(default_factory=list)
     answers: list[tuple[TriggerRequest, ExecutionRow | TaskserviceError]] = field(
         default_factory=list
     )
@@ -147,8 +171,9 @@ class Recorded:
 class Claims:
     """The decisions on a batch at one moment, over rows that are locked.
 
-    `owner` is who will run what is claimed; `held` are the executions that occupy instances of
-    the tasks; `recorded` are fires that have their row already, whatever the task's next fire
+    `owner` is who will run what is claimed, unless `queue_of` gives the queue that a task's
+    executions are sent to; `held` are the executions that occupy instances of the tasks;
+    `recorded` are fires that have their row already, whatever the task's next fire
     says, by task, time and attempt; another attempt of a busy task waits for `busy_again`. What is
     decided goes into `done`; `running` are then the tasks that run.
     """
@@ -159,11 +184,13 @@ class Claims:
         held: Iterable[ExecutionRow],
         *,
         owner: str,
+        queue_of: QueueOf,
         now: datetime,
         busy_again: timedelta,
         recorded: Collection[Fire] = (),
     ) -> None:
         self._done = done
+        self._queue_of = queue_of
         self._recorded = recorded
         self._owner = owner
         self._now = now
@@ -174,7 +201,7 @@ class Claims:
         self.running: set[str] = set()
         for execution in held:
             self._instances[execution.task_id] += 1
-            if execution.status == "running":
+            if execution.is_open:
                 self.running.add(execution.task_id)
             else:
                 self._unreturned[execution.task_id] += 1
@@ -286,10 +313,13 @@ class Claims:
     def _begin(self, task_id: str, **more: Any) -> ExecutionRow:
         # Before this, another task that had the id has its log; clocks of replicas differ.
         begins = self._done.rows[task_id].log_begins
-        return ExecutionRow(
-            id=new_id(), task_id=task_id, start_time=max(self._now, begins or self._now),
-            status="running", owner=self._owner, **more,
-        )  # fmt: skip
+        at = max(self._now, begins or self._now)
+        queue = self._queue_of(self._done.tasks[task_id].task)
+        if queue is not None:
+            more |= {"status": "queued", "owner": QUEUE, "queue": queue, "queued_at": at}
+        else:
+            more |= {"status": "running", "owner": self._owner}
+        return ExecutionRow(id=new_id(), task_id=task_id, start_time=at, **more)
 
 
 def decide(
@@ -299,6 +329,8 @@ def decide(
     *,
     ends_of: str,
     owner: str,
+    worker: str | None,
+    queue_of: QueueOf,
     now: datetime,
     busy_again: timedelta,
     recorded: Collection[Fire],
@@ -306,14 +338,17 @@ def decide(
     """What a batch comes to, and the tasks that run then; nothing that is given is changed.
 
     `seen` has the rows and what else was read of them, `held` the executions that occupy
-    instances; `ends_of` is whose executions end, and the others are as `Claims` has them.
+    instances; `ends_of` is whose executions end, `worker` the name under which this process takes
+    some from queues, and the others are as `Claims` has them.
     """
     done = Recorded(rows=seen.rows, tasks=seen.tasks, known=seen.known, waiting=seen.waiting)
     left = dict(held)
     done.ended = decide_ends(batch, left, ends_of, now, done)
+    decide_takes(batch, left, done, owner=owner, worker=worker, now=now)
     claims = Claims(
-        done, left.values(), owner=owner, now=now, busy_again=busy_again, recorded=recorded
-    )
+        done, left.values(), owner=owner, queue_of=queue_of, now=now, busy_again=busy_again,
+        recorded=recorded,
+    )  # fmt: skip
     claims.claim(batch)
     return done, claims.running
 
@@ -321,14 +356,24 @@ def decide(
 def decide_ends(
     batch: Batch, held: dict[str, ExecutionRow], owner: str, now: datetime, done: Recorded
 ) -> list[ExecutionRow]:
-    """The ends that an owner may write, since the executions are still its own and run.
+    """The ends that an owner may write, since the executions are still its own and open.
 
-    `held` is left with what is occupied after them and after the releases.
+    What waits in a queue is nobody's, and anybody may end it. One that a worker runs may be ended
+    by others, who leave it its instance: it goes on until the worker sees its row. `held` is left
+    with what is occupied after them and after the releases.
     """
     ended = []
+    done.released = set(batch.releases)
     for end in batch.ends.values():
         row = held.get(end.id)
-        if row is None or (row.owner, row.status) != (owner, "running"):
+        if row is None:
+            continue
+        left_to_worker = row.queue is not None and end.owner == row.owner
+        if not row.is_open:
+            if row.owner == owner and end.owner is None:
+                done.released.add(end.id)  # it was ended by others, and has returned now
+            continue
+        if row.owner not in (owner, QUEUE) and not left_to_worker:
             continue
         ended.append(end)
         done.outcomes[end.task_id] = _OUTCOMES[end.status]
@@ -337,10 +382,31 @@ def decide_ends(
             del held[end.id]
         else:
             held[end.id] = end
-    for execution_id in batch.releases & held.keys():
-        if held[execution_id].owner == owner and held[execution_id].status != "running":
+    for execution_id in done.released & held.keys():
+        if held[execution_id].owner == owner and not held[execution_id].is_open:
             del held[execution_id]
     return ended
+
+
+def decide_takes(
+    batch: Batch,
+    held: dict[str, ExecutionRow],
+    done: Recorded,
+    *,
+    owner: str,
+    worker: str | None,
+    now: datetime,
+) -> None:
+    """Have an owner take executions that are queued still; `held` is left as they are then."""
+    for request in batch.takes:
+        row = held.get(request.execution_id)
+        if row and row.status == "queued":
+            begins = max(now, row.start_time)
+            row = replace(row, status="running", owner=owner, worker=worker, start_time=begins)
+            held[row.id] = row
+            done.taken.append(row)
+        # It may be the owner's already, by a commit whose answer was lost.
+        done.took.append((request, row is not None and row.owner == owner and row.is_open))
 
 
 def _reduced(end: ExecutionRow, why: str) -> ExecutionRow:
@@ -408,9 +474,9 @@ def scheduled_task(state: TaskState, zone: tzinfo) -> ScheduledTask | None:
 
 
 def started(recorded: Recorded) -> Iterator[tuple[ExecutionRow, Task]]:
-    """The executions of a committed batch that are to run, with their tasks."""
+    """The executions of a committed batch that are to run or to be sent, with their tasks."""
     for execution in recorded.added:
-        if execution.status == "running":
+        if execution.is_open:
             yield execution, recorded.tasks[execution.task_id].task
 
 

@@ -41,9 +41,9 @@ class Counts:
         self.lateness = Histogram(LATENESS)
 
     def record(self, added: Sequence[ExecutionRow], ended: Sequence[ExecutionRow]) -> None:
-        """Count the executions that a commit began or, where they never ran, noted; and ended."""
+        """Count the executions of a commit: begun or sent, noted as never run, and ended."""
         for one in added:
-            if one.status == "running":
+            if one.is_open:
                 self.started += 1
             else:
                 self.ended[one.status] += 1

@@ -1,6 +1,7 @@
 """The engine: what is scheduled follows the table, and what runs is recorded in it."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -11,13 +12,16 @@ import structlog
 from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
 from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.state import TaskState
+from taskservice.domain.task import Task
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output
 from taskservice.engine.claims import (
     Batch,
     Known,
+    QueueOf,
     Recorded,
     ScheduledTask,
+    TakeRequest,
     TriggerRequest,
     started,
 )
@@ -26,7 +30,9 @@ from taskservice.engine.executor import AnyExecutor
 from taskservice.engine.functions import Functions
 from taskservice.engine.keeping import Keeper
 from taskservice.engine.options import Options
+from taskservice.engine.owner import short_name
 from taskservice.engine.ownership import Ownership
+from taskservice.engine.queues import Queues
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.repeat import repeat
 from taskservice.engine.runner import Runner
@@ -36,10 +42,15 @@ from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 from taskservice.storage.executions import ExecutionRow, Retry
 from taskservice.storage.rows import new_id
+from taskservice.storage.workers import Worker
 
 _RETRY_KEY = "\0retry:"  # No task id begins with a control character.
 
 log_ = structlog.get_logger()
+
+
+def no_queue(_task: Task) -> None:
+    """Every execution runs where it is claimed."""
 
 
 class Engine:
@@ -48,7 +59,9 @@ class Engine:
     `functions` are those that tasks may call; `executors` are by name, `default_executor` is for
     tasks that name none; `zone` is that of times which name none; `env_allow` are the patterns of
     the variables that placeholders may stand for; `output_limit` is how many bytes of an
-    execution's output are kept.
+    execution's output are kept. `queue_of` gives the queue that a task's executions are sent to,
+    where they may wait for `start_timeout` seconds. `listed` is what this process is shown as: a
+    service, unless it says that it is a worker.
     """
 
     def __init__(
@@ -61,6 +74,9 @@ class Engine:
         zone: tzinfo,
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = output.LIMIT,
+        queue_of: QueueOf = no_queue,
+        start_timeout: float = 300.0,
+        listed: Worker | None = None,
         options: Options | None = None,
     ) -> None:
         self._options = options = options or Options()
@@ -71,12 +87,17 @@ class Engine:
         self._retries: dict[str, Retry] = {}
         self.owner = new_id()
         self.leads = False
+        name = f"{short_name(options.name)}:{self.owner[-8:]}"
+        listed = listed or Worker(name=name, kind="service")
         self.counts = Counts()
         self._scheduler = Scheduler(self._on_due)
         self._recorder = Recorder(
             database,
             zone=zone,
             owner=self.owner,
+            worker=listed.name if listed.kind == "worker" else None,
+            queue_of=queue_of,
+            leads=lambda: self.leads,
             tasks=self._tasks,
             counts=self.counts,
             done=self._recorded,
@@ -92,6 +113,7 @@ class Engine:
             env_allow=env_allow,
             output_limit=output_limit,
             counts=self.counts,
+            begun=self._recorder.begun,
             end=self._recorder.end,
             release=self._recorder.release,
         )
@@ -105,9 +127,15 @@ class Engine:
             at_once=options.reconciled_at_once,
         )
         self._ownership = Ownership(
-            self.owner, database, self._recorder, self._runner, self._plan, options
+            self.owner, database, self._recorder, self._runner, self._plan, options, listed=listed
         )
+        self._queues = [
+            Queues(database, executor, start_timeout, self._recorder.end)
+            for executor in executors.values()
+            if executor.survives
+        ]
         self._keeper = Keeper(database, self.owner, self._runner.running)
+        self._takes = listed.kind == "worker"
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._saved: dict[str, list[asyncio.Future[None]]] = {}
@@ -123,6 +151,8 @@ class Engine:
             asyncio.create_task(repeat(self._stop, options.renew_seconds, self.keep_alive)),
             asyncio.create_task(repeat(self._stop, options.keep_seconds, self._keeper.keep)),
             asyncio.create_task(repeat(self._stop, options.reconcile_seconds, self.reconcile_all)),
+            asyncio.create_task(repeat(self._stop, options.look_seconds, self._look)),
+            asyncio.create_task(repeat(self._stop, options.look_seconds, self._look_at_brokers)),
         ]
 
     async def lead(self) -> None:
@@ -219,15 +249,21 @@ class Engine:
         )
         return await answer
 
-    async def take(self, execution_id: str, claimed_by: str) -> bool:
-        """Own and run an execution that another process claimed for whoever takes it.
+    async def take(self, execution_id: str) -> bool:
+        """Own and run an execution that is queued; True once it is this process's.
 
-        False where it isn't there to be taken: it was taken already, or closed. Raises
-        `Unavailable`; of a commit whose answer was lost it is found out later.
+        False where it isn't there to be taken: another one has taken it, or it was closed. Raises
+        `Unavailable`; who asks again is told what became of it.
         """
         if not self._recorder.claiming:
-            raise Unavailable("the service is stopping")
-        return await self._ownership.take(execution_id, claimed_by)
+            raise Unavailable("the worker is stopping")
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._recorder.take(TakeRequest(execution_id=execution_id, answer=answer))
+        return await answer
+
+    async def returned(self, execution_id: str) -> None:
+        """Wait until the function of an execution that runs here has really ended."""
+        await self._runner.returned(execution_id)
 
     async def cancel(self, execution_id: str, *, by: str) -> None:
         """Stop a running execution; returns when its row says so.
@@ -236,6 +272,20 @@ class Engine:
         """
         if self._runner.cancel(execution_id, by) is None:
             raise Conflict("the execution does not run (any more) in this process")
+        await self._ended(execution_id)
+
+    async def cancel_sent(self, execution: ExecutionRow, *, by: str) -> None:
+        """End the row of an execution that was sent to a queue, as it was read; returns after that.
+
+        Its worker stops it when it sees that. Nothing is done where it has moved on meanwhile.
+        """
+        keeper = None if execution.status == "queued" else execution.owner
+        now = datetime.now(UTC)
+        self._recorder.end(execution.ended("cancelled", now, "cancelled", f"by {by}", owner=keeper))
+        await self._ended(execution.id)
+
+    async def _ended(self, execution_id: str) -> None:
+        """Wait until an end is recorded."""
         saved = asyncio.get_running_loop().create_future()
         self._saved.setdefault(execution_id, []).append(saved)
         await saved
@@ -274,6 +324,9 @@ class Engine:
             await asyncio.gather(*self._loops, return_exceptions=True)
         for executor in self._executors.values():
             await executor.close()
+        if self._loops:
+            with contextlib.suppress(Unavailable, TimeoutError):
+                await asyncio.wait_for(self._ownership.leave(), self._options.leave_seconds)
         output.uninstall()
 
     def _on_due(self, task_id: str) -> None:
@@ -290,7 +343,15 @@ class Engine:
 
     def _recorded(self, batch: Batch, recorded: Recorded) -> None:
         for execution, task in started(recorded):
-            self._runner.start(execution, task)
+            self._ownership.run(execution, task, deleted=False)
+        for execution in recorded.taken:
+            scheduled = recorded.tasks.get(execution.task_id)
+            taken = scheduled.task if scheduled else None
+            deleted = recorded.rows[execution.task_id].deleted
+            self._ownership.run(execution, taken, deleted=deleted)
+        for take, is_ours in recorded.took:
+            if not take.answer.done():
+                take.answer.set_result(is_ours)
         for request, answer in recorded.answers:
             if request.answer.done():
                 continue
@@ -304,10 +365,10 @@ class Engine:
                     saved.set_result(None)
         for execution_id in recorded.dropped:
             self._retries.pop(execution_id, None)
-        for retry in recorded.planned.values():
-            self._plan(retry)
         if not self.leads:
             return
+        for retry in recorded.planned.values():
+            self._plan(retry)
         for task_id in batch.due | recorded.next_fires.keys():
             if not self._schedule.is_known(task_id, recorded.known):
                 # A change came between, before this commit or after it: the row, once it is
@@ -347,9 +408,29 @@ class Engine:
         """Make everything that is scheduled agree with the table, where this process schedules."""
         if not self.leads or not await self._schedule.reconcile_all(lambda: self.leads):
             return
-        async with self._database.read() as connection:
-            waiting = await connection.run_sync(log.retries)
-        self._plan_unknown(waiting)
+        await self.plan_retries()
+
+    async def plan_retries(self) -> None:
+        """Make the attempts that wait, where this process schedules."""
+        if self.leads:
+            async with self._database.read() as connection:
+                waiting = await connection.run_sync(log.retries)
+            self._plan_unknown(waiting)
+
+    async def _look(self) -> None:
+        """Have what others end of this process's end here, and look after what workers run."""
+        if self._takes:
+            await self._ownership.look_at_rows()
+        if self.leads:
+            for queues in self._queues:
+                await queues.end_late()
+
+    async def _look_at_brokers(self) -> None:
+        """Send again what brokers have lost, and know whether they are there."""
+        for queues in self._queues:
+            if self.leads:
+                await queues.send_again()
+            await queues.executor.check()
 
     def _plan_unknown(self, waiting: Iterable[Retry]) -> None:
         for retry in waiting:
@@ -359,7 +440,9 @@ class Engine:
     async def _recover(self) -> None:
         """Find out what is ours after the database was gone."""
         await self._ownership.renew()
-        self._plan_unknown(await self._ownership.find_lost())
+        waiting = await self._ownership.find_lost()
+        if self.leads:
+            self._plan_unknown(waiting)
 
     async def keep_alive(self) -> None:
         """Renew this process's lease, and close what processes that died left open."""

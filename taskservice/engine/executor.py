@@ -3,7 +3,7 @@
 import json
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Protocol
@@ -111,11 +111,10 @@ class Executor(Protocol):
 class RemoteExecutor(Protocol):
     """A way to workers, who may be on other machines and live on when this process dies.
 
-    An execution is a worker's once that has taken it, see `Engine.take`: its row names the worker
-    as its owner, under a lease of its own. The worker finds the function, fills in the arguments,
-    minds the timeout, and writes output and end. Whoever schedules by then needs no more than the
-    row to be attached to it again: the owner that it names is asked for a cancel by a notice, and
-    is closed when its lease runs out. Until it is taken it is the execution of who claimed it.
+    What is sent is no call but an execution's id: the row is the truth. Until a worker takes it
+    (`Engine.take`) the row is `queued` and nobody's. Then it is the worker's, under a lease of its
+    own: the worker finds the function, fills in the arguments, minds the timeout, and writes
+    output and end. Whoever schedules by then needs no more than the row to be attached to it.
     """
 
     finds_functions: Literal[True]
@@ -125,15 +124,28 @@ class RemoteExecutor(Protocol):
     def waiting(self) -> int:
         """How many executions wait to be sent."""
 
-    def send(self, execution_id: str, claimed_by: str) -> None:
+    @property
+    def away(self) -> str | None:
+        """While the broker can't be reached, how that shows; as was found when it was asked."""
+
+    def send(
+        self, execution_id: str, queue: str, unsent: Callable[[str], None] | None = None
+    ) -> None:
         """Have a worker take an execution, without waiting for anything; on the event loop.
 
-        A message that comes twice, or late, does no harm: one worker takes the execution, and
-        only from the owner who claimed it. Raises RuntimeError where it can't be sent.
+        A message that comes twice, or late, does no harm. `unsent` is called on the event loop,
+        with the reason, where it is known that none went out within a bounded time; where that is
+        not known, or `unsent` is None, nothing is said.
         """
 
+    async def lengths(self, queues: Sequence[str]) -> Mapping[str, int] | None:
+        """How many messages wait in each of these queues; None where that can't be known now."""
+
+    async def check(self) -> None:
+        """Ask the broker whether it is there."""
+
     async def close(self) -> None:
-        """Send no more."""
+        """Send what waits, within seconds, and no more."""
 
 
 AnyExecutor = Executor | RemoteExecutor

@@ -31,5 +31,11 @@ class Options:
     refused_again: float = 5.0
     """When what the database refuses is tried again; the others don't wait for it."""
 
+    look_seconds: float = 2.0
+    """How often it is looked after what waits in queues and what runs on workers."""
+
+    leave_seconds: float = 2.0
+    """How long a process that stops tries to say so."""
+
     stop_seconds: float = 15.0
     """How long what is being written at a stop may take: more than the database's time limits."""

@@ -2,7 +2,16 @@
 
 import os
 import socket
+import time
 from pathlib import Path
+
+
+def seconds_now() -> float:
+    """Seconds of a clock that nobody steps, and that goes on while the machine is suspended.
+
+    clock_gettime(2); all processes of a machine have the same.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def process_name(pid: int | None = None) -> str:

@@ -7,6 +7,7 @@ only when that is committed does it run.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import structlog
@@ -15,8 +16,10 @@ from taskservice.domain.errors import Unavailable
 from taskservice.engine.claims import (
     Batch,
     Fire,
+    QueueOf,
     Recorded,
     ScheduledTask,
+    TakeRequest,
     TriggerRequest,
     decide,
     is_long_due,
@@ -25,8 +28,10 @@ from taskservice.engine.claims import (
 )
 from taskservice.engine.counts import Counts
 from taskservice.storage import executions as log
+from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, SyncConnection
+from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import ExecutionRow, Retry, TaskRow
 
 LINGER = 0.01
@@ -47,6 +52,10 @@ log_ = structlog.get_logger()
 class Recorder:
     """The bounded writer behind the engine: one transaction at a time.
 
+    `owner` is this process, `worker` its name where it takes executions from queues; `queue_of`
+    gives the queue that a task's executions are sent to; `leads` says whether this process makes
+    the attempts to come, and else the one that does is told of each.
+
     `tasks` are those that are scheduled, by id; `counts` counts what is recorded; `done` is called
     with what each commit came to, on the event loop, before the next transaction begins. `recover`
     is called after an outage, to find what a commit did whose answer was lost, whether or not there
@@ -61,6 +70,9 @@ class Recorder:
         *,
         zone: tzinfo,
         owner: str,
+        worker: str | None,
+        queue_of: QueueOf,
+        leads: Callable[[], bool],
         tasks: dict[str, ScheduledTask],
         counts: Counts,
         done: Callable[[Batch, Recorded], None],
@@ -72,6 +84,9 @@ class Recorder:
         self._database = database
         self._zone = zone
         self._owner = owner
+        self._worker = worker
+        self._queue_of = queue_of
+        self._leads = leads
         self._tasks = tasks
         self._counts = counts
         self._done = done
@@ -113,6 +128,16 @@ class Recorder:
     def request(self, request: TriggerRequest) -> None:
         """Somebody wants a task to run."""
         self._waiting.requests.append(request)
+        self._notify()
+
+    def take(self, request: TakeRequest) -> None:
+        """A worker wants to run what is queued."""
+        self._waiting.takes.append(request)
+        self._notify()
+
+    def begun(self, execution: ExecutionRow, timeout: float) -> None:
+        """The function of an execution is called now, and has so many seconds."""
+        self._waiting.begun[execution.id] = (execution, timeout)
         self._notify()
 
     def end(self, execution: ExecutionRow) -> None:
@@ -257,7 +282,10 @@ class Recorder:
         """Try one thing again later, if nobody else would: a fire is found by the next pass."""
         for request in single.requests:
             _refuse(request, error)
+        for take in single.takes:
+            _refuse(take, error)
         single.requests.clear()
+        single.takes.clear()
         self._refused_ends(single.ends.keys(), error)
         if isinstance(error, Unavailable) or single.ends or single.releases:
             self._set_aside += 1
@@ -274,6 +302,7 @@ class Recorder:
         waiting.retries |= batch.retries
         waiting.ends = batch.ends | waiting.ends
         waiting.releases |= batch.releases
+        waiting.begun = batch.begun | waiting.begun
         _refuse_all(batch, error)
         self.doubt()
         if not (waiting or self.claiming or self._set_aside):
@@ -313,8 +342,8 @@ class Recorder:
             def work() -> tuple[Recorded, set[str]]:
                 return decide(
                     batch, seen, held,
-                    ends_of=owner, owner=self._owner, now=now, recorded=recorded,
-                    busy_again=self._busy_again,
+                    ends_of=owner, owner=self._owner, worker=self._worker, now=now,
+                    queue_of=self._queue_of, recorded=recorded, busy_again=self._busy_again,
                 )  # fmt: skip
 
             return await asyncio.to_thread(work) if long_due else work()
@@ -323,14 +352,29 @@ class Recorder:
         if careful and (recorded := await connection.run_sync(_recorded, done.added)):
             # Decided again, so that what is left out takes no instance from what is not.
             done, running = await decided(recorded)
-        await connection.run_sync(self._write, batch, owner, done, running)
+        if batch.begun or any(one.status == "queued" for one in done.added):
+            # By the one clock that is the same for all.
+            at = await dialect_of(connection).now(connection)
+            done.added = [
+                replace(one, queued_at=at) if one.status == "queued" else one for one in done.added
+            ]
+            deadlines = {
+                key: at + timedelta(seconds=timeout) for key, (_, timeout) in batch.begun.items()
+            }
+            await connection.run_sync(log.set_deadlines, self._owner, deadlines)
+        await connection.run_sync(self._write, owner, done, running)
+        if done.planned and not self._leads() and not self._database.one_process:
+            await owners.tell(connection, "retry", sorted(done.planned), by=self._owner)
         return done
 
     def _look(
         self, connection: SyncConnection, batch: Batch
     ) -> tuple[Recorded, dict[str, ExecutionRow]]:
         """Lock what a batch touches; and the executions that occupy its tasks' instances."""
-        done = Recorded(rows=log.lock_tasks(connection, self._owner, batch.task_ids()))
+        touched = batch.task_ids()
+        if batch.takes:
+            touched |= log.tasks_of(connection, {one.execution_id for one in batch.takes})
+        done = Recorded(rows=log.lock_tasks(connection, self._owner, touched))
         if batch.retries:
             done.waiting = {retry.execution.id for retry in log.retries(connection)}
         return done, log.open_rows(connection, done.rows.keys())
@@ -338,13 +382,13 @@ class Recorder:
     def _write(
         self,
         connection: SyncConnection,
-        batch: Batch,
         owner: str,
         done: Recorded,
         running: set[str],
     ) -> None:
         log.finish(connection, done.ended)
-        log.release(connection, owner, batch.releases)
+        log.release(connection, owner, done.released)
+        log.take(connection, done.taken)
         log.add(connection, done.added)
         log.drop_retries(connection, done.dropped)
         log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
@@ -386,7 +430,7 @@ def _recorded(connection: SyncConnection, added: Iterable[ExecutionRow]) -> set[
     return known & fires
 
 
-def _refuse(request: TriggerRequest, error: Exception) -> None:
+def _refuse(request: TriggerRequest | TakeRequest, error: Exception) -> None:
     if not request.answer.done():
         request.answer.set_exception(error)
 
@@ -394,6 +438,8 @@ def _refuse(request: TriggerRequest, error: Exception) -> None:
 def _refuse_all(batch: Batch, error: Exception) -> None:
     for request in batch.requests:
         _refuse(request, error)
+    for take in batch.takes:
+        _refuse(take, error)
     _answer(batch, error)
 
 

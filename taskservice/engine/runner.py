@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import taskservice
@@ -40,14 +40,16 @@ class Running:
     kept: int = 0
     kept_in: int = 0
     ended: ExecutionRow | None = None
+    returned: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Runner:
     """Starts executions on their executors and tells of their ends.
 
-    `counts` counts the calls. `end` is called with the ended row (its owner kept while the function
-    still runs), `release` when a function returns whose row had ended before. All on the event
-    loop.
+    `counts` counts the calls. `begun` is called when the function of an execution from a queue is
+    called and has a timeout, so that others can end it by then; `end` with the ended row (its owner
+    kept while the function still runs), `release` when a function returns whose row had ended
+    before. All on the event loop.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Runner:
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = LIMIT,
         counts: Counts,
+        begun: Callable[[ExecutionRow, float], None],
         end: Callable[[ExecutionRow], None],
         release: Callable[[str], None],
     ) -> None:
@@ -69,6 +72,7 @@ class Runner:
         self._output_limit = output_limit
         self._filling = ThreadPoolExecutor(FILLERS, thread_name_prefix="taskservice-filling")
         self._counts = counts
+        self._begun = begun
         self._end = end
         self._release = release
         self._resolved: dict[str, Callable[..., object]] = {}
@@ -83,10 +87,9 @@ class Runner:
         if executor is None:
             self._refuse(execution, f"there is no executor {name!r} in this process")
         elif executor.survives:
-            try:
-                executor.send(execution.id, str(execution.owner))
-            except RuntimeError as error:
-                self._refuse(execution, f"the executor {name!r} could not send it: {error}")
+            executor.send(
+                execution.id, str(execution.queue), lambda story: self._unsent(execution, story)
+            )
         else:
             self._begin(Running(execution, task, executor, Output(self._output_limit)))
 
@@ -94,6 +97,10 @@ class Runner:
         """End an execution that comes to no call."""
         now = datetime.now(UTC)
         self._end(execution.ended("failed", now, "interrupted", story, owner=None))
+
+    def _unsent(self, execution: ExecutionRow, story: str) -> None:
+        now = datetime.now(UTC)
+        self._end(execution.ended("failed", now, "unsent", story, owner=None))
 
     def _begin(self, running: Running) -> None:
         execution, task = running.execution, running.task
@@ -123,6 +130,17 @@ class Runner:
     def abandon(self, running: Running) -> None:
         """Stop an execution that is not this process's any more; its row says how it ended."""
         self._cut_short(running, "cancelled", "cancelled", "it belongs to this process no more")
+
+    def end_as(self, running: Running, ended: ExecutionRow) -> None:
+        """Stop an execution that others have ended in its row; it gives its instance back then."""
+        running.ended = ended
+        if running.handle:
+            running.handle.stop()
+
+    async def returned(self, execution_id: str) -> None:
+        """Wait until the function of an execution that runs here has really ended."""
+        if running := self.running.get(execution_id):
+            await running.returned.wait()
 
     def drop(self, task_id: str) -> None:
         """Stop the executions of a task that is no more."""
@@ -232,6 +250,8 @@ class Runner:
     def _limit_time(self, running: Running) -> None:
         """Have an execution end at its task's timeout, which counts from now."""
         if not running.ended and running.task.timeout is not None:
+            if running.execution.queue is not None:
+                self._begun(running.execution, running.task.timeout)
             running.timer = asyncio.get_running_loop().call_later(
                 running.task.timeout, self._time_out, running
             )
@@ -274,6 +294,7 @@ class Runner:
         if running.timer:
             running.timer.cancel()
         self.running.pop(running.execution.id, None)
+        running.returned.set()
         if not self.running:
             self._idle.set()
 

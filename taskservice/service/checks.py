@@ -8,6 +8,7 @@ from functools import partial
 from taskservice.domain.checked_task import CallFaults, checked_task
 from taskservice.domain.errors import Fault, Invalid, is_pending
 from taskservice.domain.placeholders import placeholder_faults
+from taskservice.domain.placement import ANYWHERE, Placement
 from taskservice.domain.task import Task
 from taskservice.engine.functions import Functions
 from taskservice.service.offload import is_small
@@ -24,20 +25,29 @@ class NotImported(Exception):
 class Checks:
     """Checks definitions; `zone` is that of times which name none.
 
-    `env_allow` are the patterns of the variables that placeholders may stand for.
+    `env_allow` are the patterns of the variables that placeholders may stand for, `placement` is
+    where tasks run.
     """
 
-    def __init__(self, functions: Functions, *, zone: tzinfo, env_allow: Sequence[str]) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        *,
+        zone: tzinfo,
+        env_allow: Sequence[str],
+        placement: Placement,
+    ) -> None:
         self._functions = functions
         self._zone = zone
         self._env_allow = env_allow
+        self._placement = placement
 
     def check(self, _task_id: str, fields: Mapping[str, object], *, patience: float = 0) -> Task:
         """The task of these fields; blocks for `patience`, see `Functions.faults`.
 
         Raises `Invalid`.
         """
-        return self._checked(fields, self._call_faults(patience))
+        return self._checked(fields, self._call_faults(patience), self._placement)
 
     async def check_imported(self, fields: Mapping[str, object]) -> Task:
         """The task of these fields, once its function's module is imported; holds nobody up.
@@ -50,8 +60,8 @@ class Checks:
                 await self.imported(func_path)
             try:
                 if is_small(fields):
-                    return self._checked(fields, call_faults)
-                return await asyncio.to_thread(self._checked, fields, call_faults)
+                    return self._checked(fields, call_faults, self._placement)
+                return await asyncio.to_thread(self._checked, fields, call_faults, self._placement)
             except Invalid as invalid:
                 if not is_pending(invalid.faults):
                     raise
@@ -65,13 +75,15 @@ class Checks:
     ) -> Task | None:
         """The task after a change. Raises `Invalid` where that makes it wrong, and `NotImported`.
 
-        A call that stays as it was is not looked at, nor is a variable that it named before:
-        whatever became of them, the task can be paused. No run of it is begun with that; None
-        stands for such a task.
+        A call that stays as it was is not looked at, nor is a variable that it named before, nor
+        where it runs: whatever became of them, the task can be paused. No run of it is begun with
+        that; None stands for such a task.
         """
         same = _call_of(before) == _call_of(after)
+        call_faults = _no_faults if same else self._call_faults(0)
+        stays = all(before.get(name) == after.get(name) for name in ("executor", "timeout"))
         try:
-            return self._checked(after, _no_faults if same else self._call_faults(0))
+            return self._checked(after, call_faults, ANYWHERE if stays else self._placement)
         except Invalid as invalid:
             faults = list(invalid.faults)
         named = before.get("func_args")
@@ -87,12 +99,15 @@ class Checks:
     def _call_faults(self, patience: float) -> CallFaults:
         return partial(self._functions.faults, patience=patience)
 
-    def _checked(self, fields: Mapping[str, object], call_faults: CallFaults) -> Task:
+    def _checked(
+        self, fields: Mapping[str, object], call_faults: CallFaults, placement: Placement
+    ) -> Task:
         return checked_task(
             fields,
             zone=self._zone,
             call_faults=call_faults,
             env_allow=self._env_allow,
+            placement=placement,
         )
 
 

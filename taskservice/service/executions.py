@@ -7,6 +7,7 @@ from datetime import tzinfo
 
 from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound
 from taskservice.domain.placeholders import borrowed_faults
+from taskservice.domain.run import OPEN
 from taskservice.domain.state import faults_of
 from taskservice.engine.engine import Engine
 from taskservice.engine.placeholders import is_light
@@ -137,16 +138,19 @@ class Executions:
         return execution
 
     async def cancel(self, task_id: str, log_id: str, *, by: str) -> ExecutionRow:
-        """Stop a running execution; the execution as it ended. Raises `Conflict`."""
-        execution = await self.get(task_id, log_id)
-        if execution.status != "running":
-            raise Conflict(f"the execution has ended: it is {execution.status}")
-        if execution.owner in (None, self._engine.owner):
-            await self._engine.cancel(log_id, by=by)
-        else:
-            await ask(self._database, "cancel", log_id, by=by, recipient=execution.owner)
-        self._changed()
-        ended = await self.get(task_id, log_id)
-        if ended.status == "running":
-            raise Conflict("the execution does not run (any more) in its process")
-        return ended
+        """Stop a running or queued execution; the execution as it ended. Raises `Conflict`."""
+        for _ in OPEN:  # a worker may take it at this moment
+            execution = await self.get(task_id, log_id)
+            if not execution.is_open:
+                raise Conflict(f"the execution has ended: it is {execution.status}")
+            if execution.queue is not None:
+                await self._engine.cancel_sent(execution, by=by)
+            elif execution.owner in (None, self._engine.owner):
+                await self._engine.cancel(log_id, by=by)
+            else:
+                await ask(self._database, "cancel", log_id, by=by, recipient=execution.owner)
+            self._changed()
+            ended = await self.get(task_id, log_id)
+            if not ended.is_open:
+                return ended
+        raise Conflict("the execution does not run (any more) in its process")

@@ -70,8 +70,12 @@ class Notices:
             await self._database.write(
                 lambda connection: owners.done(connection, [one.id for one in changed])
             )
+        retries = [one.id for one in notices if one.kind == "retry"]
+        if retries:
+            await self._engine.plan_retries()
+            await self._database.write(lambda connection: owners.done(connection, retries))
         for notice in notices:
-            if notice.kind != "changed" and notice.id not in self._going_on:
+            if notice.kind not in ("changed", "retry") and notice.id not in self._going_on:
                 self._going_on[notice.id] = asyncio.create_task(self._do(notice))
 
     async def stop(self) -> None:

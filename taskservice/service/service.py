@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import Sequence
 
 from taskservice.domain.errors import StartError, Unavailable
-from taskservice.engine.engine import Engine
-from taskservice.engine.executor import Executor
+from taskservice.domain.placement import CELERY, Placement
+from taskservice.engine.engine import Engine, no_queue
+from taskservice.engine.executor import AnyExecutor, RemoteExecutor
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.process import ProcessExecutor
@@ -27,12 +29,17 @@ from taskservice.service.task_functions import TaskFunctions
 from taskservice.service.tasks import Tasks
 from taskservice.service.timeline import Timelines
 from taskservice.service.watching import Watcher
-from taskservice.settings import Settings
+from taskservice.settings import Settings, broker
 from taskservice.storage import owners
 from taskservice.storage.database import Database
 from taskservice.storage.gate import Cause, Gate
 from taskservice.storage.schema import prepare
 from taskservice.sync.syncer import SyncOptions
+
+NEEDS_SERVER = (
+    "TASKSERVICE_CELERY_BROKER needs a database that workers can reach: MySQL or MariaDB, by "
+    "TASKSERVICE_DATABASE_URL; SQLite is for one process"
+)
 
 LOOK_SECONDS = 2.0
 """How often the files of functions are compared with what was loaded of them."""
@@ -48,12 +55,16 @@ class Service:
         self.settings = settings
         self.draining = False
         zone, default_executor = settings.timezone, settings.executor
+        placement = placement_of(settings)
         self._loaded = Functions(settings.functions)
         self._processes = ProcessExecutor(settings.functions, limit=settings.processes)
-        executors: dict[str, Executor] = {
+        executors: dict[str, AnyExecutor] = {
             "local": LocalExecutor(limit=settings.threads),
             "process": self._processes,
         }
+        self._broker = _broker_of(settings)
+        if self._broker:
+            executors[CELERY] = self._broker
         self.database = Database(settings.database_url)
         self.engine = Engine(
             self.database,
@@ -63,13 +74,15 @@ class Service:
             zone=zone,
             env_allow=settings.env_allow,
             output_limit=settings.output_limit,
+            queue_of=placement.queue_of if self._broker else no_queue,
+            start_timeout=settings.start_timeout,
         )
         looking = Offload(
             "looking", threads=2, waiting=200, busy="too many ask for what takes long; try again"
         )
         deciding = Offload("deciding", threads=1, waiting=0, busy="others change tasks")
         self.gate = gate = Gate(self.database, self.engine, changed=self._on_change)
-        checks = Checks(self._loaded, zone=zone, env_allow=settings.env_allow)
+        checks = Checks(self._loaded, zone=zone, env_allow=settings.env_allow, placement=placement)
         self._checkup = Checkup(self.database, self.engine, gate, zone)
         self.tasks = Tasks(self.database, checks, self._checkup, looking, zone=zone)
         self.changes = Changes(
@@ -115,6 +128,8 @@ class Service:
 
         Raises `StartError`.
         """
+        if self._broker and self.database.one_process:
+            raise StartError(NEEDS_SERVER)
         await self.syncs.prepare()
         loop = asyncio.get_running_loop()
 
@@ -201,4 +216,40 @@ class Service:
             raise Unavailable("the service is stopping" if self.draining else "it is starting")
         async with self.database.read() as connection:
             await owners.owners(connection)
-        return {"database": "ok", "scheduler": "ok" if self.engine.leads else "standby"}
+        found = {"database": "ok", "scheduler": "ok" if self.engine.leads else "standby"}
+        if self._broker:
+            # Nothing that runs here needs it: away, it is told of, and no reason not to be ready.
+            found["broker"] = f"away: {self._broker.away}" if self._broker.away else "ok"
+        return found
+
+
+def placement_of(settings: Settings) -> Placement:
+    """Where tasks run, as the settings say."""
+    return Placement(
+        executor=settings.executor,
+        queue=settings.celery_queue,
+        has_broker=bool(settings.celery_broker),
+        longest=broker.longest_on(settings.celery_broker),
+    )
+
+
+def _broker_of(settings: Settings) -> RemoteExecutor | None:
+    """What sends executions to workers, if there is a broker. Raises `StartError`."""
+    if not settings.celery_broker:
+        return None
+    need_celery()
+    from taskservice.engine.celery.sender import CeleryExecutor
+
+    return CeleryExecutor(
+        broker.without_parameter(settings.celery_broker),
+        is_amqp=broker.is_amqp(settings.celery_broker),
+        queue=settings.celery_queue,
+    )
+
+
+def need_celery() -> None:
+    """Raise `StartError` where Celery is not installed."""
+    if importlib.util.find_spec("celery") is None:
+        raise StartError(
+            "TASKSERVICE_CELERY_BROKER needs Celery: pip install 'taskservice[celery]'"
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from taskservice.settings import database, repository, tokens, values
+from taskservice.settings import broker, database, repository, tokens, values
 from taskservice.settings.tokens import ApiToken
 from taskservice.settings.unknown import unknown_settings
 from taskservice.settings.values import Executor
@@ -27,9 +27,9 @@ class Settings:
 
     `port` 0 means any free one. `prune_grace`, `shutdown_grace` and `git_interval` are seconds;
     `threads` and `processes` are how many executions each executor runs side by side.
-    `log_retention` None keeps executions for ever, `output_limit` is bytes. With `git_url` a
-    repository is followed, and `tasks_dir` is where it is kept; the URL and the webhook's secret
-    are never to be shown.
+    `log_retention` None keeps executions for ever, `output_limit` is bytes, `start_timeout` the
+    seconds that an execution may wait in a queue. With `git_url` a repository is followed, and
+    `tasks_dir` is where it is kept; the URLs and the webhook's secret are never to be shown.
     """
 
     database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
@@ -48,6 +48,9 @@ class Settings:
     log_retention: timedelta | None = timedelta(days=90)
     output_limit: int = 256 * 1024
     env_allow: tuple[str, ...] = ("*",)
+    celery_broker: str = field(default="", repr=False)
+    celery_queue: str = "taskservice"
+    start_timeout: float = 300.0
     git_url: str = field(default="", repr=False)
     git_branch: str = "main"
     git_path: str = ""
@@ -59,6 +62,10 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}HOST is {self.host!r}: without {PREFIX}API_TOKENS the service listens "
                 "on loopback only (127.0.0.1, ::1 or localhost)"
+            )
+        if self.executor == "celery" and not self.celery_broker:
+            raise SettingsError(
+                f"{PREFIX}EXECUTOR is 'celery': that needs a broker, {PREFIX}CELERY_BROKER"
             )
 
     @classmethod
@@ -94,6 +101,11 @@ class Settings:
     def shown_database_url(self) -> str:
         """The database URL as it may be logged: without user, password and parameters."""
         return database.without_secrets(self.database_url)
+
+    @property
+    def shown_broker(self) -> str:
+        """The broker's URL as it may be shown: without user, password and parameters."""
+        return broker.shown_broker(self.celery_broker)
 
     @property
     def shown_git_url(self) -> str:
@@ -135,6 +147,9 @@ _READERS: dict[str, Callable[[str], object]] = {
     "log_retention": values.log_retention,
     "output_limit": values.output_limit,
     "env_allow": values.env_allow,
+    "celery_broker": broker.broker_url,
+    "celery_queue": broker.queue,
+    "start_timeout": values.start_timeout,
     "git_url": repository.git_url,
     "git_branch": repository.git_branch,
     "git_path": repository.git_path,

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from taskservice.settings.wrong_value import WrongValue
 
-Executor = Literal["local", "process"]
+Executor = Literal["local", "process", "celery"]
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
 MOST_PLACES = 10_000
@@ -111,6 +111,13 @@ def timezone(text: str) -> ZoneInfo:
 
 def seconds(text: str) -> float:
     return _span(text).total_seconds()
+
+
+def start_timeout(text: str) -> float:
+    span = _span(text)
+    if span < timedelta(seconds=1):
+        raise WrongValue("it must be a second or more")
+    return span.total_seconds()
 
 
 def log_retention(text: str) -> timedelta | None:

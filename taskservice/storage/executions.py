@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.domain.run import ERROR_KINDS, EXECUTION_STATUSES, ErrorKind, Outcome
+from taskservice.domain.run import ERROR_KINDS, EXECUTION_STATUSES, OPEN, ErrorKind, Outcome
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.owners import LeaseLost
@@ -48,7 +48,7 @@ ALONE_CHARACTERS = 2**16
 
 _SHOWN = (
     _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.end_time, _L.status, _L.attempt,
-    _L.triggered_by, _L.folded, _L.result, _L.error,
+    _L.triggered_by, _L.folded, _L.result, _L.error, _L.queue, _L.queued_at, _L.worker,
 )  # fmt: skip
 
 
@@ -87,12 +87,18 @@ _WRITE_OUTPUT = (
     update(task_execution_log).where(_L.id == bindparam("key")).values(output=bindparam("text"))
 )
 _ADD = insert(task_execution_log)
+_TASKS_OF = select(_L.task_id).where(_L.id.in_(bindparam("ids", expanding=True)))
+_SET_DEADLINE = (
+    update(task_execution_log)
+    .where(_L.id == bindparam("key"), _L.owner == bindparam("holder"), _L.status == "running")
+    .values(deadline=bindparam("moment", type_=_L.deadline.type))
+)
 _RELEASE = (
     update(task_execution_log)
     .where(
         _L.owner == bindparam("holder"),
         _L.id.in_(bindparam("ids", expanding=True)),
-        _L.status != "running",
+        _L.status.not_in(OPEN),
     )
     .values(owner=None)
 )
@@ -105,13 +111,14 @@ _RELEASE = (
 def _open(with_index: str) -> Any:
     query = text(
         "SELECT id, task_id, scheduled_time, start_time, status, attempt, triggered_by, folded, "
-        "owner, func_args, recovered "
+        "owner, func_args, recovered, queue, queued_at, worker "
         f"FROM task_execution_log {with_index} "
         "WHERE owner IS NOT NULL AND task_id IN :ids"
     )
     return query.bindparams(bindparam("ids", expanding=True)).columns(
         _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.status, _L.attempt,
-        _L.triggered_by, _L.folded, _L.owner, _L.func_args, _L.recovered,
+        _L.triggered_by, _L.folded, _L.owner, _L.func_args, _L.recovered, _L.queue, _L.queued_at,
+        _L.worker,
     )  # fmt: skip
 
 
@@ -129,13 +136,17 @@ def select_unreturned(with_index: str, narrowed: str = "") -> TextClause:
     """
     return text(
         f"SELECT task_id, count(*) AS number FROM task_execution_log {with_index} "
-        f"WHERE owner IS NOT NULL {narrowed} AND status <> 'running' GROUP BY task_id"
+        f"WHERE owner IS NOT NULL {narrowed} AND status NOT IN ('queued', 'running') "
+        "GROUP BY task_id"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRow:
-    """One row of the log. `owner` occupies an instance of the task until it is None."""
+    """One row of the log. `owner` occupies an instance of the task until it is None.
+
+    One that was sent to a `queue` is that one's (`QUEUE` is its owner) until a worker takes it.
+    """
 
     id: str
     task_id: str
@@ -153,6 +164,14 @@ class ExecutionRow:
     owner: str | None = None
     func_args: Mapping[str, Any] | None = None
     recovered: bool = False
+    queue: str | None = None
+    queued_at: datetime | None = None
+    worker: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in OPEN
 
     def ended(
         self, status: str, at: datetime, kind: ErrorKind | None = None, story: str = "", **more: Any
@@ -253,7 +272,7 @@ def add(connection: Connection, executions: Sequence[ExecutionRow]) -> None:
             "attempt": e.attempt, "triggered_by": e.triggered_by, "folded": e.folded,
             "error": e.error, "error_kind": e.error_kind, "owner": e.owner,
             "func_args": None if e.func_args is None else dict(e.func_args),
-            "recovered": e.recovered,
+            "recovered": e.recovered, "queue": e.queue, "queued_at": e.queued_at,
         }
         for e in executions
     ]  # fmt: skip
@@ -286,23 +305,42 @@ def owned(connection: Connection, owner: str, *, live: bool = False) -> dict[str
     return {row.id: _execution(row) for row in connection.execute(query)}
 
 
-def take(
-    connection: Connection, owner: str, execution_id: str, claimed_by: str
-) -> ExecutionRow | None:
-    """Make an execution the owner's that another one claimed; None where it isn't there any more.
+def held(connection: Connection, ids: Sequence[str]) -> dict[str, ExecutionRow]:
+    """The executions with these ids, with who holds them."""
+    return {
+        row.id: _execution(row)
+        for piece in chunks(ids)
+        for row in connection.execute(select(*_HELD).where(_L.id.in_(piece)))
+    }
 
-    Whoever closes it locks its task too: one of the two comes first.
+
+def tasks_of(connection: Connection, ids: Collection[str]) -> set[str]:
+    """The tasks that executions are of."""
+    found: set[str] = set()
+    for piece in chunks(sorted(ids)):
+        found.update(connection.execute(_TASKS_OF, {"ids": piece}).scalars())
+    return found
+
+
+def take(connection: Connection, taken: Sequence[ExecutionRow]) -> None:
+    """Write who runs executions now that were queued; the caller has locked their tasks.
+
+    Whoever closes one locks its task too: one of the two comes first.
     """
-    row = connection.execute(select(*_HELD).where(_L.id == execution_id)).first()
-    if row is None:
-        return None
-    lock_tasks(connection, owner, [row.task_id])
-    taken = connection.execute(
-        update(task_execution_log)
-        .where(_L.id == execution_id, _L.owner == claimed_by, _L.status == "running")
-        .values(owner=owner)
-    )
-    return _execution_of({**row._mapping, "owner": owner}) if taken.rowcount else None
+    rows = [
+        {
+            "id": e.id, "status": e.status, "owner": e.owner, "worker": e.worker,
+            "start_time": _stamp(e.start_time),
+        }
+        for e in taken
+    ]  # fmt: skip
+    dialect_of(connection).update_rows(connection, task_execution_log, rows)
+
+
+def set_deadlines(connection: Connection, owner: str, deadlines: Mapping[str, datetime]) -> None:
+    """Write when running executions of an owner time out."""
+    for key, deadline in deadlines.items():
+        connection.execute(_SET_DEADLINE, {"key": key, "holder": owner, "moment": deadline})
 
 
 def keep_output(connection: Connection, owner: str, outputs: Mapping[str, str]) -> None:
@@ -544,4 +582,7 @@ _READABLE: Mapping[str, tuple[Callable[[Any], bool], Any]] = {
     "error_kind": (_is_text_or_null, None),
     "output": (_is_text_or_null, None),
     "func_args": (lambda value: value is None or isinstance(value, dict), None),
+    "queue": (_is_text_or_null, None),
+    "queued_at": (_is_moment_or_null, None),
+    "worker": (_is_text_or_null, None),
 }

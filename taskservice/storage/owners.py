@@ -16,7 +16,10 @@ from taskservice.storage.tables import task_execution_log, task_notice, task_own
 
 _W, _N, _L = task_owner.c, task_notice.c, task_execution_log.c
 
-NoticeKind = Literal["changed", "sync", "prune", "cancel"]
+NoticeKind = Literal["changed", "sync", "prune", "cancel", "retry"]
+
+QUEUE = "queue"
+"""The owner of executions that wait in a queue: no process, and so nobody's to close as dead."""
 
 
 class LeaseLost(Unavailable):
@@ -75,7 +78,7 @@ async def owners(connection: AsyncConnection) -> dict[str, Owner]:
     One that executions name and nobody registered has no lease either.
     """
     now = await dialect_of(connection).now(connection)
-    named = select(_L.owner).where(_L.owner.is_not(None)).distinct()
+    named = select(_L.owner).where(_L.owner.is_not(None), _L.owner != QUEUE).distinct()
     found = {
         owner: Owner(name="unknown", expired=True)
         for owner in (await connection.execute(named)).scalars()

@@ -191,6 +191,12 @@ task_execution_log = Table(
     Column("recovered", Boolean, nullable=False, server_default="0"),
     # The word that the error begins with.
     Column("error_kind", String(20)),
+    # Of an execution that is sent to a worker: where to, since when, and who took it.
+    Column("queue", String(100)),
+    Column("queued_at", UtcDateTime),
+    Column("worker", String(255)),
+    # When it times out, by the database's clock: its worker may not be able to say so.
+    Column("deadline", UtcDateTime),
     Index("idx_task_id", "task_id"),
     Index("idx_start_time", "start_time"),
     # On SQLite the name of an index belongs to the whole database.
@@ -269,6 +275,23 @@ task_owner = Table(
     # The connection that holds the scheduler's lock for it; null: it doesn't schedule.
     Column("lock_id", BigInteger),
     comment="The processes that execute tasks, and until when each is believed to live",
+    **TABLE_OPTIONS,
+)
+
+task_worker = Table(
+    "task_worker",
+    metadata,
+    # An owner's. Unlike the owner's row, which is the fence, this one is only to be shown.
+    Column("id", ID, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("kind", String(10), nullable=False),
+    # Those that a worker serves.
+    Column("queues", JSON_VALUE),
+    Column("concurrency", Integer),
+    Column("since", UtcDateTime, nullable=False),
+    Column("heard", UtcDateTime, nullable=False),
+    Column("gone", UtcDateTime),
+    comment="Who executes: services and workers, the dead ones for a minute more",
     **TABLE_OPTIONS,
 )
 

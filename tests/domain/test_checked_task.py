@@ -7,6 +7,7 @@ import pytest
 
 from taskservice.domain.checked_task import checked_task
 from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.placement import ANYWHERE
 from tests.domain.samples import minimal
 
 
@@ -18,7 +19,7 @@ def faults(fields: Mapping[str, object]) -> list[str]:
         return [Fault(field=name, reason=reason) for name in ("func_path", "func_args.x")]
 
     with pytest.raises(Invalid) as caught:
-        checked_task(fields, zone=UTC, call_faults=refuse)
+        checked_task(fields, zone=UTC, call_faults=refuse, placement=ANYWHERE)
     return [fault.field or "" for fault in caught.value.faults]
 
 

@@ -12,6 +12,7 @@ from taskservice.domain.run import (
     EXECUTION_STATUSES,
     KEPT_APART,
     MOVES,
+    OPEN,
     TASK_STATUSES,
     Accounted,
     Outcome,
@@ -228,6 +229,11 @@ def test_running_goes_before_paused_and_paused_before_the_rest(
 
 
 def test_an_execution_that_has_ended_stays_as_it_is() -> None:
-    assert MOVES == {"running": ("completed", "failed", "cancelled")}
-    assert {"running", *MOVES["running"]} <= set(EXECUTION_STATUSES)
-    assert set(EXECUTION_STATUSES) - {"running", *MOVES["running"]} == {"skipped", "missed"}
+    assert MOVES == {
+        "queued": ("running", "failed", "cancelled"),
+        "running": ("completed", "failed", "cancelled"),
+    }
+    assert tuple(MOVES) == OPEN
+    reached = {one for moves in MOVES.values() for one in moves} | {"queued"}
+    assert reached <= set(EXECUTION_STATUSES)
+    assert set(EXECUTION_STATUSES) - reached == {"skipped", "missed"}

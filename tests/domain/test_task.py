@@ -66,6 +66,7 @@ def test_the_minimum_has_defaults_for_the_rest() -> None:
         retries=None,
         recover=False,
         executor=None,
+        queue=None,
     )
     definition = task.definition()
     assert {name: definition[name] for name in DEFAULTS} == DEFAULTS
@@ -86,6 +87,7 @@ def test_every_field_is_taken() -> None:
         retries={"max": 3, "delay": 10, "backoff": 2, "max_delay": 600},
         recover=True,
         executor="process",
+        queue="reports",
     )
     assert parsed(fields).definition() == fields
 
@@ -99,6 +101,7 @@ def test_every_field_is_taken() -> None:
         ("timeout", None),
         ("retries", None),
         ("executor", None),
+        ("queue", None),
         ("misfire_grace_time", None),
     ],
 )
@@ -118,7 +121,7 @@ def test_numbers_that_are_whole_become_whole() -> None:
 
 
 LONG = "x" * 101
-NOT_EXECUTORS = "must be one of local, process, not"
+NOT_EXECUTORS = "must be one of local, process, celery, not"
 
 # A field, a wrong value, where the fault is told, and the reason.
 WRONG: list[tuple[str, object, str | None, str]] = [
@@ -228,10 +231,17 @@ def test_a_mistake_has_its_reason(
     assert told(minimal(**{field: value})) == [(place, reason)]
 
 
-def test_celery_is_named_as_not_available() -> None:
-    [(field, reason)] = told(minimal(executor="celery"))
-    assert field == "executor"
-    assert "not available" in reason and "local, process" in reason
+@pytest.mark.parametrize("name", ["a", "reports", "A.b-c_9", "9" * 100])
+def test_names_of_queues(name: str) -> None:
+    assert parsed(minimal(queue=name)).queue == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", " a", "a b", "a,b", "ä", "-a", "amq.x", "unacked_index", "_kombu.x", "a" * 101, 7]
+)
+def test_what_brokers_take_for_no_queue(name: object) -> None:
+    [(field, reason)] = told(minimal(queue=name))
+    assert (field, reason[:22]) == ("queue", "must be a queue's name")
 
 
 def test_a_boolean_hour_is_explained() -> None:
@@ -343,7 +353,7 @@ kinds = st.sampled_from(["date", "interval", "cron"])
     st.sets(st.sampled_from(sorted(MINIMAL))),
     st.none() | kinds,
 )
-@example({"executor": "celery", "tags": ["\x00"], 5: 5}, set(MINIMAL), "cron")
+@example({"executor": "threads", "tags": ["\x00"], 5: 5}, set(MINIMAL), "cron")
 def test_garbage_is_refused_in_words(garbage: dict[Any, Any], kept: set[str], kind: Any) -> None:
     fields = {**garbage, **{name: MINIMAL[name] for name in kept}}
     if kind:

@@ -52,9 +52,11 @@ async def serve(database: Database, **more: Any) -> None:
 async def take(url: str, folder: Path) -> None:
     database = Database(url)
     here = LocalExecutor(idle=1)
-    engine = make_engine(database, processes=False, default_executor="remote", remote=here)
+    engine = make_engine(
+        database, processes=False, default_executor="remote", takes=True, remote=here
+    )
     await engine.start()
-    await work(engine, database, folder)
+    await work(engine, folder)
 
 
 async def serve_until(url: str, death: "Death") -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from taskservice.domain import state
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, Resolution, TaskState, trigger_of
-from taskservice.engine.engine import Engine
+from taskservice.engine.engine import Engine, no_queue
 from taskservice.engine.executor import AnyExecutor
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
@@ -27,8 +27,10 @@ from taskservice.storage import tasks as store
 from taskservice.storage.apply import apply
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import ExecutionRow
+from taskservice.storage.rows import new_id
 from taskservice.storage.schema import prepare
 from taskservice.storage.tables import task_execution_log, task_manage
+from taskservice.storage.workers import Worker
 
 TASKS = "tests.engine.sample_tasks.engine_tasks"
 PATTERNS = ("tests.engine.sample_tasks.*",)
@@ -108,8 +110,14 @@ def make_engine(
     processes: bool = True,
     options: Options | None = None,
     default_executor: str = "local",
+    takes: bool = False,
+    start_timeout: float = 300,
     **executors: AnyExecutor,
 ) -> Engine:
+    """An engine; where it has a remote executor, the default one, all is sent to the queue `q`.
+
+    With `takes` it is a worker's.
+    """
     places: dict[str, AnyExecutor] = {"local": LocalExecutor(idle=1), **executors}
     if processes:
         places["process"] = ProcessExecutor(PATTERNS)
@@ -119,6 +127,9 @@ def make_engine(
         places,
         default_executor=default_executor,
         zone=ZONE,
+        queue_of=(lambda _task: "q") if default_executor == "remote" and not takes else no_queue,
+        listed=Worker(name=f"worker:{new_id()[-8:]}", kind="worker") if takes else None,
+        start_timeout=start_timeout,
         options=options,
     )
 
@@ -165,12 +176,13 @@ class Bench:
             await engine.stop()
         await self.database.close()
 
-    async def start(self, **more: Any) -> Engine:
+    async def start(self, *, lead: bool = True, **more: Any) -> Engine:
         """Another engine on the database, as a start of the service would make it."""
         engine = make_engine(self.database, **more)
         self._engines.append(engine)
         await engine.start()
-        await engine.lead()
+        if lead:
+            await engine.lead()
         return engine
 
     async def stop(self, engine: Engine) -> None:
@@ -239,7 +251,10 @@ class Bench:
         if status is not None:
             query = query.where(task_execution_log.c.status == status)
         async with self.database.read() as connection:
-            return [ExecutionRow(**row._mapping) for row in await connection.execute(query)]
+            found = [dict(row._mapping) for row in await connection.execute(query)]
+        for one in found:
+            del one["deadline"]
+        return [ExecutionRow(**one) for one in found]
 
     async def row(self, execution_id: str) -> ExecutionRow:
         (found,) = [row for row in await self.rows() if row.id == execution_id]
@@ -250,7 +265,7 @@ class Bench:
         ended: list[ExecutionRow] = []
 
         async def enough() -> bool:
-            ended[:] = [row for row in await self.rows(task_id) if row.status != "running"]
+            ended[:] = [row for row in await self.rows(task_id) if not row.is_open]
             return len(ended) >= count
 
         await until(enough)

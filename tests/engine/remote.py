@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from taskservice.domain.errors import Conflict
 from taskservice.engine.engine import Engine
-from taskservice.storage import owners
-from taskservice.storage.database import Database
 
 
 class FolderExecutor:
@@ -18,34 +16,40 @@ class FolderExecutor:
     finds_functions: Literal[True] = True
     survives: Literal[True] = True
     waiting = 0
+    away: str | None = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def send(self, execution_id: str, claimed_by: str) -> None:
+    def send(
+        self, execution_id: str, queue: str, unsent: Callable[[str], None] | None = None
+    ) -> None:
         if not self._folder.is_dir():
-            raise RuntimeError("the broker is gone")
+            if unsent:
+                unsent("the broker is gone")
+            return
         written = self._folder / f".{execution_id}"
-        written.write_text(claimed_by)
+        written.write_text(queue)
         written.rename(self._folder / execution_id)
+
+    async def lengths(self, queues: Sequence[str]) -> Mapping[str, int] | None:
+        if not self._folder.is_dir():
+            return None
+        waiting = [one for one in self._folder.iterdir() if not one.name.startswith(".")]
+        found = Counter(one.read_text() for one in waiting)
+        return {queue: found[queue] for queue in queues}
+
+    async def check(self) -> None: ...
 
     async def close(self) -> None: ...
 
 
-async def work(engine: Engine, database: Database, folder: Path) -> None:
-    """Take what is sent, and follow what is asked of this owner, until cancelled."""
+async def work(engine: Engine, folder: Path) -> None:
+    """Take what is sent, until cancelled."""
     while True:
         for name in sorted(os.listdir(folder)):
             if not name.startswith("."):
-                taken = await engine.take(name, (folder / name).read_text())
+                taken = await engine.take(name)
                 became = "taken" if taken else "passed"
                 os.replace(folder / name, folder.parent / f"{became}-{name}")
-        async with database.read() as connection:
-            asked = await owners.notices(connection, engine.owner, scheduling=False)
-        for notice in asked:
-            try:
-                await engine.cancel(notice.subject or "", by=notice.said_by)
-            except Conflict:
-                pass
-        await database.write(partial(owners.done, notice_ids=[one.id for one in asked]))
         await asyncio.sleep(0.02)

@@ -2,23 +2,27 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from taskservice.domain.errors import Conflict
 from taskservice.engine.claims import Recorded
 from taskservice.engine.engine import Engine
+from taskservice.engine.local import LocalExecutor
 from taskservice.storage import owners
 from taskservice.storage.database import CommitUnknown
 from taskservice.storage.executions import ExecutionRow
-from tests.engine.harness import Bench, Work, Write, ago, once, until
+from taskservice.storage.owners import QUEUE
+from taskservice.storage.tables import task_execution_log
+from tests.engine.harness import Bench, Work, Write, ago, once, resolution, until
 from tests.engine.remote import FolderExecutor
 
 ROOT = Path(__file__).parents[2]
@@ -110,26 +114,6 @@ async def test_an_execution_outlives_the_service_and_is_its_workers(
     assert (await bench.state("a")).status == "completed"
 
 
-async def test_the_row_tells_whom_to_ask_for_a_cancel(
-    bench: Bench, broker: Path, start: Start
-) -> None:
-    await bench.put(bench.noting("a", "suspend", now=ago(2), **once(ago(1))))
-    service, worker = start("send"), start("take")
-    row = await begun(bench, "a")
-    kill(service)
-    engine = await scheduler(bench, broker)
-    with pytest.raises(Conflict):
-        await engine.cancel(row.id, by="ann")
-    await bench.database.write(
-        lambda connection: owners.tell(
-            connection, "cancel", [row.id], by="ann", recipient=row.owner
-        )
-    )
-    (ended,) = await bench.ended("a")
-    assert (ended.status, ended.error) == ("cancelled", "cancelled: by ann")
-    assert worker.poll() is None
-
-
 async def test_what_a_dead_worker_ran_is_closed_and_recovered(
     bench: Bench, broker: Path, start: Start
 ) -> None:
@@ -154,26 +138,20 @@ async def test_a_message_that_comes_twice_or_late_runs_nothing(
     await bench.put(bench.noting("twice"), bench.noting("late"), bench.noting("last"))
     engine = await scheduler(bench, broker)
     twice = await engine.trigger("twice", None, by="ann")
-    assert twice.owner == engine.owner
+    assert (twice.status, twice.owner, twice.queue) == ("queued", QUEUE, "q")
     start("take")
     await bench.ended("twice")
     again = FolderExecutor(broker)
-    again.send(twice.id, engine.owner)
+    again.send(twice.id, "q")
     await passed_over(broker, twice)
 
-    # One that nobody has taken is its claimer's, and is closed with that.
-    others = FolderExecutor(broker.parent)
-    other = await bench.start(default_executor="remote", remote=others)
+    # One that was closed before a worker had its message.
+    elsewhere = broker.parent / "elsewhere"
+    elsewhere.mkdir()
+    other = await bench.start(default_executor="remote", remote=FolderExecutor(elsewhere))
     late = await other.trigger("late", None, by="ann")
-    before = datetime.now(UTC)
-    await bench.database.write(
-        lambda connection: owners.renew(connection, other.owner, "elsewhere:1::", -1)
-    )
-    await engine.keep_alive()
-    closed = await bench.row(late.id)
-    assert (closed.status, closed.error_kind) == ("failed", "interrupted")
-    assert closed.end_time is not None and closed.end_time >= before
-    again.send(late.id, other.owner)
+    await other.cancel_sent(late, by="ann")
+    again.send(late.id, "q")
     await passed_over(broker, late)
     await engine.trigger("last", None, by="ann")
     await bench.ended("last")
@@ -185,35 +163,33 @@ async def passed_over(broker: Path, execution: ExecutionRow) -> None:
     await until(lambda: (broker.parent / f"passed-{execution.id}").exists())
 
 
-async def test_one_whose_row_is_ours_before_its_take_is_answered_runs_once(
-    bench: Bench, broker: Path
-) -> None:
-    await bench.put(bench.noting("a"), bench.noting("doubtful"))
-    service, worker = await scheduler(bench, broker), await bench.start()
-    sent = await service.trigger("a", None, by="ann")
-    committed, answered = asyncio.Event(), asyncio.Event()
+async def worker(bench: Bench) -> Engine:
+    """A worker in this process."""
+    return await bench.start(
+        lead=False, takes=True, default_executor="remote", remote=LocalExecutor(idle=1)
+    )
 
-    async def slow_to_answer(write: Write, work: Work) -> Any:
+
+async def test_a_take_whose_answer_is_lost_runs_once(bench: Bench, broker: Path) -> None:
+    await bench.put(bench.noting("a"))
+    service, taker = await scheduler(bench, broker), await worker(bench)
+    sent = await service.trigger("a", None, by="ann")
+    lost: list[Recorded] = []
+
+    async def lose_one(write: Write, work: Work) -> Any:
         found = await write(work)
-        if not committed.is_set():
-            committed.set()
-            await answered.wait()
-        elif isinstance(found, Recorded) and found.added:
+        if isinstance(found, Recorded) and found.taken and not lost:
+            lost.append(found)
             raise CommitUnknown("the database went away while it saved")
         return found
 
-    bench.database.meddle = slow_to_answer
-    taking = asyncio.create_task(worker.take(sent.id, service.owner))
-    await committed.wait()
-    # Now it looks what is its own, and runs that.
+    bench.database.meddle = lose_one
     with pytest.raises(CommitUnknown):
-        await worker.trigger("doubtful", None, by="ann")
-    await bench.ended("doubtful")
-    await worker.settled()
-    answered.set()
-    assert await taking
+        await taker.take(sent.id)
+    assert await taker.take(sent.id)
     await bench.ended("a")
-    await worker.drain(5)
+    assert not await taker.take(sent.id)
+    await taker.drain(5)
     assert bench.evidence("a") == [sent.id]
 
 
@@ -221,10 +197,10 @@ async def test_one_whose_task_is_deleted_before_it_is_taken_is_cancelled(
     bench: Bench, broker: Path
 ) -> None:
     await bench.put(bench.noting("a"))
-    service, worker = await scheduler(bench, broker), await bench.start()
+    service, taker = await scheduler(bench, broker), await worker(bench)
     sent = await service.trigger("a", None, by="ann")
     await bench.hide("a")
-    assert await worker.take(sent.id, service.owner)
+    assert await taker.take(sent.id)
     (row,) = await bench.ended("a")
     assert (row.status, row.error) == ("cancelled", "cancelled: the task was deleted")
     assert (row.owner, bench.evidence("a")) == (None, [])
@@ -236,5 +212,100 @@ async def test_one_that_cannot_be_sent_is_ended(bench: Bench, broker: Path) -> N
     os.rmdir(broker)
     await engine.trigger("a", None, by="ann")
     (row,) = await bench.ended("a")
-    assert row.error == "interrupted: the executor 'remote' could not send it: the broker is gone"
-    assert (row.status, row.owner) == ("failed", None)
+    assert row.error == "unsent: the broker is gone"
+    assert (row.status, row.owner, row.error_kind) == ("failed", None, "unsent")
+
+
+async def test_of_many_messages_one_is_taken(bench: Bench, broker: Path) -> None:
+    await bench.put(bench.noting("a"))
+    service = await scheduler(bench, broker)
+    takers = [await worker(bench) for _ in range(4)]
+    sent = await service.trigger("a", None, by="ann")
+    taken = await asyncio.gather(*(one.take(sent.id) for one in takers for _ in range(3)))
+    (row,) = await bench.ended("a")
+    # Who has it is told so as often as it asks while it runs.
+    assert 1 <= sum(taken) <= 3
+    assert (row.status, bench.evidence("a")) == ("completed", [sent.id])
+
+
+async def test_a_cancel_holds_though_the_worker_does_not_answer(
+    bench: Bench, broker: Path, start: Start
+) -> None:
+    await bench.put(bench.noting("a", "suspend"))
+    engine = await scheduler(bench, broker)
+    await engine.trigger("a", None, by="ann")
+    process = start("take")
+    row = await begun(bench, "a")
+    process.send_signal(signal.SIGSTOP)
+    await engine.cancel_sent(row, by="ben")
+    cancelled = await bench.row(row.id)
+    assert (cancelled.status, cancelled.error) == ("cancelled", "cancelled: by ben")
+    # Its instance is busy until the worker has stopped it.
+    with pytest.raises(Conflict, match="1 cancelled execution has not returned"):
+        await engine.trigger("a", None, by="ann")
+    process.send_signal(signal.SIGCONT)
+
+    async def returned() -> bool:
+        return (await bench.row(row.id)).owner is None
+
+    await until(returned)
+    assert (await bench.row(row.id)).status == "cancelled"
+
+
+async def test_a_timeout_holds_though_the_worker_does_not_answer(
+    bench: Bench, broker: Path, start: Start
+) -> None:
+    await bench.put(bench.noting("a", "suspend", timeout=2))
+    engine = await scheduler(bench, broker)
+    await engine.trigger("a", None, by="ann")
+    process = start("take")
+    row = await begun(bench, "a")
+    await until(lambda: deadline_of(bench, row))
+    process.send_signal(signal.SIGSTOP)
+    (ended,) = await bench.ended("a")
+    assert ended.error == "timed out: its time was over, and its worker did not say so"
+    assert ended.owner is not None
+    process.send_signal(signal.SIGCONT)
+
+
+async def deadline_of(bench: Bench, execution: ExecutionRow) -> object:
+    query = select(task_execution_log.c.deadline).where(task_execution_log.c.id == execution.id)
+    async with bench.database.read() as connection:
+        return (await connection.execute(query)).scalar()
+
+
+async def test_what_no_worker_begins_fails(bench: Bench, broker: Path) -> None:
+    await bench.put(bench.noting("a", retries={"max": 1, "delay": 0.001}))
+    engine = await bench.start(
+        default_executor="remote", remote=FolderExecutor(broker), start_timeout=1
+    )
+    first = await engine.trigger("a", None, by="ann")
+    ended = await bench.ended("a", 2)
+    assert [row.attempt for row in ended] == [1, 2]
+    for row in ended:
+        assert row.error == "unstarted: no worker of the queue q began it within 1 s"
+        assert (row.status, row.owner) == ("failed", None)
+    assert not await (await worker(bench)).take(first.id)
+    assert bench.evidence("a") == []
+
+
+async def test_what_a_worker_ends_is_tried_again_by_who_schedules(
+    bench: Bench, broker: Path
+) -> None:
+    await bench.put(resolution("a", "fail", retries={"max": 1, "delay": 0.001}))
+    engine, taker = await scheduler(bench, broker), await worker(bench)
+    sent = await engine.trigger("a", None, by="ann")
+    assert await taker.take(sent.id)
+    (first,) = await bench.ended("a")
+    # It is told by a notice, which the service follows.
+    async with bench.database.read() as connection:
+        (notice,) = await owners.notices(connection, engine.owner, scheduling=True)
+    assert (notice.kind, notice.subject) == ("retry", first.id)
+    await engine.plan_retries()
+
+    async def queued() -> list[ExecutionRow]:
+        return await bench.rows("a", status="queued")
+
+    await until(queued)
+    (second,) = await queued()
+    assert (second.attempt, second.triggered_by) == (2, "ann")

@@ -283,6 +283,7 @@ class Runs:
             executors,
             default_executor=default,
             counts=Counts(),
+            begun=lambda *_: None,
             end=self.ends.append,
             release=self.releases.append,
         )

@@ -33,10 +33,14 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts that the service needs, each `ok`."""
+    """The parts that the service needs, each `ok`; `broker` is null where there is none.
+
+    A broker that is away is told of here, and the service is ready all the same.
+    """
 
     database: str
     scheduler: str
+    broker: str | None = None
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Executions on Celery's workers; nothing else imports Celery, which is an extra."""
