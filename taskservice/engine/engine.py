@@ -113,6 +113,7 @@ class Engine:
             env_allow=env_allow,
             output_limit=output_limit,
             counts=self.counts,
+            begin_before=lambda: self._ownership.lease_ends,
             begun=self._recorder.begun,
             end=self._recorder.end,
             release=self._recorder.release,

@@ -35,7 +35,9 @@ class Call:
 
     `func_args` has its placeholders filled in. `function` is what `func_path`
     stands for; an executor that runs elsewhere finds it there itself. What the function
-    prints goes to `output`, and what it returns or raises is told through `mask`.
+    prints goes to `output`, and what it returns or raises is told through `mask`. It is not to
+    begin after `begin_before()`, by the clock of `owner.seconds_now`: this process may have been
+    frozen, and taken for dead.
     """
 
     execution: Execution
@@ -44,6 +46,7 @@ class Call:
     function: Callable[..., object] | None
     output: Output = field(default_factory=Output)
     mask: Mask = NO_MASK
+    begin_before: Callable[[], float] = lambda: math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,9 +50,9 @@ class Ownership:
         self._lease_seconds = options.lease_seconds
 
     @property
-    def is_alive(self) -> bool:
-        """Whether the lease is known to last: not so after this process was frozen for long."""
-        return owner.seconds_now() - self._renewed < self._lease_seconds
+    def lease_ends(self) -> float:
+        """Until when the lease is known to last, by the clock of `owner.seconds_now`."""
+        return self._renewed + self._lease_seconds
 
     async def register(self) -> None:
         """Begin a lease."""
@@ -112,7 +112,7 @@ class Ownership:
         now = datetime.now(UTC)
         if self._is_here(execution.id):
             return
-        if not self.is_alive:
+        if owner.seconds_now() >= self.lease_ends:
             self._recorder.doubt()
         elif deleted:
             story = "the task was deleted"

@@ -232,6 +232,7 @@ class _WorkerProcess:
                 patterns=patterns,
                 folder=folder,
                 secrets=handle.call.mask.secrets,
+                begin_before=handle.call.begin_before(),
             )
         )
         with ExitStack() as childs:

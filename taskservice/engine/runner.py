@@ -1,6 +1,7 @@
 """Running what was claimed: calling the function, its time limit, its cancel and its end."""
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,10 +47,11 @@ class Running:
 class Runner:
     """Starts executions on their executors and tells of their ends.
 
-    `counts` counts the calls. `begun` is called when the function of an execution from a queue is
-    called and has a timeout, so that others can end it by then; `end` with the ended row (its owner
-    kept while the function still runs), `release` when a function returns whose row had ended
-    before. All on the event loop.
+    `counts` counts the calls. Of executions from a queue none is to begin after `begin_before()`
+    (see `Call`), and `begun` is called when the function of one with a timeout is called, so that
+    others can end it by then. `end` is called with the ended row (its owner kept while the function
+    still runs), `release` when a function returns whose row had ended before. All on the event
+    loop.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Runner:
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = LIMIT,
         counts: Counts,
+        begin_before: Callable[[], float],
         begun: Callable[[ExecutionRow, float], None],
         end: Callable[[ExecutionRow], None],
         release: Callable[[str], None],
@@ -72,6 +75,7 @@ class Runner:
         self._output_limit = output_limit
         self._filling = ThreadPoolExecutor(FILLERS, thread_name_prefix="taskservice-filling")
         self._counts = counts
+        self._begin_before = begin_before
         self._begun = begun
         self._end = end
         self._release = release
@@ -223,6 +227,7 @@ class Runner:
             function=self._resolved.get(task.func_path),
             output=running.output,
             mask=mask,
+            begin_before=self._begin_before if execution.queue else lambda: math.inf,
         )
         if not running.executor.finds_functions:
             running.output.add_text(self._note(task.func_path))

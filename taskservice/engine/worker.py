@@ -12,6 +12,7 @@ import faulthandler
 import io
 import json
 import logging
+import math
 import multiprocessing.forkserver
 import os
 import sys
@@ -28,6 +29,7 @@ from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.functions import Functions
 from taskservice.engine.masking import Mask
 from taskservice.engine.output import LOG_FORMAT, Unbuffered
+from taskservice.engine.owner import seconds_now
 from taskservice.engine.supervisor import supervise
 
 MESSAGE_LIMIT = 1024 * 1024
@@ -48,15 +50,20 @@ class Order:
     patterns: tuple[str, ...]
     folder: str = "."
     secrets: frozenset[str] = frozenset()
+    begin_before: float = math.inf
 
     def perform(self, began: Callable[[], None]) -> CallResult:
         """Find the function, run it here, and return how it ended; never raises.
 
-        `began` is called when the function is found and about to be called.
+        `began` is called when the function is found and about to be called. Beyond `begin_before`
+        it is not: whoever owns the execution may have been taken for dead meanwhile.
         """
         execution_context.set(self.execution)
         try:
             function = Functions(self.patterns).resolve(self.func_path)
+            if seconds_now() >= self.begin_before:
+                story = "its process was frozen for longer than its lease before it began"
+                return CallResult(kind="died", error=story)
             began()
             value = function(**self.func_args)
             if is_awaitable(value):
@@ -104,8 +111,8 @@ def decode(message: bytes) -> CallResult:
     match json.loads(message):
         case ["returned", str(result), None]:
             return CallResult(kind="returned", result=result)
-        case ["raised", None, str(error)]:
-            return CallResult(kind="raised", error=error)
+        case ["raised" | "died" as kind, None, str(error)]:
+            return CallResult(kind=kind, error=error)
     raise ValueError("a message of the wrong form")
 
 

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import contextvars
 import json
+import math
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import pytest
 from taskservice import Execution
 from taskservice.engine import process
 from taskservice.engine.executor import Call, CallResult, Handle
+from taskservice.engine.owner import seconds_now
 from taskservice.engine.process import ProcessExecutor
 from taskservice.engine.worker import Order, decode, encode
 
@@ -510,10 +512,16 @@ def wait_until(condition: Callable[[], object]) -> None:
 # The worker's side, in this process.
 
 
-def perform(name: str, began: Callable[[], None] = lambda: None, **func_args: Any) -> CallResult:
+def perform(
+    name: str,
+    began: Callable[[], None] = lambda: None,
+    begin_before: float = math.inf,
+    **func_args: Any,
+) -> CallResult:
     order = Order(
-        execution=EXECUTION, func_path=f"{WORK}.{name}", func_args=func_args, patterns=PATTERNS
-    )
+        execution=EXECUTION, func_path=f"{WORK}.{name}", func_args=func_args, patterns=PATTERNS,
+        begin_before=begin_before,
+    )  # fmt: skip
     return contextvars.copy_context().run(order.perform, began)
 
 
@@ -523,6 +531,8 @@ def test_perform() -> None:
     assert (perform("fail", message="no").error or "").startswith("ValueError: no\n")
     calls: list[str] = []
     assert perform("add", lambda: calls.append("began"), a=1).kind == "returned"
+    late = perform("add", lambda: calls.append("never"), begin_before=seconds_now(), a=1)
+    assert late.kind == "died" and "frozen for longer than its lease" in (late.error or "")
     assert perform("no_such", lambda: calls.append("never")).kind == "raised"
     assert calls == ["began"]
 

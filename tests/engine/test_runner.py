@@ -1,4 +1,5 @@
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable
@@ -283,6 +284,7 @@ class Runs:
             executors,
             default_executor=default,
             counts=Counts(),
+            begin_before=lambda: math.inf,
             begun=lambda *_: None,
             end=self.ends.append,
             release=self.releases.append,
