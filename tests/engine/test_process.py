@@ -546,7 +546,7 @@ def test_a_message_tells_an_outcome(outcome: CallResult) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [b"", b"\xff", b"{}", b'["returned", 1, null]', b'["died", null, "x"]']
+    "message", [b"", b"\xff", b"{}", b'["returned", 1, null]', b'["stopped", null, "x"]']
 )
 def test_a_message_of_the_wrong_form(message: bytes) -> None:
     with pytest.raises(ValueError):
