@@ -65,6 +65,9 @@ def make_app(broker: str, *, is_amqp: bool, queue: str, sends: bool) -> Celery:
         task_acks_late=is_amqp,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
+        # Restored by a thread of the pool, it may be waited for in another one, until RabbitMQ
+        # closes the connection for the heartbeats that it misses.
+        worker_enable_prefetch_count_reduction=False,
         worker_disable_prefetch=not is_amqp,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
