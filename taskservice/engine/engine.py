@@ -44,6 +44,9 @@ from taskservice.storage.executions import ExecutionRow, Retry
 from taskservice.storage.rows import new_id
 from taskservice.storage.workers import Worker
 
+MOST_REMEMBERED = 10_000
+"""How many tasks a worker remembers."""
+
 _RETRY_KEY = "\0retry:"  # No task id begins with a control character.
 
 log_ = structlog.get_logger()
@@ -366,6 +369,11 @@ class Engine:
                     saved.set_result(None)
         for execution_id in recorded.dropped:
             self._retries.pop(execution_id, None)
+        if self._takes:
+            # As long as their etags are those of the table, they need not be read and parsed again.
+            if len(self._tasks) > MOST_REMEMBERED:
+                self._tasks.clear()
+            self._tasks.update(recorded.tasks)
         if not self.leads:
             return
         for retry in recorded.planned.values():

@@ -1,4 +1,4 @@
-"""The `process` executor: each execution in a worker process of its own, which can be killed.
+"""The `process` executor: executions in worker processes, which can be killed.
 
 The processes are forked from multiprocessing's fork server, which has the worker's side
 imported already, so one starts within milliseconds; a fork of the service itself, which
@@ -24,7 +24,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Literal
 
 from taskservice.engine.executor import Call, CallResult
-from taskservice.engine.worker import BEGAN, MESSAGE_LIMIT, Order, decode
+from taskservice.engine.output import Output
+from taskservice.engine.worker import BEGAN, LAST, MESSAGE_LIMIT, STALE, Order, Post, decode
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class _ProcessHandle:
     """One call and, once it is started, its process."""
 
     __slots__ = (
-        "_lifeline", "_lock", "began", "call", "done", "executor", "gone", "loop", "stopping"
+        "_lock", "_worker", "began", "call", "done", "executor", "gone", "loop", "stopping"
     )  # fmt: skip
 
     def __init__(
@@ -59,12 +60,7 @@ class _ProcessHandle:
         self.gone = asyncio.Event()
         self.stopping = False
         self._lock = threading.Lock()
-        self._lifeline: int | None = None
-
-    @property
-    def lifeline(self) -> int | None:
-        """The descriptor whose end is its process's, as long as it is open."""
-        return self._lifeline
+        self._worker: _WorkerProcess | None = None
 
     def tell(self, function: Callable[..., None], *args: object) -> None:
         """Have the event loop call a function; from any thread."""
@@ -74,23 +70,16 @@ class _ProcessHandle:
     def stop(self) -> None:
         with self._lock:
             self.stopping = True
-        self.let_go()
+            if self._worker:
+                self._worker.kill()
         self.executor.drop(self)
 
-    def hold(self, lifeline: int) -> None:
-        """Keep the process alive by this descriptor, until `let_go` or a `stop`."""
+    def hold(self, worker: "_WorkerProcess | None") -> None:
+        """Be run by this process, which a `stop` kills, or by none; from any thread."""
         with self._lock:
-            self._lifeline = lifeline
-            stopping = self.stopping
-        if stopping:
-            self.let_go()
-
-    def let_go(self) -> None:
-        """Have the process killed with all that it started, if it isn't gone; from any thread."""
-        with self._lock:
-            lifeline, self._lifeline = self._lifeline, None
-        if lifeline is not None:
-            os.close(lifeline)
+            self._worker = worker
+            if worker and self.stopping:
+                worker.kill()
 
 
 class ProcessExecutor:
@@ -98,9 +87,11 @@ class ProcessExecutor:
 
     `patterns` are those of the functions that may be called: each worker finds its
     function by itself, with this process's `sys.path`, and has `import_seconds` to
-    import its module. At most `limit` processes live at a time; further calls wait
-    their turn in order. `fork` makes a process with the descriptors that it is given.
-    A worker, and what it started, does not outlive its execution or this process.
+    import its module. At most `limit` executions run at a time; further calls wait
+    their turn in order. Each has a process of its own, or, with `reuse`, one that has run
+    others before, so many in all: unless it was killed, left something that goes on, or code
+    has changed since. `fork` makes a process with the descriptors that it is given.
+    A worker does not outlive this process, and what it started not the execution.
     """
 
     finds_functions = True
@@ -112,12 +103,16 @@ class ProcessExecutor:
         *,
         limit: int = 64,
         import_seconds: float = 30.0,
+        reuse: int = 1,
         fork: Callable[[list[int]], int] | None = None,
     ) -> None:
         self._fork = fork or _fork
         self._patterns = tuple(patterns)
         self._limit = limit
         self._import_seconds = import_seconds
+        self._reuse = reuse
+        self._idle: list[_WorkerProcess] = []
+        self._processes: set[_WorkerProcess] = set()
         self._waiting: deque[_ProcessHandle] = deque()
         self._live: set[_ProcessHandle] = set()
         self._closed = False
@@ -145,7 +140,8 @@ class ProcessExecutor:
 
     def descriptors(self) -> list[int]:
         """What keeps workers alive: no copy of this process is to hold it."""
-        return [handle.lifeline for handle in list(self._live) if handle.lifeline is not None]
+        found = [worker.lifeline for worker in list(self._processes)]
+        return [lifeline for lifeline in found if lifeline is not None]
 
     def drop(self, handle: _ProcessHandle) -> None:
         """End a call that still waits its turn; on the event loop."""
@@ -165,6 +161,8 @@ class ProcessExecutor:
             handle.stop()
         for handle in handles:
             await handle.gone.wait()
+        while self._idle:
+            self._idle.pop().close()
 
     def _next(self) -> None:
         while self._waiting and len(self._live) < self._limit:
@@ -179,21 +177,37 @@ class ProcessExecutor:
         handle.tell(self._ended, handle, self._run(handle))
 
     def _run(self, handle: _ProcessHandle) -> CallResult:
-        with ExitStack() as resources:
-            try:
-                worker = _WorkerProcess(handle, self._patterns, self._folder, self._fork, resources)
-            except Exception as error:
-                story = f"the worker process could not be started: {error}"
-                return CallResult(kind="died", error=story)
-            resources.callback(handle.let_go)
-            ended = worker.follow(self._import_seconds)
-            if worker.outcome is not None:
-                return worker.outcome
-            return (
-                CallResult(kind="stopped")
-                if handle.stopping
-                else CallResult(kind="died", error=ended)
-            )
+        try:
+            # One that has run others may be gone, or its code be old: then it has begun nothing.
+            while (result := self._run_in(self._process(), handle)) is None:
+                pass
+        except OSError as error:
+            story = f"the worker process could not be started: {error}"
+            return CallResult(kind="died", error=story)
+        return result
+
+    def _process(self) -> "_WorkerProcess":
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
+        worker = _WorkerProcess(self._folder, self._fork, most=self._reuse)
+        self._processes.add(worker)
+        return worker
+
+    def _run_in(self, worker: "_WorkerProcess", handle: _ProcessHandle) -> CallResult | None:
+        again = worker.orders > 0
+        handle.hold(worker)
+        result = worker.run(handle, self._patterns, self._import_seconds)
+        handle.hold(None)
+        if worker.ended is None and not self._closed:
+            self._idle.append(worker)
+        else:
+            worker.close()
+            self._processes.discard(worker)
+        if result is None and handle.stopping:
+            return CallResult(kind="stopped")
+        if result is None and not (again and not worker.began):
+            return CallResult(kind="died", error=worker.ended)
+        return result
 
     def _ended(self, handle: _ProcessHandle, outcome: CallResult) -> None:
         self._live.discard(handle)
@@ -209,58 +223,89 @@ class ProcessExecutor:
 
 
 class _WorkerProcess:
-    """A worker process seen from here: its pipes, of which one tells when it is gone."""
+    """A worker process seen from here: its pipes, of which one tells when it is gone.
 
-    def __init__(
-        self,
-        handle: _ProcessHandle,
-        patterns: tuple[str, ...],
-        folder: str,
-        fork: Callable[[list[int]], int],
-        resources: ExitStack,
-    ) -> None:
-        self.outcome: CallResult | None = None
-        self._handle = handle
-        self._printed = handle.call.output
-        self._began = False
+    It takes `most` orders, one at a time. `orders` is how many it was given, `began` whether the
+    function of the last one was called, and `ended`, once it is gone, how, in words.
+    """
+
+    def __init__(self, folder: str, fork: Callable[[list[int]], int], *, most: int) -> None:
+        self.orders = 0
+        self.began = False
+        self.ended: str | None = None
+        self._most = most
+        self._outcome: CallResult | None = None
+        self._handle: _ProcessHandle | None = None
+        self._printed = Output()
         self._pid: int | None = None
-        order = pickle.dumps(
-            Order(
-                execution=handle.call.execution,
-                func_path=handle.call.func_path,
-                func_args=dict(handle.call.func_args),
-                patterns=patterns,
-                folder=folder,
-                secrets=handle.call.mask.secrets,
-                begin_before=handle.call.begin_before(),
-            )
-        )
-        with ExitStack() as childs:
+        self._lock = threading.Lock()
+        with ExitStack() as childs, ExitStack() as resources:
             self._answer, childs_answer = multiprocessing.Pipe(duplex=False)
             resources.enter_context(self._answer)
             childs.enter_context(childs_answer)
+            childs_orders, self._given = multiprocessing.Pipe(duplex=False)
+            resources.enter_context(self._given)
+            childs.enter_context(childs_orders)
             self._output, childs_output = os.pipe()
             resources.callback(os.close, self._output)
             childs.callback(os.close, childs_output)
             self._status, childs_status = os.pipe()
             resources.callback(os.close, self._status)
             childs.callback(os.close, childs_status)
-            lifeline = fork([childs_answer.fileno(), childs_output, childs_status])
-        try:
+            self.lifeline: int | None = fork(
+                [childs_answer.fileno(), childs_output, childs_orders.fileno(), childs_status]
+            )
+            resources.callback(self.kill)
             # What has no chance to arrive, since the process is gone, is told by its status.
             with contextlib.suppress(BrokenPipeError):
-                _write(lifeline, pickle.dumps({"sys_path": sys.path}) + order)
-        except BaseException:
-            os.close(lifeline)
-            raise
-        handle.hold(lifeline)
+                post = pickle.dumps({"sys_path": sys.path}) + pickle.dumps(Post(folder=folder))
+                _write(self.lifeline, post)
+            os.set_blocking(self._output, False)
+            self._resources = resources.pop_all()
 
-    def follow(self, import_seconds: float) -> str:
-        """Take what comes until the process is gone, and return how it ended, in words."""
+    def kill(self) -> None:
+        """Have the process killed with all that it started, if it isn't gone; from any thread."""
+        with self._lock:
+            lifeline, self.lifeline = self.lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
+
+    def close(self) -> None:
+        """End the process, if it isn't gone, and wait for nothing."""
+        self._resources.close()
+
+    def run(
+        self, handle: _ProcessHandle, patterns: tuple[str, ...], import_seconds: float
+    ) -> CallResult | None:
+        """Have an execution run, and return how it came out; None where the process died before.
+
+        Where the process takes no other, it is gone by then, with all that it started.
+        """
+        call = handle.call
+        self._handle, self._printed = handle, call.output
+        self._outcome, self.began = None, False
+        self.orders += 1
+        order = Order(
+            execution=call.execution, func_path=call.func_path, func_args=dict(call.func_args),
+            patterns=patterns, secrets=call.mask.secrets, begin_before=call.begin_before(),
+        )  # fmt: skip
+        with contextlib.suppress(BrokenPipeError):  # it is gone, as its status tells
+            self._given.send_bytes(pickle.dumps(order))
+        if self.orders >= self._most:
+            self._give_no_more()
+        self._follow(import_seconds)
+        return self._outcome
+
+    def _give_no_more(self) -> None:
+        """Let the process end after what it has to do."""
+        self._given.close()
+
+    def _follow(self, import_seconds: float) -> None:
+        """Take what comes until the order is done, or the process gone if it takes no other."""
         sources: list[Connection | int] = [self._answer, self._output, self._status]
         late = time.monotonic() + import_seconds
-        while True:
-            ready = wait(sources, None if self._began else max(late - time.monotonic(), 0))
+        while self.ended is None and (self._outcome is None or self._given.closed):
+            ready = wait(sources, None if self.began else max(late - time.monotonic(), 0))
             if not ready:
                 self._give_up_import(import_seconds)
             if self._output in ready:
@@ -272,17 +317,15 @@ class _WorkerProcess:
                     time.sleep(taken / _PACE)
             if self._answer in ready and not self._take_answer():
                 sources.remove(self._answer)
-            if self._status in ready and (ended := self._take_status()) is not None:
-                break
-        os.set_blocking(self._output, False)
+            if self._status in ready:
+                self.ended = self._take_status()
         with contextlib.suppress(BlockingIOError):
             for _ in range(_LAST_CHUNKS):  # it may have left somebody behind who writes on
                 if not self._take_output():
                     break
-        while self._answer in sources and self._answer.poll():
+        while self.ended is not None and self._answer in sources and self._answer.poll():
             if not self._take_answer():
                 break
-        return ended
 
     def _take_status(self) -> str | None:
         """Take what the supervisor tells: how the worker ended, in words, or None before."""
@@ -300,11 +343,13 @@ class _WorkerProcess:
         return exit_in_words(told)
 
     def _give_up_import(self, seconds: float) -> None:
+        assert self._handle is not None
         func_path = self._handle.call.func_path
         story = f"{func_path!r} can't be called: the import of its module took over {seconds:g} s"
-        self.outcome = CallResult(kind="raised", error=story)
-        self._began = True
-        self._handle.let_go()
+        self._outcome = CallResult(kind="raised", error=story)
+        self.began = True
+        self._give_no_more()
+        self.kill()
 
     def _take_output(self) -> int:
         chunk = os.read(self._output, _CHUNK)
@@ -315,20 +360,24 @@ class _WorkerProcess:
         """Take a message; whether another one is to come."""
         try:
             message = self._answer.recv_bytes(MESSAGE_LIMIT)
-            if message == BEGAN and not self._began:
-                self._began = True
-                if self._handle.began is not None:
+            if message == BEGAN and not self.began:
+                self.began = True
+                if self._handle and self._handle.began is not None:
                     self._handle.tell(self._handle.began)
-                return True
-            self.outcome = self.outcome or decode(message)
+            elif message in (STALE, LAST):
+                self._give_no_more()
+            else:
+                self._outcome = self._outcome or decode(message)
+            return True
         except EOFError:
-            pass  # the process ended without an answer
+            return False  # the process ends, without an answer if there was none
         except (OSError, ValueError):
             # The function wrote into this pipe itself: nothing that comes after makes sense.
             story = "the worker process gave an answer that makes no sense"
-            self.outcome = self.outcome or CallResult(kind="died", error=story)
-            self._handle.let_go()
-        return False
+            self._outcome = self._outcome or CallResult(kind="died", error=story)
+            self._give_no_more()
+            self.kill()
+            return False
 
 
 def _fork(descriptors: list[int]) -> int:

@@ -1,7 +1,7 @@
-"""The child's side of the `process` executor: one process, one execution, and its supervisor.
+"""The child's side of the `process` executor: a worker process, and its supervisor.
 
 multiprocessing's fork server imports this module once; each worker is forked from it
-by way of its supervisor.
+by way of its supervisor, and runs one order, or one after another.
 What the function prints goes through a pipe as it comes; how it ended, as one JSON
 message over another, so that the service never unpickles what a function made.
 """
@@ -15,10 +15,13 @@ import logging
 import math
 import multiprocessing.forkserver
 import os
+import pickle
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO, TextIO, cast
 
 from taskservice import Execution, execution_context
@@ -30,6 +33,7 @@ from taskservice.engine.functions import Functions
 from taskservice.engine.masking import Mask
 from taskservice.engine.output import LOG_FORMAT, Unbuffered
 from taskservice.engine.owner import seconds_now
+from taskservice.engine.sources import Source, has_changed, sources_of
 from taskservice.engine.supervisor import supervise
 
 MESSAGE_LIMIT = 1024 * 1024
@@ -37,7 +41,13 @@ MESSAGE_LIMIT = 1024 * 1024
 
 
 BEGAN = b"began"
-"""The message that the function is called now; the other one is how it ended."""
+"""The message that the function is called now; the last one of an order is how it ended."""
+
+STALE = b"stale"
+"""The message that code has changed on disk since this process imported it: nothing is called."""
+
+LAST = b"last"
+"""The message that something of the function goes on: this process takes no other order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +58,6 @@ class Order:
     func_path: str
     func_args: Mapping[str, object]
     patterns: tuple[str, ...]
-    folder: str = "."
     secrets: frozenset[str] = frozenset()
     begin_before: float = math.inf
 
@@ -72,33 +81,98 @@ class Order:
             return raised(error, Mask(self.secrets))
         return returned(value, Mask(self.secrets))
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A worker process, which takes orders until none is to come; `folder` is where it stands."""
+
+    folder: str = "."
+
     def _bootstrap(self, lifeline: int) -> int:  # pragma: no cover: runs in workers only
         """Be a worker process's supervisor; the fork server calls this.
 
         Its name is multiprocessing's. `lifeline` is the reading end of a pipe that the service
         holds open.
         """
-        answer, printed, status = multiprocessing.forkserver.get_inherited_fds() or (-1, -1, -1)
+        answer, printed, orders, status = multiprocessing.forkserver.get_inherited_fds() or [-1] * 4
         supervise(
-            lambda: self._work(answer, printed),
-            lifeline=lifeline, status=status, others=(answer, printed),
+            lambda: self._work(answer, printed, orders),
+            lifeline=lifeline, status=status, others=(answer, printed, orders),
         )  # fmt: skip
         return 0
 
-    def _work(self, answer: int, printed: int) -> None:  # pragma: no cover: runs in workers only
+    def _work(
+        self, answer: int, printed: int, orders: int
+    ) -> None:  # pragma: no cover: runs in workers only
         """Be a worker process."""
         _forget_variables()
         _redirect(printed)
-        # The fork server may have been started where a function had changed to.
+        take_fresh_code()
+        with (
+            Connection(answer, readable=False) as connection,
+            Connection(orders, writable=False) as given,
+        ):
+            code = _Code()
+            # End of file: no order is to come.
+            with contextlib.suppress(EOFError):
+                while self._take(pickle.loads(given.recv_bytes()), connection, code):
+                    pass
+
+    def _take(
+        self, order: Order, connection: Connection, code: "_Code"
+    ) -> bool:  # pragma: no cover: runs in workers only
+        """Do what an order says, and tell how it came out; whether another one may follow."""
+        if code.has_changed():
+            connection.send_bytes(STALE)
+            return False
+        # The fork server may have been started where a function had changed to, or the last one
+        # has changed to another place.
         with contextlib.suppress(OSError):
             os.chdir(self.folder)
-        take_fresh_code()
-        worker = os.getpid()
-        with Connection(answer, readable=False) as connection:
-            outcome = self.perform(lambda: connection.send_bytes(BEGAN))
-            if os.getpid() != worker:
-                os._exit(0)  # a copy that the function forked, and that came back from it
-            connection.send_bytes(encode(outcome))
+        worker, before = os.getpid(), set[object]()
+
+        def began() -> None:
+            before.update(_goes_on())
+            connection.send_bytes(BEGAN)
+
+        outcome = order.perform(began)
+        if os.getpid() != worker:
+            os._exit(0)  # a copy that the function forked, and that came back from it
+        last = bool(_goes_on() - before)
+        if last:
+            connection.send_bytes(LAST)
+        else:
+            code.note(order)
+        connection.send_bytes(encode(outcome))
+        return not last
+
+
+class _Code:  # pragma: no cover: runs in workers only
+    """The code of users that this process has imported."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Sequence[Source]] = {}
+
+    def note(self, order: Order) -> None:
+        """Note the files of an order's function, as they are now."""
+        module = order.func_path.partition(":")[0] if ":" in order.func_path else None
+        module = module or order.func_path.rpartition(".")[0]
+        if module not in self._sources:
+            self._sources[module] = sources_of(module)
+
+    def has_changed(self) -> bool:
+        """Whether some of it says something else by now."""
+        return any(map(has_changed, self._sources.values()))
+
+
+def _goes_on() -> set[object]:  # pragma: no cover: runs in workers only
+    """The threads of this process, and what it has started, daemons of their own too."""
+    found = set[object](threading.enumerate())
+    for pid in (os.getpid(), os.getppid()):
+        for file in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # the thread is gone
+                found.update(file.read_text().split())
+    return found
 
 
 def encode(outcome: CallResult) -> bytes:

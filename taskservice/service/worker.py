@@ -22,6 +22,9 @@ from taskservice.storage.workers import Worker
 AGAIN_SECONDS = 1.0
 """How long it is waited before a database that is away is asked again."""
 
+MOST_EXECUTIONS = 1000
+"""How many executions a child process runs before another takes its place: what leaked ends."""
+
 log = structlog.get_logger()
 
 
@@ -32,7 +35,8 @@ class Stopping(Exception):
 class WorkerService:
     """A process that executes, as the row's owner, what it takes from queues.
 
-    `concurrency` is how many executions run at a time, each in a process of its own.
+    `concurrency` is how many executions run at a time, each in a child process that runs no other
+    meanwhile.
     """
 
     def __init__(self, settings: Settings, *, queues: Sequence[str], concurrency: int) -> None:
@@ -40,7 +44,9 @@ class WorkerService:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{new_id()[-8:]}"
         self._settings = settings
         self._functions = Functions(settings.functions)
-        self._processes = ProcessExecutor(settings.functions, limit=concurrency)
+        self._processes = ProcessExecutor(
+            settings.functions, limit=concurrency, reuse=MOST_EXECUTIONS
+        )
         self.database = Database(settings.database_url)
         self._stopping = asyncio.Event()
         # Whatever its task says by now: it was sent to a worker.
