@@ -182,7 +182,7 @@ def _consume(
         )
 
     options = [
-        *("--hostname", f"{service.name.replace(':', '-')}@%h", "--pool", "threads"),
+        *("--hostname", f"{service.name.replace(':', '-')}@%h"),
         *("--concurrency", str(concurrency), "--without-gossip", "--without-mingle"),
         *("--without-heartbeat", "--loglevel", "WARNING"),
     ]

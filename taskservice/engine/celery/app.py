@@ -69,6 +69,7 @@ def make_app(broker: str, *, is_amqp: bool, queue: str, sends: bool) -> Celery:
         # closes the connection for the heartbeats that it misses.
         worker_enable_prefetch_count_reduction=False,
         worker_disable_prefetch=not is_amqp,
+        worker_pool="taskservice.engine.celery.pool:WakingPool",
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
