@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskservice.settings import ApiToken, Settings, SettingsError
+from taskservice.settings import ApiToken, Settings, SettingsError, broker
 
 ALICE = "alice:admin:correct-horse"
 
@@ -48,6 +48,9 @@ def test_the_defaults_are_the_contracts() -> None:
         log_retention=timedelta(days=90),
         output_limit=262144,
         env_allow=("*",),
+        celery_broker="",
+        celery_queue="taskservice",
+        start_timeout=300,
         git_url="",
         git_branch="main",
         git_path="",
@@ -70,13 +73,16 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         TIMEZONE="Europe/Berlin",
         API_TOKENS=f"{ALICE}, bob:viewer:a:token:with:colons",
         PRUNE_GRACE="0.5",
-        EXECUTOR="process",
+        EXECUTOR="celery",
         THREADS="10000",
         PROCESSES="1",
         SHUTDOWN_GRACE="0",
         LOG_RETENTION="",
         OUTPUT_LIMIT="1MiB",
         ENV_ALLOW="DB_*, MAIL",
+        CELERY_BROKER="amqp://ann:p%40ss@broker.example:5673/team?consumer_timeout=7200",
+        CELERY_QUEUE="reports.eu-1",
+        START_TIMEOUT="5m",
         GIT_URL="https://ann:p%40ss@git.example:8443/team/tasks.git",
         GIT_BRANCH="release/1.x",
         GIT_PATH="deploy/tasks.d/",
@@ -102,13 +108,16 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
             ),
         ),
         prune_grace=0.5,
-        executor="process",
+        executor="celery",
         threads=10000,
         processes=1,
         shutdown_grace=0,
         log_retention=None,
         output_limit=1048576,
         env_allow=("DB_*", "MAIL"),
+        celery_broker="amqp://ann:p%40ss@broker.example:5673/team?consumer_timeout=7200",
+        celery_queue="reports.eu-1",
+        start_timeout=300,
         git_url="https://ann:p%40ss@git.example:8443/team/tasks.git",
         git_branch="release/1.x",
         git_path="deploy/tasks.d",
@@ -208,9 +217,22 @@ def test_spans(text: str, span: timedelta) -> None:
         ("LOG_RETENTION", "90 days", "90d"),
         ("LOG_RETENTION", "36501d", "at most 36500d"),
         ("LOG_RETENTION", "0d", "empty means never"),
-        ("EXECUTOR", "", "local or process"),
-        ("EXECUTOR", "thread", "local or process"),
-        ("EXECUTOR", "celery", "not available in this version"),
+        ("EXECUTOR", "", "local, process or celery"),
+        ("EXECUTOR", "thread", "local, process or celery"),
+        ("EXECUTOR", "celery", "that needs a broker, TASKSERVICE_CELERY_BROKER"),
+        ("CELERY_BROKER", "broker.example", "redis://[:PASSWORD@]HOST[:PORT]/NUMBER"),
+        ("CELERY_BROKER", "redis://broker.example:0/0", "redis://[:PASSWORD@]HOST[:PORT]/NUMBER"),
+        ("CELERY_BROKER", "redis://broker.example/first", "redis://[:PASSWORD@]HOST"),
+        ("CELERY_BROKER", "sqs://broker.example", "or amqp://USER:PASSWORD@HOST[:PORT]/VHOST"),
+        ("CELERY_BROKER", "amqp://broker.example:99999/", "amqp://USER:PASSWORD@HOST"),
+        ("CELERY_QUEUE", "", "a queue's name: 1 to 100 letters"),
+        ("CELERY_QUEUE", "a b", "a queue's name: 1 to 100 letters"),
+        ("CELERY_QUEUE", "a,b", "a queue's name: 1 to 100 letters"),
+        ("CELERY_QUEUE", "q" * 101, "a queue's name: 1 to 100 letters"),
+        ("CELERY_QUEUE", "amq.gen", "a queue's name: 1 to 100 letters"),
+        ("START_TIMEOUT", "", "seconds"),
+        ("START_TIMEOUT", "soon", "seconds"),
+        ("START_TIMEOUT", "0.5", "a second or more"),
         ("GIT_URL", "-x", "https, http, ssh, git or file"),
         ("GIT_URL", "--upload-pack=touch", "https, http, ssh, git or file"),
         ("GIT_URL", "https://-x/repository", "https, http, ssh, git or file"),
@@ -281,6 +303,43 @@ def test_the_database_url_for_the_log_has_no_password() -> None:
     assert settings.shown_database_url == "mysql+asyncmy://***@db:3306/tasks"
     assert Settings().shown_database_url == "sqlite+aiosqlite:///taskservice.db"
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://", "redis://"),
+        ("amqp://broker/#s3cret", "amqp://broker/"),
+        ("redis://:s3cret@broker/first", "redis://***@broker/first"),
+        ("amqp://ann:s3/cret@broker/team", "amqp:***"),
+        ("amqp://ann:s3cret@broker/team?consumer_timeout=s3cret", "amqp://***@broker/team"),
+    ],
+)
+def test_a_refused_broker_shows_no_password(url: str, shown: str) -> None:
+    line = refusal(CELERY_BROKER=url)
+    assert line.startswith(f"TASKSERVICE_CELERY_BROKER is {shown!r}: ")
+    assert "s3" not in line and "cret" not in line
+
+
+def test_the_broker_for_the_log_has_no_password() -> None:
+    settings = read(CELERY_BROKER="amqp://ann:s3cret@broker:5672/team?consumer_timeout=60")
+    assert settings.shown_broker == "amqp://***@broker:5672/team"
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "longest"),
+    [
+        ("redis://broker/0", None),
+        ("rediss://:secret@broker:6380/1", None),
+        ("amqp://broker/", 1800),
+        ("amqps://ann:secret@broker/team?consumer_timeout=7200", 7200),
+        ("amqp://broker//?consumer_timeout=0", None),
+    ],
+)
+def test_a_broker_says_how_long_a_delivery_may_take(url: str, longest: float | None) -> None:
+    assert broker.longest_on(read(CELERY_BROKER=url).celery_broker) == longest
+    assert broker.without_parameter(url) == url.partition("?")[0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ import rich_click as click
 from taskservice.cli.completion import complete_executions, complete_tasks
 
 TASK_STATUSES = ("pending", "running", "paused", "completed", "failed")
-EXECUTION_STATUSES = ("running", "completed", "failed", "skipped", "missed", "cancelled")
+EXECUTION_STATUSES = (
+    "queued", "running", "completed", "failed", "skipped", "missed", "cancelled",
+)  # fmt: skip
+OPEN_STATUSES = ("queued", "running")
+"""Those of executions that have not ended."""
+
 TRIGGER_TYPES = ("date", "interval", "cron")
 SOURCES = ("file", "api")
 DRIFTS = ("in_sync", "overridden", "conflict")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 STYLES = {
+    "queued": "blue",
     "running": "cyan",
     "paused": "yellow",
     "completed": "green",
@@ -119,10 +120,15 @@ def fault_line(fault: Mapping[str, Any]) -> str:
 
 def took(row: Mapping[str, Any]) -> str:
     """How long an execution took, in seconds."""
-    if row["end_time"] is None:
+    if row["end_time"] is None or not began(row):
         return NONE
-    began, ended = (datetime.fromisoformat(row[name]) for name in ("start_time", "end_time"))
-    return f"{(ended - began).total_seconds():.1f} s"
+    start, end = (datetime.fromisoformat(row[name]) for name in ("start_time", "end_time"))
+    return f"{(end - start).total_seconds():.1f} s"
+
+
+def began(row: Mapping[str, Any]) -> bool:
+    """Whether an execution has begun: not so while no worker has taken it from its queue."""
+    return row["queue"] is None or row["worker"] is not None
 
 
 def outcome(row: Mapping[str, Any]) -> str:

@@ -7,12 +7,24 @@ from typing import Any
 
 import rich_click as click
 
-from taskservice.cli.arguments import EXECUTION_STATUSES, ago, execution_argument, task_argument
+from taskservice.cli.arguments import (
+    EXECUTION_STATUSES,
+    OPEN_STATUSES,
+    ago,
+    execution_argument,
+    task_argument,
+)
 from taskservice.cli.client import Client, speaks_to_server, task_path
 from taskservice.cli.completion import complete_executions
-from taskservice.cli.describe import execution_table, state, took, when
+from taskservice.cli.describe import began, execution_table, state, took, when
 from taskservice.cli.exit_status import FAULT, INTERRUPTED
-from taskservice.cli.following import POLL_SECONDS, ExecutionPrinter, Following, follow_one
+from taskservice.cli.following import (
+    POLL_SECONDS,
+    ExecutionPrinter,
+    Following,
+    follow_aloud,
+    follow_one,
+)
 from taskservice.cli.output import cell, output_option, print_json, say, say_fact, say_lines
 from taskservice.cli.paging import all_pages
 from taskservice.sync.text.scalars import resolve_plain
@@ -108,20 +120,16 @@ def _one(client: Client, task_id: str, log_id: str, *, follow: bool, output: str
     if output == "json":
         print_json(execution)
         return
-    if follow and execution["status"] == "running":
-        printer = ExecutionPrinter()
-        printer.print_begin(execution)
-        try:
-            printer.print_end(follow_one(client, task_id, log_id, printer.print_output))
-        finally:
-            printer.close()
+    if follow and execution["status"] in OPEN_STATUSES:
+        follow_aloud(client, task_id, execution)
         return
     for name, told in (
         ("execution", execution["id"]),
         ("task", execution["task_id"]),
         ("status", state(execution["status"])),
         ("scheduled", when(execution["scheduled_time"])),
-        ("started", when(execution["start_time"])),
+        *_on_a_worker(execution),
+        ("started", when(execution["start_time"] if began(execution) else None)),
         ("ended", f"{when(execution['end_time'])}, took {took(execution)}"),
         ("by", cell(execution["triggered_by"])),
         ("attempt", str(execution["attempt"])),
@@ -133,6 +141,16 @@ def _one(client: Client, task_id: str, log_id: str, *, follow: bool, output: str
     if execution["output"]:
         say()
         say_lines(execution["output"], nl=not execution["output"].endswith("\n"))
+
+
+def _on_a_worker(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Where an execution was sent, if it was, and who took it."""
+    if execution["queue"] is None:
+        return []
+    return [
+        ("queued", f"{when(execution['queued_at'])} in {cell(execution['queue'])}"),
+        ("worker", cell(execution["worker"])),
+    ]
 
 
 def _arguments(
@@ -228,7 +246,7 @@ def _wait(client: Client, task_id: str, log_id: str, output: str) -> Mapping[str
 @output_option
 @speaks_to_server
 def cancel(client: Client, task_id: str, log_id: str, output: str) -> None:
-    """Stop a running execution.
+    """Stop a running or queued execution.
 
     \b
     Example:

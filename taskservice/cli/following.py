@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from taskservice.cli.arguments import OPEN_STATUSES
 from taskservice.cli.client import Client, task_path
 from taskservice.cli.describe import coloured, outcome, took
 from taskservice.cli.escaping import begun
@@ -35,7 +36,7 @@ class ExecutionPrinter:
         self._held = ""  # the end of a line that is told with what comes after it
 
     def print_begin(self, row: Mapping[str, Any]) -> None:
-        """Say that an execution runs."""
+        """Say that an execution is queued, or runs."""
         self._line(row["id"], *_head(row, "start_time"), f" by {row['triggered_by']}")
 
     def print_end(self, row: Mapping[str, Any]) -> None:
@@ -97,10 +98,29 @@ def follow_one(
     while True:
         execution: dict[str, Any] = client.get(task_path(task_id, "logs", log_id))
         tell(execution)
-        if execution["status"] != "running":
+        if execution["status"] not in OPEN_STATUSES:
             return execution
         time.sleep(seconds)
         seconds = min(seconds * 2, POLL_SECONDS)
+
+
+def follow_aloud(client: Client, task_id: str, execution: Mapping[str, Any]) -> None:
+    """Tell of an execution until it has ended: what it waits for, what it prints, how it ended."""
+    printer = ExecutionPrinter()
+    status = None
+
+    def tell(now: Mapping[str, Any]) -> None:
+        nonlocal status
+        if now["status"] in OPEN_STATUSES and now["status"] != status:
+            printer.print_begin(now)
+        status = now["status"]
+        printer.print_output(now)
+
+    tell(execution)
+    try:
+        printer.print_end(follow_one(client, task_id, execution["id"], tell))
+    finally:
+        printer.close()
 
 
 class Following:
@@ -118,13 +138,13 @@ class Following:
         rows = self._newest()
         self._known = {row["id"]: row["status"] for row in rows[latest:]}
         for row in reversed(rows[:latest]):
-            self._look_at(row, said=row["status"] != "running")
+            self._look_at(row, said=row["status"] not in OPEN_STATUSES)
 
     def look(self) -> None:
         """Tell what happened since the last time."""
         rows = self._newest()
         listed = {row["id"] for row in rows}
-        for log_id in [i for i, status in self._known.items() if status == "running"]:
+        for log_id in [i for i, status in self._known.items() if status in OPEN_STATUSES]:
             if log_id not in listed:
                 # Either it left the newest, or its new status is none that is asked for.
                 self._look_at(self._detail(log_id))
@@ -133,7 +153,7 @@ class Following:
         self._known = {
             log_id: status
             for log_id, status in self._known.items()
-            if log_id in listed or status == "running"
+            if log_id in listed or status in OPEN_STATUSES
         }
 
     def close(self) -> None:
@@ -152,16 +172,16 @@ class Following:
     def _look_at(self, row: Mapping[str, Any], *, said: bool = False) -> None:
         """Tell of one execution what is new; `said`: its output is not wanted any more."""
         before = self._known.get(row["id"])
-        if before is not None and before != "running":
+        if before is not None and before not in OPEN_STATUSES:
             return
         if row["status"] in WITHOUT_OUTPUT or said:
             execution = row
         else:
             execution = self._detail(row["id"])
-        if before is None and execution["status"] == "running":
+        if execution["status"] in OPEN_STATUSES and execution["status"] != before:
             self._printer.print_begin(execution)
         if "output" in execution:
             self._printer.print_output(execution)
-        if execution["status"] != "running":
+        if execution["status"] not in OPEN_STATUSES:
             self._printer.print_end(execution)
         self._known[row["id"]] = execution["status"]

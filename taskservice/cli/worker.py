@@ -32,6 +32,11 @@ def worker(
 
     It needs the service's TASKSERVICE_DATABASE_URL and TASKSERVICE_CELERY_BROKER, and the modules
     of the functions. What follows -- goes to Celery's worker.
+
+    \b
+    Examples:
+      taskservice worker
+      taskservice worker --queues reports,mail --concurrency 8 -- --max-tasks-per-child 100
     """
     settings = Settings.from_environment(os.environ, **flags)
     if not settings.celery_broker:

@@ -24,6 +24,9 @@ EXECUTION_STATUSES: tuple[str, ...] = get_args(ExecutionStatus)
 OPEN: tuple[str, ...] = ("queued", "running")
 """The statuses of executions that have not ended."""
 
+NEVER_RAN: tuple[str, ...] = ("skipped", "missed")
+"""The statuses of executions that only say why there was none."""
+
 ERROR_KINDS: tuple[str, ...] = get_args(ErrorKind)
 
 MOVES: Mapping[str, tuple[str, ...]] = {

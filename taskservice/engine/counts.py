@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from taskservice.domain.run import NEVER_RAN
 from taskservice.storage.executions import ExecutionRow
 
 LATENESS = (
@@ -13,8 +14,6 @@ DURATIONS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 360
 
 RAN = ("completed", "failed", "cancelled")
 """How an execution ends that began."""
-
-NEVER_RAN = ("skipped", "missed")
 
 
 class Histogram:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.run import OPEN
 from taskservice.service.events import Event, Subscription
 from taskservice.service.moments import now_utc
 from taskservice.storage import changes, shown
@@ -53,13 +54,13 @@ class _Seen:
     look: Look
     tasks: set[str]
     report: Report
-    running: frozenset[str]
+    open: Mapping[str, str]
 
 
 class Watcher:
     """Tells subscribers what changes in the database; `report` gives that of the syncs.
 
-    One look tells of `most` tasks and executions, and sees `running` of those that run.
+    One look tells of `most` tasks and executions, and sees `most_open` of those that are open.
     """
 
     def __init__(
@@ -68,14 +69,14 @@ class Watcher:
         report: Callable[[], Awaitable[Report]],
         *,
         most: int = MOST,
-        running: int = changes.RUNNING,
+        most_open: int = changes.MOST_OPEN,
         reset_seconds: float = RESET_SECONDS,
         outage_seconds: float = OUTAGE_SECONDS,
     ) -> None:
         self._database = database
         self._report = report
         self._most = most
-        self._running = running
+        self._most_open = most_open
         self._reset_seconds = reset_seconds
         self._outage_seconds = outage_seconds
         self._subscriptions: set[Subscription] = set()
@@ -178,10 +179,10 @@ class Watcher:
 
     async def _first(self) -> _Seen:
         async with self._database.read() as connection:
-            look = await connection.run_sync(changes.look, now_utc() - SINCE, self._running)
+            look = await connection.run_sync(changes.look, now_utc() - SINCE, self._most_open)
             tasks = await connection.run_sync(changes.task_ids)
         report = _without_times(await self._report())
-        return _Seen(look=look, tasks=tasks, report=report, running=look.running)
+        return _Seen(look=look, tasks=tasks, report=report, open=look.open)
 
     async def _look(self) -> list[Event]:
         """What changed since the last look."""
@@ -190,20 +191,20 @@ class Watcher:
             self._seen = await self._first()
             return [Event(name="reset")]
         async with self._database.read() as connection:
-            look = await connection.run_sync(changes.look, now_utc() - SINCE, self._running)
+            look = await connection.run_sync(changes.look, now_utc() - SINCE, self._most_open)
             written, gone = await self._compare_tasks(connection, seen, look)
-            begun = (look.running | look.begun) - (seen.look.running | seen.look.begun)
-            executions = begun | (seen.running - look.running)
-            before, seen.look, seen.running = seen.look, look, look.running
+            executions = _moved(seen, look)
+            before, seen.look, seen.open = seen.look, look, look.open
             many = len(executions) + len(written) + len(gone) > self._most
-            if many or len(look.running) > self._running:
+            if many or len(look.open) > self._most_open:
                 return [Event(name="reset")]
             ran = await connection.run_sync(log.shown, executions)
             tasks = await connection.run_sync(
                 shown.shown, (written | {one.task_id for one in ran}) - gone
             )
-        # Those that ended since are told so now, and not again.
-        seen.running = look.running.difference(one.id for one in ran if one.status != "running")
+        # What they have come to since is told now, and not again.
+        told = {one.id: one.status for one in ran}
+        seen.open = {key: status for key, status in {**look.open, **told}.items() if status in OPEN}
         events = _events(gone, ran, tasks)
         if written or gone or look.about != before.about:
             report = await self._report()
@@ -224,6 +225,14 @@ class Watcher:
             return written, set()
         known, seen.tasks = seen.tasks, await connection.run_sync(changes.task_ids)
         return written | (seen.tasks - known), known - seen.tasks
+
+
+def _moved(seen: _Seen, look: Look) -> set[str]:
+    """The executions that began since, were taken from a queue, or ended."""
+    known = seen.look.open.keys() | seen.look.begun
+    begun = (look.open.keys() | look.begun) - known
+    taken = {key for key, status in look.open.items() if seen.open.get(key, status) != status}
+    return begun | taken | (seen.open.keys() - look.open.keys())
 
 
 def _events(

@@ -156,5 +156,4 @@ def executor(text: str) -> Executor:
     for executor in EXECUTORS:
         if text == executor:
             return executor
-    why = "celery is not available in this version; " if text == "celery" else ""
-    raise WrongValue(f"{why}it must be {' or '.join(EXECUTORS)}")
+    raise WrongValue(f"it must be {', '.join(EXECUTORS[:-1])} or {EXECUTORS[-1]}")

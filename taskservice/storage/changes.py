@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Text, bindparam, func, select
 from sqlalchemy import type_coerce as as_type
 
+from taskservice.domain.run import OPEN
 from taskservice.storage.tables import (
     DELETED_ROW,
     LIVE,
@@ -25,10 +26,10 @@ _L, _T, _S, _W = task_execution_log.c, task_manage.c, service_state.c, task_owne
 NEWEST = 1000
 """How many of the newest executions, and of the tasks that changed last, one look tells."""
 
-RUNNING = 5000
-"""How many executions that run one look tells."""
+MOST_OPEN = 5000
+"""How many executions that have not ended one look tells."""
 
-_RUNNING = select(_L.id).where(_L.status == "running").limit(bindparam("most"))
+_OPEN = select(_L.id, _L.status).where(_L.status.in_(OPEN)).limit(bindparam("most"))
 _BEGUN = (
     select(_L.id)
     .where(_L.start_time >= bindparam("since"))
@@ -57,28 +58,28 @@ _SCHEDULING = select(_W.id).where(_W.lock_id.is_not(None))
 class Look:
     """What there is at a moment.
 
-    `running` are all executions that run (one more than are told where there are too many),
-    `begun` the newest that began since; `changed` says of the tasks that were written last since
-    when that was; `tasks` is how many there are. `about` is what else a report of the syncs is
-    made of, only to be compared.
+    `open` are all executions that have not ended, each with its status (one more than are told
+    where there are too many), `begun` the newest that began since; `changed` says of the tasks that
+    were written last since when that was; `tasks` is how many there are. `about` is what else a
+    report of the syncs is made of, only to be compared.
     """
 
-    running: frozenset[str]
+    open: Mapping[str, str]
     begun: frozenset[str]
     changed: Mapping[str, datetime]
     tasks: int
     about: Mapping[str, str | None]
 
 
-def look(connection: Connection, since: datetime, running: int = RUNNING) -> Look:
-    """What there is now, and what of it began or changed since; `running` are told of those."""
+def look(connection: Connection, since: datetime, most_open: int = MOST_OPEN) -> Look:
+    """What there is now, and what of it began or changed since; of those open so many are told."""
     after = {"since": since}
     about: dict[str, Any] = {row.name: row.value for row in connection.execute(_REMEMBERED)}
     about |= {f"scheduler {owner}": None for owner in connection.execute(_SCHEDULING).scalars()}
-    # In this order: what has begun and is not among those that run has ended.
+    # In this order: what has begun and is not among those that are open has ended.
     begun = frozenset(connection.execute(_BEGUN, after).scalars())
     return Look(
-        running=frozenset(connection.execute(_RUNNING, {"most": running + 1}).scalars()),
+        open={row.id: row.status for row in connection.execute(_OPEN, {"most": most_open + 1})},
         begun=begun,
         changed={row.id: row.changed_at for row in connection.execute(_CHANGED, after)},
         tasks=connection.execute(_COUNT).scalar_one(),

@@ -25,7 +25,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.domain.run import ERROR_KINDS, EXECUTION_STATUSES, OPEN, ErrorKind, Outcome
+from taskservice.domain.run import (
+    ERROR_KINDS,
+    EXECUTION_STATUSES,
+    NEVER_RAN,
+    OPEN,
+    ErrorKind,
+    Outcome,
+)
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.owners import LeaseLost
@@ -172,6 +179,11 @@ class ExecutionRow:
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return self.status in OPEN
+
+    @property
+    def ran(self) -> bool:
+        """Whether it began: what was skipped did not, nor what no worker has taken from a queue."""
+        return self.status not in NEVER_RAN and (self.queue is None or self.worker is not None)
 
     def ended(
         self, status: str, at: datetime, kind: ErrorKind | None = None, story: str = "", **more: Any

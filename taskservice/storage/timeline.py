@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, or_, select, text, union_all
 
-from taskservice.domain.run import EXECUTION_STATUSES
+from taskservice.domain.run import EXECUTION_STATUSES, OPEN
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.history import Past, is_told
 from taskservice.storage.rows import holds
@@ -115,10 +115,10 @@ def _busiest(spans: int) -> Any:
 
 
 def executions(connection: Connection, ids: Collection[str], since: datetime) -> list[Past]:
-    """The executions of some tasks since a moment, and those that run since before it."""
+    """The executions of some tasks since a moment, and those before it that have not ended."""
     recent = select(*_PAST).where(_L.task_id.in_(ids), _L.start_time >= since, text(VISIBLE))
     running = select(*_PAST).where(
-        _L.task_id.in_(ids), _L.start_time < since, _L.status == "running", text(VISIBLE)
+        _L.task_id.in_(ids), _L.start_time < since, _L.status.in_(OPEN), text(VISIBLE)
     )
     rows = connection.execute(union_all(recent, running))
     return [Past._make(row) for row in rows if is_told(row)]

@@ -54,12 +54,16 @@ def test_an_execution_tells_its_attempt_and_how_long_it_took() -> None:
         "triggered_by": "schedule",
         "result": None,
         "error": "raised: no",
+        "queue": None,
+        "worker": None,
     }
     _, _, status, took, by, told = describe.execution_row(row)
     assert (str(status), took, by, told) == (
         *("failed", "60.2 s", "schedule, attempt 2", "raised: no"),
     )
     assert describe.took({**row, "end_time": None}) == "-"
+    assert describe.took({**row, "queue": "reports"}) == "-"
+    assert describe.took({**row, "queue": "reports", "worker": "w"}) == "60.2 s"
 
 
 @pytest.mark.parametrize(

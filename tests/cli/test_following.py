@@ -1,8 +1,11 @@
 """What is printed of an output that grows, though its middle may be left out meanwhile."""
 
+from typing import Any
+
 import pytest
 
-from taskservice.cli.following import ExecutionPrinter
+from taskservice.cli.client import Client
+from taskservice.cli.following import ExecutionPrinter, follow_aloud
 from taskservice.domain.output import left_out
 
 LINES = [f"line {number:05}\n" for number in range(1000)]
@@ -26,3 +29,32 @@ def test_each_part_of_an_output_is_printed_once(
     for output in outputs:
         printer.print_output({"id": "e1", "output": output})
     assert capsys.readouterr().out == printed
+
+
+class Answers(Client):
+    """A client that is given one answer after the other."""
+
+    def __init__(self, *answers: dict[str, Any]) -> None:
+        super().__init__("http://127.0.0.1:1", None)
+        self._answers = list(answers)
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self._answers.pop(0)
+
+
+def test_what_waits_in_a_queue_is_followed_until_it_has_ended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    queued = {
+        "id": "e1", "status": "queued", "start_time": "2026-01-31T08:00:00Z", "end_time": None,
+        "queue": "reports", "worker": None, "output": None, "triggered_by": "ann", "error": None,
+        "result": None,
+    }  # fmt: skip
+    running = {**queued, "status": "running", "worker": "w", "output": "one\n"}
+    ended = {**running, "status": "completed", "end_time": "2026-01-31T08:00:02Z"}
+    with Answers(queued, running, running, {**ended, "output": "one\ntwo\n"}) as client:
+        follow_aloud(client, "t", queued)
+    told = [line.partition(" e1 ")[2] or line for line in capsys.readouterr().out.splitlines()]
+    assert told == [
+        "queued by ann", "running by ann", "one", "two", "completed after 2.0 s: -",
+    ]  # fmt: skip

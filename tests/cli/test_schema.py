@@ -120,7 +120,8 @@ BAD = [
     GOOD[6].replace("\\uFEFF", " "),
     GOOD[6].replace("10000", "10001"),
     GOOD[6].replace("36525", "36526"),
-    GOOD[7].replace("process", "celery"),
+    GOOD[7].replace("process", "thread"),
+    GOOD[7].replace("executor: process", "queue: a b"),
     GOOD[7].replace('"a.b c"', '"a.b "'),
     GOOD[7].replace('"a.b c"', '"' + "x" * 201 + '"'),
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from taskservice.domain.errors import Unavailable
 from taskservice.service import Event, Service
@@ -18,6 +18,7 @@ from taskservice.service.watching import GAP_SECONDS, Watcher
 from taskservice.storage.database import Database
 from taskservice.storage.deletion import discard
 from taskservice.storage.executions import ExecutionRow
+from taskservice.storage.owners import QUEUE
 from taskservice.storage.shown import Shown
 from taskservice.storage.tables import task_execution_log
 from tests.service.conftest import until
@@ -214,9 +215,39 @@ async def test_too_much_for_one_look_is_a_reset(service: Service) -> None:
         assert {one.name for one in await told(all_of_it, ended)} == {"execution", "task"}
 
 
-async def test_more_that_runs_than_one_look_tells_is_a_reset(service: Service) -> None:
+async def test_what_a_worker_takes_and_ends_is_told(service: Service) -> None:
+    """By its row alone: this process has no part in it."""
     await service.changes.create(HOURLY, by="ann")
-    async with watcher_of(service, running=0) as watcher:
+    row = {
+        "id": "e", "task_id": "hourly", "status": "queued", "start_time": later(-10),
+        "queue": "reports", "queued_at": later(-10), "owner": QUEUE,
+    }  # fmt: skip
+
+    async def write(**values: Any) -> None:
+        change = update(task_execution_log).where(task_execution_log.c.id == "e")
+        await service.database.write(lambda connection: connection.execute(change.values(**values)))
+
+    async with watcher_of(service) as watcher:
+        subscription = await watcher.subscribe("hourly")
+        await service.database.write(
+            lambda connection: connection.execute(insert(task_execution_log), row)
+        )
+        told_of = [await told(subscription, named("execution"))]
+        await write(status="running", worker="w:1", owner="w", start_time=later(0))
+        told_of.append(await told(subscription, named("execution")))
+        await write(status="completed", end_time=later(1), owner=None)
+        told_of.append(await told(subscription, named("execution")))
+    rows = [
+        execution_in(event) for events in told_of for event in events if event.name == "execution"
+    ]
+    assert [(one.status, one.queue, one.worker) for one in rows] == [
+        ("queued", "reports", None), ("running", "reports", "w:1"), ("completed", "reports", "w:1"),
+    ]  # fmt: skip
+
+
+async def test_more_that_is_open_than_one_look_tells_is_a_reset(service: Service) -> None:
+    await service.changes.create(HOURLY, by="ann")
+    async with watcher_of(service, most_open=0) as watcher:
         subscription = await watcher.subscribe(None)
         row = {"id": "e", "task_id": "hourly", "start_time": later(0), "status": "running"}
         await service.database.write(

@@ -83,6 +83,7 @@ FULL = make_state(
     retries=Retries(max=3, delay=0.1, backoff=2, max_delay=600),
     recover=True,
     executor="process",
+    queue="reports.eu-1",
     source="api",
     drift="conflict",
     overridden=("func_args.message", "trigger"),

@@ -13,6 +13,7 @@ from taskservice.storage.changes import Look
 from taskservice.storage.database import Database
 from taskservice.storage.executions import Progress
 from taskservice.storage.key_values import set_value
+from taskservice.storage.owners import QUEUE
 from taskservice.storage.tables import task_manage
 from tests.storage.samples import NOW, is_sqlite, later, make_execution, make_state, record, save
 
@@ -24,19 +25,24 @@ async def look(database: Database, since: datetime = LONG_AGO) -> Look:
         return await connection.run_sync(changes.look, since)
 
 
-async def test_executions_are_seen_while_they_run_and_after_they_began(database: Database) -> None:
+async def test_executions_are_seen_until_they_end_and_after_they_began(
+    database: Database,
+) -> None:
     await save(database, make_state())
     await record(
         database,
         make_execution("old", start_time=later(-10), status="completed", owner=None),
         make_execution("old and running", start_time=later(-10)),
+        make_execution("old and queued", start_time=later(-10), status="queued", owner=QUEUE),
         make_execution("new", start_time=later(0), status="failed", owner=None),
         make_execution("new and running", start_time=later(1)),
         # Its thread can't be stopped: it occupies an instance, and has ended.
         make_execution("ended", start_time=later(-10), status="failed"),
     )
     seen = await look(database, later(0))
-    assert seen.running == {"old and running", "new and running"}
+    assert seen.open == {
+        "old and running": "running", "old and queued": "queued", "new and running": "running",
+    }  # fmt: skip
     assert seen.begun == {"new", "new and running"}
     async with database.read() as connection:
         ids = ["new and running", "old", "absent"]

@@ -29,6 +29,7 @@ async def test_tasks_are_shown_as_they_are_stored(database: Database) -> None:
     state = make_state(
         "a", description=UGLY, func_args={"b": 1.0, "a": [None, "中文"]}, tags=("日报",),
         retries=Retries(max=3), timeout=1.5, paused=True, retired_at=later(1),
+        queue="reports.eu-1",
     )  # fmt: skip
     place = Declaration(source="file", fields={}, path="报表/reports.yaml", line=3, revision="abc")
     await save(database, state, make_state("b"))
@@ -48,6 +49,7 @@ async def test_tasks_are_shown_as_they_are_stored(database: Database) -> None:
         create_time=state.create_time, update_time=state.update_time, tags='["日报"]', paused=True,
         misfire_grace_time=task.misfire_grace_time, coalesce=task.coalesce, timeout=1.5,
         retries='{"max":3,"delay":0,"backoff":1}', recover=task.recover, executor=task.executor,
+        queue=task.queue,
         source=state.source, drift=state.drift, overridden=found["a"].overridden, etag=state.etag,
         retired_at=later(1), path="报表/reports.yaml", line=3, revision="abc",
     )  # fmt: skip

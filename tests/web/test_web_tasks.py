@@ -19,6 +19,7 @@ COLUMNS = (
 OPTIONAL = (
     "tags", "paused", "misfire_grace_time", "coalesce", "timeout", "retries", "recover",
     "executor",
+    "queue",
 )  # fmt: skip
 ORIGIN = ("source", "drift", "overridden", "declared_in", "retired_at", "unreturned")
 
@@ -305,7 +306,7 @@ async def test_functions_are_listed(client: httpx.AsyncClient) -> None:
 async def test_health(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/live?probe=1")).json() == {"status": "ok"}
     ready = await client.get("/health/ready/")
-    assert ready.json() == {"database": "ok", "scheduler": "ok"}
+    assert ready.json() == {"database": "ok", "scheduler": "ok", "broker": None}
 
 
 async def test_an_app_without_a_service_makes_and_ends_its_own(

@@ -98,7 +98,7 @@ async def get_execution(
 @post(
     "/task-manage/{task_id:str}/logs/{log_id:str}/cancel",
     operation_id="cancelExecution",
-    summary="Stop a running execution",
+    summary="Stop a running or queued execution",
     tags=["Executions"],
     status_code=200,
     opt=OPERATOR,

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
+from taskservice.domain.run import NEVER_RAN
 from taskservice.storage.history import Past
 from taskservice.web.console.language import Language
 
-NEVER_RAN = ("skipped", "missed")
+WITHOUT_LENGTH = (*NEVER_RAN, "queued")
+"""Executions that are drawn as they are, not as long as it took: they took none, or not yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ def strip(
     bars = []
     for place, one in enumerate(shown, start=places - len(shown)):
         size = 3 + (line - 4) * (_seconds(one, now) / longest if longest else 0)
-        if one.status in NEVER_RAN:
+        if one.status in WITHOUT_LENGTH:
             size = 5
         bars.append(
             Bar(
@@ -88,7 +90,7 @@ def summary_of(past: Iterable[Past], language: Language) -> str:
 
 
 def _seconds(one: Past, now: datetime) -> float:
-    if one.status in NEVER_RAN:
+    if one.status in WITHOUT_LENGTH:
         return 0.0
     return max(0.0, ((one.end_time or now) - one.start_time).total_seconds())
 
@@ -96,6 +98,6 @@ def _seconds(one: Past, now: datetime) -> float:
 def _title(one: Past, language: Language, zone: tzinfo, now: datetime) -> str:
     when = language.moment(one.start_time, zone)
     said = f"{language.gettext(one.status)} · {when}"
-    if one.status in NEVER_RAN:
+    if one.status in WITHOUT_LENGTH:
         return said
     return f"{said} · {language.duration(_seconds(one, now))}"

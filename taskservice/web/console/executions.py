@@ -17,7 +17,6 @@ from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console.changes import changed
-from taskservice.web.console.charts import NEVER_RAN
 from taskservice.web.console.render import (
     CONSOLE,
     OPERATING,
@@ -48,12 +47,12 @@ class ExecutionView:
     @property
     def running(self) -> bool:
         """Whether it has not ended."""
-        return self.execution.status == "running"
+        return self.execution.is_open
 
     @property
     def ran(self) -> bool:
         """Whether the function was called at all."""
-        return self.execution.status not in NEVER_RAN
+        return self.execution.ran
 
 
 def execution_address(task_id: str, log_id: str) -> str:
@@ -83,7 +82,7 @@ async def show_execution(
 async def show_facts(
     request: AnyRequest, service: ServiceDep, task_id: FromPath[str], log_id: FromPath[str]
 ) -> Response[str]:
-    """The part of it that changes when the execution ends."""
+    """The part of it that changes when the execution begins, and when it ends."""
     return fragment(request, "execution-facts.html", view=await _view(service, task_id, log_id))
 
 
@@ -108,7 +107,7 @@ async def show_output(
         "to": len(output),
         "text": output[begin:],
         "state": state,
-        "running": execution.status == "running",
+        "running": execution.is_open,
     }
     return Response(answer, media_type="application/json", headers=SECURITY)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from taskservice.service.timeline import SLOT, SLOTS, Lane, Slot, Timeline
 from taskservice.storage.history import Past
-from taskservice.web.console.charts import NEVER_RAN
+from taskservice.web.console.charts import WITHOUT_LENGTH
 from taskservice.web.console.executions import execution_address
 from taskservice.web.console.language import Language
 from taskservice.web.console.views import address_of
@@ -17,7 +17,7 @@ HEIGHT = 120
 LEAST = 2.0
 """Pixels of what is there at all: a failure among thousands is to be seen."""
 
-STACK = ("completed", "running", "cancelled", "skipped", "missed", "failed")
+STACK = ("completed", "running", "queued", "cancelled", "skipped", "missed", "failed")
 """The outcomes in a column of the histogram, from the bottom up."""
 
 THINNEST = 0.02
@@ -201,7 +201,7 @@ class Drawing:
         x = self._x(one.start_time)
         end = one.end_time or self._timeline.now
         said = f"{self._language.gettext(one.status)} · {self.clock(one.start_time)}"
-        if one.status not in NEVER_RAN:
+        if one.status not in WITHOUT_LENGTH:
             seconds = max(0.0, (end - one.start_time).total_seconds())
             said += f" · {self._language.duration(seconds)}"
         return Mark(

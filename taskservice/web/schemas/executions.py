@@ -10,7 +10,11 @@ from taskservice.storage.executions import ExecutionRow as Row
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a task's log."""
+    """One row of a task's log.
+
+    `queue`, `queued_at` and `worker` are those of an execution that was sent to a worker. Until one
+    begins it, `status` is `queued` and `start_time` is when it was sent.
+    """
 
     id: str
     task_id: str
@@ -23,6 +27,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     folded: int
     result: str | None
     error: str | None
+    queue: str | None
+    queued_at: datetime | None
+    worker: str | None
 
     @classmethod
     def of(cls, row: Row) -> Self:

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from taskservice.storage.owners import QUEUE
 from taskservice.web.console.executions import indented
+from tests.storage.samples import NOW, make_execution, record
 from tests.web.bodies import hourly
-from tests.web.conftest import Serve
+from tests.web.conftest import Client, Serve
 from tests.web.console.jobs import FAIL, OPEN
 from tests.web.console.pages import BROWSER, Element, is_strict, parse
 from tests.web.console.test_console_session import ORIGIN, sign_in
@@ -22,7 +25,7 @@ FUNCTIONS = ("tests.web.console.jobs.*",)
 
 
 @pytest.fixture
-async def jobs(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
+async def jobs(serve: Serve) -> AsyncIterator[Client]:
     """A client of a service whose tasks may call the tests' functions."""
     async with serve(functions=FUNCTIONS) as client:
         yield client
@@ -251,3 +254,30 @@ def test_a_result_is_shown_with_a_line_for_each_part() -> None:
     assert indented("no json") == "no json"
     assert indented("[" * 100_000) == "[" * 100_000
     assert indented(None) is None
+
+
+async def test_an_execution_in_a_queue_is_told_and_can_be_cancelled(jobs: Client) -> None:
+    """Its row is as the service with a broker writes it."""
+    talk = {"func_path": "tests.web.console.jobs.talk", "func_args": {"gate": "none"}}
+    assert (await jobs.post("/task-manage/", json=hourly(id="t", **talk))).status_code == 201
+    row = make_execution(
+        "e1", "t", status="queued", owner=QUEUE, queue="reports", queued_at=NOW, start_time=NOW
+    )
+    await record(jobs.service.database, row)
+    where = "/tasks/t/executions/e1"
+    facts = (await get(jobs, f"{where}/facts")).one("dl", class_="facts").text
+    assert "Queue reports Worker none yet Started –" in facts
+    page = await get(jobs, where)
+    assert page.one("div", id="facts").one("span", class_="badge").text == "queued"
+    assert "data-running" in page.one("pre", id="output").attributes
+    assert (await jobs.get(f"{where}/output")).json()["running"] is True
+    dialog = page.one("dialog", id="cancel")
+    answer = await jobs.post(dialog.one("form").attributes["action"], headers=ORIGIN)
+    assert answer.status_code == 303
+    page = await get(jobs, where, **CHINESE)
+    assert "未运行" in page.one("dl", class_="facts").text
+    assert page.one("pre", id="error").text == "cancelled: by anonymous"
+    assert list(page.all("pre", id="output")) == []
+    listed = (await jobs.get("/task-manage/t/logs?status=cancelled")).json()["items"]
+    assert [(one["queue"], one["worker"]) for one in listed] == [("reports", None)]
+    assert datetime.fromisoformat(listed[0]["queued_at"]) == NOW
