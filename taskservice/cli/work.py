@@ -124,7 +124,9 @@ def _probe(settings: Settings) -> None:
     thread.start()
     thread.join(2 * CONNECT_SECONDS)
     if thread.is_alive() or failed:
-        reason = " ".join(str(failed[0]).split())[:200] if failed else "it does not answer"
+        reason = (
+            " ".join(str(failed[0]).split())[:200].rstrip(".") if failed else "it does not answer"
+        )
         raise StartError(
             f"no broker at {settings.shown_broker}: {reason}; check TASKSERVICE_CELERY_BROKER"
         )

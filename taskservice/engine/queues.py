@@ -5,9 +5,10 @@ begun for too long is ended, what the broker has lost is sent again, and what is
 ended though its worker says nothing.
 """
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection
 
 from taskservice.engine.executor import RemoteExecutor
 from taskservice.storage import workers
@@ -74,32 +75,41 @@ class Queues:
         """
         async with self._database.read() as connection:
             now = await dialect_of(connection).now(connection)
-            waiting = await connection.run_sync(workers.waiting)
+            missed = now - SENT_BY
+            waiting = await connection.run_sync(workers.waiting, missed)
         half = now - self._waits / 2
-        before, self._looked = self._looked or half - SENT_BY, half
-        missed = now - SENT_BY
-        overdue = sorted(queue for queue, what in waiting.items() if what.oldest < missed)
+        before = self._looked or half - SENT_BY
+        overdue = sorted(queue for queue, what in waiting.items() if what.overdue)
         self._sent = {queue: at for queue, at in self._sent.items() if queue in overdue}
+        if not overdue:
+            self._looked = half
         if not overdue or self.executor.waiting:
             return
         lengths = await self.executor.lengths(overdue)
         if lengths is None:
             return
         async with self._database.read() as connection:
-            rows = await connection.run_sync(
-                lambda some: workers.queued_before(some, missed, queues=overdue, limit=MOST_SENT)
-            )
             places = await connection.run_sync(workers.places)
-        counts = Counter(row.queue for row in rows)
-        lost = {
-            queue
-            for queue in overdue
-            # A few may be in the hands of workers, who are about to take them.
-            if (not lengths[queue] or counts[queue] > lengths[queue] + places.get(queue, 0))
-            and self._sent.get(queue, missed) <= missed
-        }
+            lost = [
+                queue
+                for queue in overdue
+                # A few may be in the hands of workers, who are about to take them.
+                if (
+                    not lengths[queue]
+                    or waiting[queue].overdue > lengths[queue] + places.get(queue, 0)
+                )
+                and self._sent.get(queue, missed) <= missed
+            ]
+            found = dict(await connection.run_sync(_queued, overdue, before, half))
+            if lost:
+                found |= await connection.run_sync(_queued, lost, None, missed)
+        self._looked = half
         self._sent |= dict.fromkeys(lost, now)
-        for row in rows:
-            at_half = row.queued_at is not None and before <= row.queued_at < half
-            if row.queue in lost or at_half:
-                self.executor.send(row.id, str(row.queue))
+        for execution_id, queue in found.items():
+            self.executor.send(execution_id, queue)
+
+
+def _queued(
+    connection: Connection, queues: Collection[str], since: datetime | None, until: datetime
+) -> list[tuple[str, str]]:
+    return workers.queued_between(connection, queues, since, until, limit=MOST_SENT)

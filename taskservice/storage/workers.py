@@ -1,13 +1,24 @@
 """Who executes, to be shown: services and workers; and what waits in the queues."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.storage.dialects import dialect_of
@@ -33,10 +44,14 @@ class Worker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What waits in a queue for a worker: how many executions, and since when the first."""
+    """What waits in a queue for a worker: how many executions, and since when the first.
+
+    `overdue` counts those that have waited since before the moment that was asked for.
+    """
 
     count: int
     oldest: datetime
+    overdue: int = 0
 
 
 async def register(connection: AsyncConnection, owner: str, worker: Worker) -> None:
@@ -65,16 +80,17 @@ async def gone(connection: AsyncConnection, owner: str) -> None:
     await connection.execute(update(task_worker).where(*where).values(gone=now))
 
 
-def waiting(connection: Connection) -> dict[str, Waiting]:
-    """What waits, by queue; of a queue where nothing does there is nothing."""
+def waiting(connection: Connection, before: datetime | None = None) -> dict[str, Waiting]:
+    """What waits, by queue, and of it since `before`; where nothing does, there is nothing."""
+    overdue = func.sum(case((_L.queued_at < before, 1), else_=0)) if before else literal(0)
     query = (
-        select(_L.queue, func.count(), func.min(_L.queued_at))
+        select(_L.queue, func.count(), func.min(_L.queued_at), overdue)
         .where(_L.owner == QUEUE)
         .group_by(_L.queue)
     )
     return {
-        queue: Waiting(count=count, oldest=oldest)
-        for queue, count, oldest in connection.execute(query)
+        queue: Waiting(count=count, oldest=oldest, overdue=int(late))
+        for queue, count, oldest, late in connection.execute(query)
         if queue is not None and isinstance(oldest, datetime)
     }
 
@@ -89,16 +105,26 @@ def places(connection: Connection) -> dict[str, int]:
     return found
 
 
-def queued_before(
-    connection: Connection, moment: datetime, *, queues: Sequence[str] | None = None, limit: int
-) -> list[ExecutionRow]:
-    """Executions that have waited in (these) queues since before a moment, the first ones first."""
-    query = select(_L.id, _L.task_id, _L.queue).where(_L.owner == QUEUE, _L.queued_at < moment)
-    if queues is not None:
-        query = query.where(_L.queue.in_(queues))
-    ids = [row.id for row in connection.execute(query.order_by(_L.queued_at, _L.id).limit(limit))]
+def queued_before(connection: Connection, moment: datetime, *, limit: int) -> list[ExecutionRow]:
+    """Executions that have waited in queues since before a moment, the first ones first."""
+    query = select(_L.id).where(_L.owner == QUEUE, _L.queued_at < moment)
+    ids = connection.execute(query.order_by(_L.queued_at, _L.id).limit(limit)).scalars().all()
     found = held(connection, ids)
     return [found[key] for key in ids if key in found]
+
+
+def queued_between(
+    connection: Connection, queues: Collection[str], since: datetime | None, until: datetime, *,
+    limit: int,
+) -> list[tuple[str, str]]:  # fmt: skip
+    """The id and the queue of executions that have waited in these queues since such a moment."""
+    query = select(_L.id, _L.queue).where(
+        _L.owner == QUEUE, _L.queue.in_(queues), _L.queued_at < until
+    )
+    if since is not None:
+        query = query.where(_L.queued_at >= since)
+    rows = connection.execute(query.order_by(_L.queued_at, _L.id).limit(limit))
+    return [(row.id, row.queue) for row in rows]
 
 
 def timed_out(connection: Connection, moment: datetime, *, limit: int) -> list[ExecutionRow]:

@@ -300,5 +300,5 @@ class CeleryExecutor(RemoteExecutor):
 
 
 def _in_words(error: Exception) -> str:
-    text = " ".join(str(error).split())[:200]
+    text = " ".join(str(error).split())[:200].rstrip(".")
     return text or type(error).__name__

@@ -226,3 +226,8 @@ class Callable_:
 
 instance = Callable_()
 number = 3
+
+
+def pid() -> int:
+    """The process that this runs in."""
+    return os.getpid()
