@@ -134,7 +134,7 @@ class Engine:
             self.owner, database, self._recorder, self._runner, self._plan, options, listed=listed
         )
         self._queues = [
-            Queues(database, executor, start_timeout, self._recorder.end)
+            Queues(database, executor, start_timeout, options.sent_seconds, self._recorder.end)
             for executor in executors.values()
             if executor.survives
         ]

@@ -34,6 +34,9 @@ class Options:
     look_seconds: float = 2.0
     """How often it is looked after what waits in queues and what runs on workers."""
 
+    sent_seconds: float = 10.0
+    """How long the message of an execution may take to a queue: it is not missed before."""
+
     leave_seconds: float = 2.0
     """How long a process that stops tries to say so."""
 

@@ -5,7 +5,7 @@ begun for too long is ended, what the broker has lost is sent again, and what is
 ended though its worker says nothing.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
@@ -15,9 +15,6 @@ from taskservice.storage import workers
 from taskservice.storage.database import Database
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import ExecutionRow
-
-SENT_BY = timedelta(seconds=10)
-"""How long the first message of an execution may take: it is not missed before."""
 
 OVERTIME = timedelta(seconds=2)
 """How long a worker has to say itself that the time of an execution is over."""
@@ -30,8 +27,9 @@ MOST_SENT = 10_000
 class Queues:
     """Looks after the executions on workers, where this process schedules.
 
-    `executor` sends, `start_timeout` is how many seconds an execution may wait for a worker, `end`
-    is called with the ends that are to be recorded.
+    `executor` sends, `start_timeout` is how many seconds an execution may wait for a worker, and
+    `sent_by` how many its message may take before it is missed; `end` is called with the ends that
+    are to be recorded.
     """
 
     def __init__(
@@ -39,13 +37,14 @@ class Queues:
         database: Database,
         executor: RemoteExecutor,
         start_timeout: float,
+        sent_by: float,
         end: Callable[[ExecutionRow], None],
     ) -> None:
         self._database = database
         self.executor = executor
         self._waits = timedelta(seconds=start_timeout)
+        self._sent_by = timedelta(seconds=sent_by)
         self._end = end
-        self._looked: datetime | None = None
         self._sent: dict[str, datetime] = {}
 
     async def end_late(self) -> None:
@@ -69,20 +68,17 @@ class Queues:
     async def send_again(self) -> None:
         """Send what a broker has lost, or nobody has sent: its sender may have died.
 
-        Where a queue has no message at all, or fewer than executions that wait in it, some are
-        lost. Which they are nobody can see, so all are sent, but not again at once. And every one
-        is once more at half of its time, for those few that this does not find.
+        Some are lost where a queue has no message at all, or fewer than executions that wait in
+        it; which they are nobody can see, so all are sent. And a queue is first in, first out: what
+        still waits, while workers have come to what was queued after it, is lost too.
         """
         async with self._database.read() as connection:
             now = await dialect_of(connection).now(connection)
-            missed = now - SENT_BY
+            missed = now - self._sent_by
             waiting = await connection.run_sync(workers.waiting, missed)
-        half = now - self._waits / 2
-        before = self._looked or half - SENT_BY
-        overdue = sorted(queue for queue, what in waiting.items() if what.overdue)
-        self._sent = {queue: at for queue, at in self._sent.items() if queue in overdue}
-        if not overdue:
-            self._looked = half
+        # What is sent again is given time, too.
+        self._sent = {queue: at for queue, at in self._sent.items() if at > missed}
+        overdue = [q for q, what in waiting.items() if what.overdue and q not in self._sent]
         if not overdue or self.executor.waiting:
             return
         lengths = await self.executor.lengths(overdue)
@@ -90,26 +86,23 @@ class Queues:
             return
         async with self._database.read() as connection:
             places = await connection.run_sync(workers.places)
-            lost = [
-                queue
-                for queue in overdue
+            reached = await connection.run_sync(workers.reached)
+            lost: dict[str, Sequence[str]] = {}
+            for queue in overdue:
                 # A few may be in the hands of workers, who are about to take them.
-                if (
-                    not lengths[queue]
-                    or waiting[queue].overdue > lengths[queue] + places.get(queue, 0)
-                )
-                and self._sent.get(queue, missed) <= missed
-            ]
-            found = dict(await connection.run_sync(_queued, overdue, before, half))
-            if lost:
-                found |= await connection.run_sync(_queued, lost, None, missed)
-        self._looked = half
-        self._sent |= dict.fromkeys(lost, now)
-        for execution_id, queue in found.items():
-            self.executor.send(execution_id, queue)
+                there = lengths[queue] + places.get(queue, 0)
+                some_lost = not lengths[queue] or waiting[queue].overdue > there
+                if some_lost:
+                    lost[queue] = await connection.run_sync(_queued, queue, missed)
+                elif queue in reached:
+                    until = min(reached[queue] - self._sent_by, missed)
+                    lost[queue] = await connection.run_sync(_queued, queue, until)
+        for queue, ids in lost.items():
+            if ids:
+                self._sent[queue] = now
+            for execution_id in ids:
+                self.executor.send(execution_id, queue)
 
 
-def _queued(
-    connection: Connection, queues: Collection[str], since: datetime | None, until: datetime
-) -> list[tuple[str, str]]:
-    return workers.queued_between(connection, queues, since, until, limit=MOST_SENT)
+def _queued(connection: Connection, queue: str, until: datetime) -> Sequence[str]:
+    return workers.queued_ids(connection, queue, until, limit=MOST_SENT)

@@ -1,7 +1,7 @@
 """Who executes, to be shown: services and workers; and what waits in the queues."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -27,6 +27,9 @@ from taskservice.storage.owners import QUEUE
 from taskservice.storage.tables import task_execution_log, task_worker
 
 _L, _K = task_execution_log.c, task_worker.c
+
+LATELY = 1000
+"""How many executions, of all that began last, are looked at to see how far queues have come."""
 
 SHOWN_DEAD = timedelta(seconds=60)
 """How long one that is dead is still listed."""
@@ -113,18 +116,27 @@ def queued_before(connection: Connection, moment: datetime, *, limit: int) -> li
     return [found[key] for key in ids if key in found]
 
 
-def queued_between(
-    connection: Connection, queues: Collection[str], since: datetime | None, until: datetime, *,
-    limit: int,
-) -> list[tuple[str, str]]:  # fmt: skip
-    """The id and the queue of executions that have waited in these queues since such a moment."""
-    query = select(_L.id, _L.queue).where(
-        _L.owner == QUEUE, _L.queue.in_(queues), _L.queued_at < until
+def queued_ids(connection: Connection, queue: str, until: datetime, *, limit: int) -> Sequence[str]:
+    """The ids of executions that have waited in a queue since before a moment, first ones first."""
+    query = select(_L.id).where(_L.owner == QUEUE, _L.queue == queue, _L.queued_at < until)
+    return connection.execute(query.order_by(_L.queued_at, _L.id).limit(limit)).scalars().all()
+
+
+def reached(connection: Connection) -> dict[str, datetime]:
+    """By queue, when the last one was queued of those that workers have begun lately."""
+    lately = (
+        select(_L.queue, _L.queued_at, _L.worker)
+        .order_by(_L.start_time.desc())
+        .limit(LATELY)
+        .subquery()
     )
-    if since is not None:
-        query = query.where(_L.queued_at >= since)
-    rows = connection.execute(query.order_by(_L.queued_at, _L.id).limit(limit))
-    return [(row.id, row.queue) for row in rows]
+    found = lately.c
+    query = select(found.queue, func.max(found.queued_at)).where(found.worker.is_not(None))
+    return {
+        queue: at
+        for queue, at in connection.execute(query.group_by(found.queue))
+        if isinstance(at, datetime)
+    }
 
 
 def timed_out(connection: Connection, moment: datetime, *, limit: int) -> list[ExecutionRow]:

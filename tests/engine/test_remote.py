@@ -17,6 +17,7 @@ from taskservice.domain.errors import Conflict
 from taskservice.engine.claims import Recorded
 from taskservice.engine.engine import Engine
 from taskservice.engine.local import LocalExecutor
+from taskservice.engine.options import Options
 from taskservice.storage import owners
 from taskservice.storage.database import CommitUnknown
 from taskservice.storage.executions import ExecutionRow
@@ -309,3 +310,39 @@ async def test_what_a_worker_ends_is_tried_again_by_who_schedules(
     await until(queued)
     (second,) = await queued()
     assert (second.attempt, second.triggered_by) == (2, "ann")
+
+
+IMPATIENT = Options(look_seconds=0.1, sent_seconds=0.5)
+"""What misses a message soon."""
+
+
+async def test_what_the_broker_has_lost_is_sent_again(bench: Bench, broker: Path) -> None:
+    await bench.put(*map(bench.noting, "abc"))
+    engine = await bench.start(
+        options=IMPATIENT, default_executor="remote", remote=FolderExecutor(broker)
+    )
+    sent = [await engine.trigger(name, None, by="ann") for name in "abc"]
+    for one in sent:
+        (broker / one.id).unlink()
+    await until(lambda: len(os.listdir(broker)) == 3)
+    # One of three: none can tell which it was, and all are sent.
+    (broker / sent[1].id).unlink()
+    for one in (sent[0], sent[2]):
+        (broker / one.id).write_text("q")
+    await until(lambda: (broker / sent[1].id).exists())
+
+
+async def test_what_was_overtaken_is_sent_again(bench: Bench, broker: Path) -> None:
+    await bench.put(*map(bench.noting, "abc"))
+    engine = await bench.start(
+        options=IMPATIENT, default_executor="remote", remote=FolderExecutor(broker)
+    )
+    lost = await engine.trigger("a", None, by="ann")
+    os.replace(broker / lost.id, broker / ".kept")
+    (broker / "another").write_text("q")
+    (broker / "a-third").write_text("q")
+    await asyncio.sleep(IMPATIENT.sent_seconds)
+    assert sorted(os.listdir(broker)) == [".kept", "a-third", "another"]
+    later = await engine.trigger("b", None, by="ann")
+    assert await (await worker(bench)).take(later.id)
+    await until(lambda: (broker / lost.id).exists())
