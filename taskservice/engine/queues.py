@@ -8,11 +8,9 @@ ended though its worker says nothing.
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection
-
 from taskservice.engine.executor import RemoteExecutor
 from taskservice.storage import workers
-from taskservice.storage.database import Database
+from taskservice.storage.database import Database, SyncConnection
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import ExecutionRow
 
@@ -104,5 +102,5 @@ class Queues:
                 self.executor.send(execution_id, queue)
 
 
-def _queued(connection: Connection, queue: str, until: datetime) -> Sequence[str]:
+def _queued(connection: SyncConnection, queue: str, until: datetime) -> Sequence[str]:
     return workers.queued_ids(connection, queue, until, limit=MOST_SENT)
