@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import gc
 import threading
+import warnings
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -142,10 +143,13 @@ def _consume(
 ) -> None:
     """Have Celery's worker bring executions, until it is told to stop."""
     from celery import signals
-    from celery.exceptions import Reject
+    from celery.exceptions import CPendingDeprecationWarning, Reject, SecurityWarning
 
     from taskservice.engine.celery.app import EXECUTE, make_app, queue
 
+    # It is only names of executions that come by the broker, and late deliveries do no harm.
+    for passed_over in (SecurityWarning, CPendingDeprecationWarning):
+        warnings.simplefilter("ignore", category=passed_over)
     is_amqp = broker.is_amqp(settings.celery_broker)
     app = make_app(
         broker.without_parameter(settings.celery_broker),

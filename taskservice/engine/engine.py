@@ -139,6 +139,7 @@ class Engine:
             if executor.survives
         ]
         self._keeper = Keeper(database, self.owner, self._runner.running)
+        self._listed = listed
         self._takes = listed.kind == "worker"
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
@@ -309,7 +310,7 @@ class Engine:
                 await self._runner.idle()
         except TimeoutError:
             for running in list(self._runner.running.values()):
-                self._runner.interrupt(running, "the service stopped")
+                self._runner.interrupt(running, f"the {self._listed.kind} stopped")
         try:
             await asyncio.wait_for(self._recorder.settled(), 5)
         except TimeoutError:

@@ -35,7 +35,7 @@ from taskservice.domain.run import (
 )
 from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
 from taskservice.storage.dialects import dialect_of
-from taskservice.storage.owners import LeaseLost
+from taskservice.storage.owners import QUEUE, LeaseLost
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import (
     LIVE,
@@ -116,13 +116,18 @@ _RELEASE = (
 
 @cache
 def _open(with_index: str) -> Any:
-    query = text(
-        "SELECT id, task_id, scheduled_time, start_time, status, attempt, triggered_by, folded, "
-        "owner, func_args, recovered, queue, queued_at, worker "
-        f"FROM task_execution_log {with_index} "
-        "WHERE owner IS NOT NULL AND task_id IN :ids"
+    columns = (
+        "id, task_id, scheduled_time, start_time, status, attempt, triggered_by, folded, "
+        "owner, func_args, recovered, queue, queued_at, worker"
     )
-    return query.bindparams(bindparam("ids", expanding=True)).columns(
+    # There may be many that wait in queues: those of other tasks are not gone through.
+    query = text(
+        f"SELECT {columns} FROM task_execution_log {with_index} "
+        "WHERE owner IS NOT NULL AND owner <> :queue AND task_id IN :ids "
+        f"UNION ALL SELECT {columns} FROM task_execution_log {with_index} "
+        "WHERE owner = :queue AND task_id IN :ids"
+    ).bindparams(bindparam("ids", expanding=True), queue=QUEUE)
+    return query.columns(
         _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.status, _L.attempt,
         _L.triggered_by, _L.folded, _L.owner, _L.func_args, _L.recovered, _L.queue, _L.queued_at,
         _L.worker,
@@ -143,7 +148,7 @@ def select_unreturned(with_index: str, narrowed: str = "") -> TextClause:
     """
     return text(
         f"SELECT task_id, count(*) AS number FROM task_execution_log {with_index} "
-        f"WHERE owner IS NOT NULL {narrowed} AND status NOT IN ('queued', 'running') "
+        f"WHERE owner IS NOT NULL AND owner <> '{QUEUE}' {narrowed} AND status <> 'running' "
         "GROUP BY task_id"
     )
 
