@@ -14,7 +14,7 @@ from tests.faults.oracle import Oracle
 
 WORDS: Mapping[str, set[str | None]] = {
     "completed": {None},
-    "failed": {"raised", "timed out", "interrupted"},
+    "failed": {"raised", "timed out", "interrupted", "unsent", "unstarted"},
     "skipped": {"skipped"},
     "missed": {"missed"},
     "cancelled": {"cancelled"},
@@ -22,16 +22,20 @@ WORDS: Mapping[str, set[str | None]] = {
 }
 """By status, the words with which the error may begin."""
 
+STOPPED = 45 * SECOND
+"""How long an execution that others ended may fill its instance: its worker may not answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What is promised of a task."""
+    """What is promised of a task; `begins` unless whoever is to call its function has none."""
 
     oracle: Oracle | None
     max_instances: int = 1
     grace: int | None = 3600 * SECOND
     recover: bool = False
     retries: int = 0
+    begins: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +96,7 @@ def check(
             violations += _accounting(task_id, task.oracle, its_rows, facts)
         violations += _statuses(task_id, task, its_rows, facts)
         violations += _attempts(task_id, task, its_rows)
-        violations += _evidence(task_id, its_rows, its_runs, facts)
+        violations += _evidence(task_id, task, its_rows, its_runs, facts)
         violations += _lateness(task_id, its_rows, its_runs, facts)
         violations += _overlap(task_id, task, its_rows, its_runs, facts)
     violations += [
@@ -113,7 +117,7 @@ def rewritten(before: Sequence[Row], after: Sequence[Row]) -> list[str]:
     return [
         f"rewritten: {row.task_id} at {row.fire}: {row.status} {row.error!r} became "
         f"{now[row.id].status + ' ' + repr(now[row.id].error) if row.id in now else 'nothing'}"
-        for row in before if row.status != "running" and now.get(row.id) != row
+        for row in before if row.end is not None and now.get(row.id) != row
     ]  # fmt: skip
 
 
@@ -149,8 +153,8 @@ def _statuses(task_id: str, task: Expected, rows: list[Row], facts: Facts) -> It
         at = f"{task_id} at {row.fire or row.id}"
         if row.word not in WORDS.get(row.status, set()):
             yield f"contradiction: {at} is {row.status} with the error {row.error!r}"
-        if row.status == "running":
-            yield f"stuck: {at} is running, and nobody lives"
+        if row.status in ("queued", "running"):
+            yield f"stuck: {at} is {row.status}, and nobody lives"
         elif row.end is None:
             yield f"contradiction: {at} is {row.status} and has no end"
         if row.fire is None:
@@ -163,12 +167,21 @@ def _statuses(task_id: str, task: Expected, rows: list[Row], facts: Facts) -> It
 
 
 def _occupants(skipped: Row, rows: list[Row], facts: Facts) -> int:
-    """How many may have been busy: the end of an execution may be recorded some time after."""
+    """How many may have been busy: the end of an execution may be recorded some time after.
+
+    On a worker it fills its instance until that has stopped it, or is taken for dead.
+    """
     earliest, latest = skipped.start - facts.skew, skipped.start + facts.skew
+
+    def left(row: Row) -> int:
+        assert row.end is not None
+        stopped = row.worker is not None and row.word in ("cancelled", "timed out")
+        return facts.after_trouble(row.end) + (STOPPED if stopped else facts.slack)
+
     return sum(
         1 for row in rows
-        if row.status not in ("skipped", "missed") and row.start <= latest
-        and (row.end is None or facts.after_trouble(row.end) + facts.slack >= earliest)
+        if row.status not in ("skipped", "missed") and row.claimed <= latest
+        and (row.end is None or left(row) >= earliest)
     )  # fmt: skip
 
 
@@ -185,7 +198,9 @@ def _attempts(task_id: str, task: Expected, rows: list[Row]) -> Iterator[str]:
             yield f"lost: {task_id} at {fire} has only the attempts {sorted(numbers)}"
 
 
-def _evidence(task_id: str, rows: list[Row], runs: list[Run], facts: Facts) -> Iterator[str]:
+def _evidence(
+    task_id: str, task: Expected, rows: list[Row], runs: list[Run], facts: Facts
+) -> Iterator[str]:
     """What ran has its row and ran once; what a row says of running is true."""
     by_id = {row.id: row for row in rows}
     ran: dict[str, Run] = {}
@@ -211,7 +226,7 @@ def _evidence(task_id: str, rows: list[Row], runs: list[Run], facts: Facts) -> I
         at = f"{task_id} at {row.fire or row.id}, attempt {row.attempt}"
         if row.status == "completed" and (known is None or known.end is None):
             yield f"contradiction: {at} is completed, and did not come to its end"
-        if row.word == "raised" and known is None:
+        if row.word == "raised" and known is None and task.begins:
             yield f"contradiction: {at} raised, and never began"
         if row.word == "interrupted" and not (facts.deaths or facts.excused):
             yield f"contradiction: {at} is interrupted ({row.error}), and no process died"
@@ -244,7 +259,9 @@ def _overlap(
     task_id: str, task: Expected, rows: list[Row], runs: list[Run], facts: Facts
 ) -> Iterator[str]:
     """No more than `max_instances` at once; what the log has given up does not count."""
-    over = {row.id: row.end for row in rows if row.word in ("interrupted", "cancelled")}
+    over = {
+        row.id: row.end for row in rows if row.word in ("interrupted", "cancelled", "timed out")
+    }
     changes: list[tuple[int, int, int]] = []
     for run in runs:
         ends = [] if run.end_tick is None else [run.end_tick]

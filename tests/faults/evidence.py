@@ -11,7 +11,8 @@ SECOND = 1_000_000
 class Run:
     """One call of a function: when it began, and when it came to its end, if it did.
 
-    `tick` and `end_tick` are the same moments by a clock that is never stepped.
+    `tick` and `end_tick` are the same moments by a clock that is never stepped. `pid` is the
+    process that answers for it, a service or a worker, `child` the one that it ran in.
     """
 
     task_id: str
@@ -23,6 +24,7 @@ class Run:
     end: int | None = None
     tick: int
     end_tick: int | None = None
+    child: int | None = None
 
 
 def read_runs(path: Path) -> list[Run]:
@@ -47,7 +49,7 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def _run(fields: list[str], ends: list[list[str]]) -> Run:
-    task_id, fire, attempt, pid, _, begin, execution, tick = fields
+    task_id, fire, attempt, pid, _, begin, execution, tick, *child = fields
     end = ends.pop(0) if ends else None
     return Run(
         task_id=task_id,
@@ -59,4 +61,5 @@ def _run(fields: list[str], ends: list[list[str]]) -> Run:
         end=int(end[5]) if end else None,
         tick=int(tick),
         end_tick=int(end[7]) if end else None,
+        child=int(child[0]) if child else None,
     )

@@ -98,7 +98,7 @@ class Lab:
             "task_type": "fault",
             "trigger_type": trigger[0],
             "trigger_args": trigger[1],
-            "func_path": f"fault_jobs.{function}",
+            "func_path": function if "." in function else f"fault_jobs.{function}",
             "func_args": {"path": str(self.evidence), "seconds": seconds},
             **fields,
         }
@@ -220,18 +220,21 @@ class Lab:
                 status = service.terminate()
                 assert status == 0, f"SIGTERM ended it with status {status}"
 
-    def judge(self, until: int, **facts: Any) -> Report:
-        """Compare; what is found is kept for `verdict`."""
+    def known(self, until: int) -> Facts:
+        """What was done up to a moment, for the checker."""
         assert self.since is not None
-        runs, rows = self.read()
-        known = Facts(
+        return Facts(
             since=self.since,
             until=until,
             deaths=self.deaths,
             excused=frozenset(self.excused),
             troubles=self.troubles,
         )
-        report = check(self.expected, runs, rows, replace(known, **facts))
+
+    def judge(self, until: int, **facts: Any) -> Report:
+        """Compare; what is found is kept for `verdict`."""
+        runs, rows = self.read()
+        report = check(self.expected, runs, rows, replace(self.known(until), **facts))
         self.fires += report.fires
         self.runs += report.runs
         self.rows += sum(report.rows.values())

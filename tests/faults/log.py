@@ -28,6 +28,14 @@ class Row:
     end: int | None
     error: str | None
     result: str | None
+    queue: str | None = None
+    queued: int | None = None
+    worker: str | None = None
+
+    @property
+    def claimed(self) -> int:
+        """Since when it fills an instance: the beginning of what was queued is later."""
+        return self.start if self.queued is None else self.queued
 
     @property
     def word(self) -> str | None:
@@ -68,7 +76,7 @@ def read_log(url: str) -> list[Row]:
     found = query(
         url,
         "SELECT id, task_id, scheduled_time, attempt, folded, status, start_time, end_time, error,"
-        " result FROM task_execution_log ORDER BY start_time, id",
+        " result, queue, queued_at, worker FROM task_execution_log ORDER BY start_time, id",
     )
     return [
         Row(
@@ -82,6 +90,9 @@ def read_log(url: str) -> list[Row]:
             end=_moment(one[7]),
             error=one[8],
             result=one[9],
+            queue=one[10],
+            queued=_moment(one[11]),
+            worker=one[12],
         )
         for one in found
     ]

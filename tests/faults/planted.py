@@ -1,4 +1,4 @@
-"""`python -m tests.faults.planted BUG [BUG...] run`: the service with bugs in it.
+"""`python -m tests.faults.planted BUG [BUG...] run`: the service with bugs in it, or a worker.
 
 The only module here that knows the service's inside: it is to prove that the others find out.
 """
@@ -18,12 +18,18 @@ from taskservice.storage.executions import ExecutionRow
 from taskservice.sync import syncer
 from taskservice.web import auth
 
-SHORT_LEASE = 3.0
+SHORT_LEASE, LEASE_OF_EIGHT = 3.0, 8.0
 
 
 def short_lease() -> None:
     """No bug: a process is taken for dead after three seconds, so that tests need not wait."""
     short = options.Options(lease_seconds=SHORT_LEASE, renew_seconds=0.5)
+    _bend(engine.Engine, "__init__", lambda real: partialmethod(real, options=short))
+
+
+def eight_second_lease() -> None:
+    """No bug: eight seconds, in which a database that is away for a moment comes back."""
+    short = options.Options(lease_seconds=LEASE_OF_EIGHT, renew_seconds=1.0)
     _bend(engine.Engine, "__init__", lambda real: partialmethod(real, options=short))
 
 
@@ -98,6 +104,7 @@ BUGS: dict[str, Callable[[], None]] = {
     bug.__name__: bug
     for bug in (
         short_lease,
+        eight_second_lease,
         ends_without_owner,
         grace_of_a_second,
         deletes_on_a_parse_error,
@@ -107,17 +114,17 @@ BUGS: dict[str, Callable[[], None]] = {
 }
 
 
-def planted(*bugs: Callable[[], None]) -> tuple[str, ...]:
-    """The command that runs the service with these bugs."""
-    return (sys.executable, "-m", "tests.faults.planted", *(bug.__name__ for bug in bugs), "run")
+def planted(*bugs: Callable[[], None], command: str = "run") -> tuple[str, ...]:
+    """The command that runs the service, or a worker, with these bugs."""
+    return (sys.executable, "-m", "tests.faults.planted", *(bug.__name__ for bug in bugs), command)
 
 
 def main() -> None:
     """Plant, and run the service's own command."""
-    *bugs, command = sys.argv[1:]
-    for bug in bugs:
-        BUGS[bug]()
-    sys.argv[1:] = [command]
+    given = sys.argv[1:]
+    while given[0] in BUGS:
+        BUGS[given.pop(0)]()
+    sys.argv[1:] = given
     run_command()
 
 

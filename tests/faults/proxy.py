@@ -1,4 +1,4 @@
-"""A wire between the service and MariaDB that can be slow, cut, or silent."""
+"""A wire to MariaDB or to a broker that can be slow, cut, or silent."""
 
 import asyncio
 import re
@@ -28,10 +28,11 @@ class Proxy:
     `delay` are seconds that each piece waits on its way, both ways. While `black` is set, what is
     sent is swallowed, for good: a connection that lost something never speaks again. `refuse`
     ends each new connection at once. With `cut_commits` set to n, the answers to the next n
-    commits are lost together with their connections.
+    commits are lost together with their connections; a commit is what has the `mark` in it.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, *, mark: bytes = COMMIT) -> None:
+        self.mark = mark
         self.port = steady_port()
         self.delay = 0.0
         self.black = False
@@ -128,7 +129,7 @@ class _Wire:
                     continue
                 if self._proxy.delay:
                     await asyncio.sleep(self._proxy.delay)
-                if asked and COMMIT in data and self._proxy.cut_commits:
+                if asked and self._proxy.mark in data and self._proxy.cut_commits:
                     self._proxy.cut_commits -= 1
                     self._cut = True
                 if self._cut and not asked:
