@@ -77,6 +77,10 @@ class Databases:
         yield self._server.create(name)
         self._server.run(f"DROP DATABASE {name}")
 
+    def processor_time(self) -> float:
+        """Seconds of processor time that the MariaDB server has used so far."""
+        return self._server.process.processor_time() if self._server else 0.0
+
     def close(self) -> None:
         """End the server."""
         if self._server:
@@ -93,7 +97,7 @@ class _Server:
         if os.geteuid() == 0:
             common.append("--user=root")
         _install(common)
-        self._process = Process(
+        self.process = Process(
             [
                 server_program(),
                 "--no-defaults",
@@ -107,7 +111,7 @@ class _Server:
             folder / "log",
         )
         try:
-            self._process.wait_until(lambda: listens(self._port), seconds=60)
+            self.process.wait_until(lambda: listens(self._port), seconds=60)
             self.run(f"CREATE USER {_ACCOUNT} IDENTIFIED BY '{self._password}'")
         except BaseException:
             self.stop()
@@ -136,7 +140,7 @@ class _Server:
                 cursor.execute(statement)
 
     def stop(self) -> None:
-        self._process.terminate()
+        self.process.terminate()
 
 
 def _install(arguments: list[str]) -> None:

@@ -2,18 +2,20 @@
 
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks.brokers import rabbitmq_version
 from benchmarks.databases import server_program
 from benchmarks.errors import Missing
 
 LIBRARIES = (
     "taskservice", "APScheduler", "SQLAlchemy", "asyncmy", "aiosqlite", "litestar", "uvicorn",
     "uvloop", "PyYAML", "msgspec", "watchfiles", "celery", "celery-redbeat", "Flask-APScheduler",
-    "gunicorn",
+    "gunicorn", "kombu", "redis",
 )  # fmt: skip
 
 
@@ -26,6 +28,7 @@ def description() -> dict[str, str]:
         "system": f"{_system()}, Linux {platform.release()}",
         "Python": platform.python_version(),
         "MariaDB": _mariadb(),
+        "brokers": f"Redis {_redis()}, RabbitMQ {rabbitmq_version() or 'not installed'}",
         "libraries": ", ".join(filter(None, map(_library, LIBRARIES))),
     }
 
@@ -55,6 +58,14 @@ def _mariadb() -> str:
         return "not installed"
     done = subprocess.run([program, "--version"], capture_output=True, text=True)
     return done.stdout.partition("Ver ")[2].split(" ")[0] or "unknown"
+
+
+def _redis() -> str:
+    program = shutil.which("redis-server")
+    if program is None:
+        return "not installed"
+    done = subprocess.run([program, "--version"], capture_output=True, text=True)
+    return done.stdout.partition("v=")[2].split(" ")[0] or "unknown"
 
 
 def _library(name: str) -> str:

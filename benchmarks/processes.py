@@ -100,6 +100,13 @@ class Process:
         """Seconds of processor time that the process and its descendants have used so far."""
         return sum(map(_processor_time, self._family()))
 
+    def whole_time(self) -> float:
+        """The same with what left the group, and what has ended and was waited for by its parent.
+
+        A process that was lost by its parent is not in it.
+        """
+        return _whole_time(self.pid)
+
     def resident(self) -> int:
         """Bytes of memory that the process and its descendants hold of their own."""
         return sum(map(resident, self._family()))
@@ -158,6 +165,24 @@ def _group(pid: int) -> int | None:
 def _processor_time(pid: int) -> float:
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
+
+
+def _whole_time(pid: int) -> float:
+    fields = _stat(pid)
+    if not fields:
+        return 0.0
+    # Of itself in both modes, then of the children that it has waited for.
+    return sum(map(int, fields[11:15])) / _TICKS + sum(map(_whole_time, _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            found += map(int, (thread / "children").read_text().split())
+        except OSError:
+            continue
+    return found
 
 
 def resident(pid: int | str) -> int:

@@ -10,8 +10,8 @@ from benchmarks.processes import Process, free_port, listens
 
 
 @contextmanager
-def redis(scratch: Path) -> Iterator[int]:
-    """The port of a server that lives as long as the block; raises `Missing`."""
+def redis_process(scratch: Path) -> Iterator[tuple[Process, int]]:
+    """A server that lives as long as the block, and its port; raises `Missing`."""
     program = shutil.which("redis-server")
     if program is None:
         raise Missing("redis-server is not installed: apt-get install redis-server")
@@ -19,5 +19,12 @@ def redis(scratch: Path) -> Iterator[int]:
     arguments = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(scratch)]
     with Process(arguments, scratch / "redis.log") as process:
         process.wait_until(lambda: listens(port), seconds=20)
-        yield port
+        yield process, port
         process.terminate()
+
+
+@contextmanager
+def redis(scratch: Path) -> Iterator[int]:
+    """The port of such a server."""
+    with redis_process(scratch) as (_, port):
+        yield port

@@ -4,8 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from benchmarks import sending
 from benchmarks.bench import Part
-from benchmarks.cases import api, celery, commands, fires, growth, lateness, memory, save, start
+from benchmarks.cases import (
+    api,
+    celery,
+    commands,
+    fires,
+    growth,
+    lateness,
+    memory,
+    queued,
+    save,
+    start,
+)
 from benchmarks.report import Row, times_at_least, times_at_most, under
 
 _KINDS = {"mariadb": "MariaDB", "sqlite": "SQLite"}
@@ -18,6 +30,8 @@ _FLASK = {
 }
 _PARSING = "yaml.safe_load of the files alone"
 _BY_HAND = "by hand, an ORM session per execution"
+_BROKERS = {"redis": "Redis", "rabbitmq": "RabbitMQ"}
+_BEAT = "Celery's beat and a worker"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +130,74 @@ CASES: tuple[Case, ...] = (
         for peer, beside in (
             ("celery", "Celery beat and worker on Redis"),
             ("redbeat", "RedBeat and worker on Redis"),
+        )
+    ),
+    *(
+        Case(
+            parts=queued.rates(broker),
+            rows=[
+                Row(
+                    name=f"queued-rate-{broker}", unit="/s",
+                    title=f"executions a second on a worker kept up with, {shown}, MariaDB",
+                    ours=f"ours.queued.knee.{broker}", beside=_BEAT,
+                    peer=f"beat.queued.knee.{broker}", least=times_at_least(1),
+                ),
+            ],
+        )
+        for broker, shown in _BROKERS.items()
+    ),
+    *(
+        Case(
+            parts=queued.calm(broker),
+            rows=[
+                *(
+                    Row(
+                        name=f"queued-{key}-{broker}", unit="ms",
+                        title=f"{key} lateness, {queued.RATE} executions a second on a worker, "
+                        f"{shown}, MariaDB",
+                        ours=f"ours.queued.{key}.{broker}", beside=_BEAT,
+                        peer=f"beat.queued.{key}.{broker}", least=least,
+                    )
+                    for key, least in (("p50", None), ("p99", times_at_most(1)))
+                ),
+                *(
+                    Row(
+                        name=f"queued-cpu-{key}-{broker}", unit="µs",
+                        title=f"processor time an execution at {queued.RATE} a second, {what}, "
+                        f"{shown}",
+                        ours=f"ours.queued.{key}.{broker}", beside=beside,
+                        peer=f"{side}.queued.{peer}.{broker}",
+                    )
+                    for key, what, side, peer, beside in (
+                        ("scheduler", "of who schedules", "beat", "scheduler", "Celery's beat"),
+                        ("workers", "of the worker", "beat", "workers", "Celery's worker"),
+                        ("broker", "of the broker", "beat", "broker", _BEAT),
+                        ("database", "of MariaDB for the rows", "ours", "all", "all of ours"),
+                        ("all", "of all together", "beat", "all", f"{_BEAT}, without any row"),
+                    )
+                ),
+            ],
+        )
+        for broker, shown in _BROKERS.items()
+    ),
+    *(
+        Case(
+            parts=queued.at_once(broker, workers, share),
+            rows=[
+                Row(
+                    name=f"queued-{name}-{broker}", unit="/s",
+                    title=f"executions a second, {shown_share} queued at once, {workers} worker "
+                    f"processes of {sending.PLACES} places, {shown}, MariaDB",
+                    ours=f"ours.queued.once.{workers}.{share}.{broker}",
+                    beside="as many of Celery's, messages sent by a loop",
+                    peer=f"beat.queued.once.{workers}.{share}.{broker}",
+                ),
+            ],
+        )
+        for broker, shown in _BROKERS.items()
+        for name, workers, share, shown_share in (
+            *((f"workers-{one}", one, 5, "a fifth of {tasks}") for one in queued.WORKERS),
+            ("at-once", 2, 1, "{tasks}"),
         )
     ),
     Case(

@@ -3,6 +3,7 @@
 import http.client
 import os
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -19,26 +20,33 @@ _CLOCK = time.perf_counter
 class Service(Process):
     """`taskservice run`, ready when the constructor returns; `start_seconds` is how long it took.
 
-    `folder` holds its task files, `scratch` its log and the record of its fires.
+    `folder` holds its task files, `scratch` its log and the record of its fires; `environ` is added
+    to its variables, which its workers are given, too.
     """
 
-    def __init__(self, database: Database, folder: Path, scratch: Path) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        scratch: Path,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = free_port()
         self.record = scratch / f"service-{self.port}.record"
+        self.database = database
+        self.environ = {
+            "TASKSERVICE_DATABASE_URL": database.url,
+            "TASKSERVICE_TASKS_DIR": str(folder),
+            "TASKSERVICE_PORT": str(self.port),
+            "TASKSERVICE_IMPORT_PATH": str(ROOT),
+            "TASKSERVICE_FUNCTIONS": "benchmarks.work.*",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            VARIABLE: str(self.record),
+            **(environ or {}),
+        }
         started = _CLOCK()
-        super().__init__(
-            python("taskservice", "run"),
-            scratch / f"service-{self.port}.log",
-            {
-                "TASKSERVICE_DATABASE_URL": database.url,
-                "TASKSERVICE_TASKS_DIR": str(folder),
-                "TASKSERVICE_PORT": str(self.port),
-                "TASKSERVICE_IMPORT_PATH": str(ROOT),
-                "TASKSERVICE_FUNCTIONS": "benchmarks.work.*",
-                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-                VARIABLE: str(self.record),
-            },
-        )
+        log = scratch / f"service-{self.port}.log"
+        super().__init__(python("taskservice", "run"), log, self.environ)
         try:
             self.wait_until(self._is_ready)
         except BaseException:

@@ -1,7 +1,7 @@
 """Fires watched over a window of whole seconds: how late, how many, at what cost."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,10 @@ SETTLE = 0.5
 
 KEPT_UP = 0.1
 """The lateness, in seconds, that 99 of 100 fires of a rate that is kept up with stay under."""
+
+
+SoFar = Callable[[], float]
+"""Tells how many seconds of processor time somebody has used so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +57,23 @@ class Fires:
 
 def watch(process: Process, seconds: int, *others: Process) -> Window:
     """Let a process, or several together, fire: warm up, then watch from a full second on."""
+    watched, _ = watch_each(
+        {str(one.pid): one.processor_time for one in (process, *others)}, seconds
+    )
+    return watched
+
+
+def watch_each(
+    times: Mapping[str, SoFar], seconds: int, *, settle: float = SETTLE
+) -> tuple[Window, dict[str, float]]:
+    """The same, and the processor time that each took by its name; `times` tell it so far."""
     start = float(int(time.time() + WARM_UP) + 1)
     _sleep_until(start)
-    before = sum(one.processor_time() for one in (process, *others))
+    before = {name: so_far() for name, so_far in times.items()}
     _sleep_until(start + seconds)
-    used = sum(one.processor_time() for one in (process, *others)) - before
-    time.sleep(SETTLE)
-    return Window(start=start, seconds=seconds, processor=used)
+    used = {name: so_far() - before[name] for name, so_far in times.items()}
+    time.sleep(settle)
+    return Window(start=start, seconds=seconds, processor=sum(used.values())), used
 
 
 def judge(window: Window, fires: Path, *, due: int, recorded: int | None = None) -> Fires:

@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.record import from_environment
+from benchmarks.record import from_environment, note_shared
 from taskservice import current_execution
 
 _writer = from_environment()
@@ -14,6 +14,14 @@ async def noop() -> None:
     scheduled = current_execution().scheduled_time
     if _writer and scheduled:
         _writer.note(scheduled.timestamp(), called)
+
+
+def sent() -> None:
+    """Notes its fire from whatever process it is called in: a plain function for workers."""
+    called = time.time()
+    scheduled = current_execution().scheduled_time
+    if scheduled:
+        note_shared(scheduled.timestamp(), called)
 
 
 async def nothing(number: int = 0) -> None:

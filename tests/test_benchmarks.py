@@ -23,7 +23,8 @@ SAVE = Row(
         "fires-mariadb", "fires-sqlite", "lateness-spread", "lateness-instant-interval",
         "lateness-instant-cron", "lateness-api", "cpu", "cpu-celery", "cpu-redbeat", "start",
         "start-again", "save", "api-read-get", "api-read-page", "api-write", "memory-interval",
-        "memory-cron", "growth",
+        "memory-cron", "queued-rate", "queued-p99", "queued-cpu", "queued-workers",
+        "queued-at-once", "growth",
     ],
 )  # fmt: skip
 def test_every_measure_of_the_issue_has_rows(measure: str) -> None:

@@ -8,3 +8,6 @@ CELERY_ENTRIES_VARIABLE = "BENCHMARKS_ENTRIES"
 
 REDIS_PORT_VARIABLE = "BENCHMARKS_REDIS_PORT"
 """The environment variable that tells Celery where Redis listens."""
+
+BROKER_VARIABLE = "BENCHMARKS_BROKER"
+"""The environment variable that tells Celery the URL of its broker."""
