@@ -191,7 +191,8 @@ class Recorder:
                     self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
-            if (early := ended + LINGER - loop.time()) > 0:
+            # A place of a worker waits for its take: that is not held up.
+            if (early := ended + LINGER - loop.time()) > 0 and not self._waiting.takes:
                 await asyncio.sleep(early)
             if self._stopping:
                 return
