@@ -180,7 +180,7 @@ async def _live(
     await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
     # The API answers while executions come to their end, and says that it is going.
     await service.drain()
-    _exit_at_last(LAST_ANSWERS + LAST_WORK)
+    exit_at_last(LAST_ANSWERS + LAST_WORK)
     await service.watcher.end()
     server.should_exit = True
     await serving
@@ -226,7 +226,7 @@ async def _done_first(work: asyncio.Task[None], stop: asyncio.Task[bool]) -> boo
     return True
 
 
-def _exit_at_last(seconds: float) -> None:
+def exit_at_last(seconds: float) -> None:
     """End the process even if a thread hangs, in a user's module for one; all work is done."""
     timer = threading.Timer(seconds, os._exit, (0,))
     timer.daemon = True

@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from taskservice import __version__
-from taskservice.cli.serve import allow_open_files, tell_unknown
+from taskservice.cli.serve import allow_open_files, exit_at_last, tell_unknown
 from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
 from taskservice.engine.fresh_code import take_fresh_code
@@ -178,6 +178,8 @@ def _consume(
     @signals.worker_shutting_down.connect(weak=False)
     def drain(**_: Any) -> None:
         loop.begin(service.drain)
+        # Whatever hangs by then, in the client of a broker that is away for one.
+        exit_at_last(settings.shutdown_grace + LAST_WORK)
 
     @signals.worker_ready.connect(weak=False)
     def tell(**_: Any) -> None:

@@ -17,6 +17,7 @@ from taskservice.domain.trigger import Trigger
 from taskservice.storage.executions import ExecutionRow, Progress, Retry, TaskRow
 from taskservice.storage.owners import QUEUE
 from taskservice.storage.rows import new_id
+from taskservice.storage.workers import Worker
 
 SHORT = 1000
 """How many characters of each text are kept in an end that is reduced."""
@@ -329,7 +330,7 @@ def decide(
     *,
     ends_of: str,
     owner: str,
-    worker: str | None,
+    worker: Worker | None,
     queue_of: QueueOf,
     now: datetime,
     busy_again: timedelta,
@@ -338,13 +339,14 @@ def decide(
     """What a batch comes to, and the tasks that run then; nothing that is given is changed.
 
     `seen` has the rows and what else was read of them, `held` the executions that occupy
-    instances; `ends_of` is whose executions end, `worker` the name under which this process takes
+    instances; `ends_of` is whose executions end, `worker` what this process is that takes
     some from queues, and the others are as `Claims` has them.
     """
     done = Recorded(rows=seen.rows, tasks=seen.tasks, known=seen.known, waiting=seen.waiting)
     left = dict(held)
     done.ended = decide_ends(batch, left, ends_of, now, done)
-    decide_takes(batch, left, done, owner=owner, worker=worker, now=now)
+    if worker:
+        decide_takes(batch, left, done, owner=owner, worker=worker, now=now)
     claims = Claims(
         done, left.values(), owner=owner, queue_of=queue_of, now=now, busy_again=busy_again,
         recorded=recorded,
@@ -394,15 +396,21 @@ def decide_takes(
     done: Recorded,
     *,
     owner: str,
-    worker: str | None,
+    worker: Worker,
     now: datetime,
 ) -> None:
-    """Have an owner take executions that are queued still; `held` is left as they are then."""
+    """Have an owner take executions that are queued still; `held` is left as they are then.
+
+    Only those of the queues that it serves, whatever it was sent: it may run on a machine that is
+    meant for others.
+    """
     for request in batch.takes:
         row = held.get(request.execution_id)
-        if row and row.status == "queued":
-            begins = max(now, row.start_time)
-            row = replace(row, status="running", owner=owner, worker=worker, start_time=begins)
+        if row and row.status == "queued" and (not worker.queues or row.queue in worker.queues):
+            row = replace(
+                row, status="running", owner=owner, worker=worker.name,
+                start_time=max(now, row.start_time),
+            )  # fmt: skip
             held[row.id] = row
             done.taken.append(row)
         # It may be the owner's already, by a commit whose answer was lost.

@@ -98,7 +98,7 @@ class Engine:
             database,
             zone=zone,
             owner=self.owner,
-            worker=listed.name if listed.kind == "worker" else None,
+            worker=listed if listed.kind == "worker" else None,
             queue_of=queue_of,
             leads=lambda: self.leads,
             tasks=self._tasks,

@@ -33,6 +33,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, SyncConnection
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import ExecutionRow, Retry, TaskRow
+from taskservice.storage.workers import Worker
 
 LINGER = 0.01
 """Seconds between a transaction's end and the next: what comes meanwhile shares that one."""
@@ -52,7 +53,7 @@ log_ = structlog.get_logger()
 class Recorder:
     """The bounded writer behind the engine: one transaction at a time.
 
-    `owner` is this process, `worker` its name where it takes executions from queues; `queue_of`
+    `owner` is this process, `worker` what it is where it takes executions from queues; `queue_of`
     gives the queue that a task's executions are sent to; `leads` says whether this process makes
     the attempts to come, and else the one that does is told of each.
 
@@ -70,7 +71,7 @@ class Recorder:
         *,
         zone: tzinfo,
         owner: str,
-        worker: str | None,
+        worker: Worker | None,
         queue_of: QueueOf,
         leads: Callable[[], bool],
         tasks: dict[str, ScheduledTask],

@@ -23,7 +23,7 @@ from taskservice.engine.executor import Call, CallResult
 from taskservice.engine.local import LocalExecutor
 from taskservice.engine.options import Options
 from taskservice.storage.database import Database
-from tests.engine.harness import Meddled, Work, Write, make_engine
+from tests.engine.harness import Meddled, Work, Write, make_engine, taking
 from tests.engine.remote import FolderExecutor, work
 
 LIFE = 30
@@ -53,7 +53,7 @@ async def take(url: str, folder: Path) -> None:
     database = Database(url)
     here = LocalExecutor(idle=1)
     engine = make_engine(
-        database, processes=False, default_executor="remote", takes=True, remote=here
+        database, processes=False, default_executor="remote", listed=taking(), remote=here
     )
     await engine.start()
     await work(engine, folder)

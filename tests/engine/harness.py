@@ -104,19 +104,23 @@ def resolution(
     return state.resolution(task_id, declaration, (), previous, now=now, zone=ZONE)
 
 
+def taking() -> Worker:
+    """What a worker is listed as that takes from every queue."""
+    return Worker(name=f"worker:{new_id()[-8:]}", kind="worker")
+
+
 def make_engine(
     database: Database,
     *,
     processes: bool = True,
     options: Options | None = None,
     default_executor: str = "local",
-    takes: bool = False,
+    listed: Worker | None = None,
     start_timeout: float = 300,
     **executors: AnyExecutor,
 ) -> Engine:
-    """An engine; where it has a remote executor, the default one, all is sent to the queue `q`.
-
-    With `takes` it is a worker's.
+    """An engine; of one that is not `listed` as a worker, and has a remote executor by default, all
+    is sent to the queue `q`.
     """
     places: dict[str, AnyExecutor] = {"local": LocalExecutor(idle=1), **executors}
     if processes:
@@ -127,8 +131,8 @@ def make_engine(
         places,
         default_executor=default_executor,
         zone=ZONE,
-        queue_of=(lambda _task: "q") if default_executor == "remote" and not takes else no_queue,
-        listed=Worker(name=f"worker:{new_id()[-8:]}", kind="worker") if takes else None,
+        queue_of=(lambda _task: "q") if default_executor == "remote" and not listed else no_queue,
+        listed=listed,
         start_timeout=start_timeout,
         options=options,
     )

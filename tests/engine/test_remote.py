@@ -23,7 +23,8 @@ from taskservice.storage.database import CommitUnknown
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.owners import QUEUE
 from taskservice.storage.tables import task_execution_log
-from tests.engine.harness import Bench, Work, Write, ago, once, resolution, until
+from taskservice.storage.workers import Worker
+from tests.engine.harness import Bench, Work, Write, ago, once, resolution, taking, until
 from tests.engine.remote import FolderExecutor
 
 ROOT = Path(__file__).parents[2]
@@ -167,7 +168,7 @@ async def passed_over(broker: Path, execution: ExecutionRow) -> None:
 async def worker(bench: Bench) -> Engine:
     """A worker in this process."""
     return await bench.start(
-        lead=False, takes=True, default_executor="remote", remote=LocalExecutor(idle=1)
+        lead=False, listed=taking(), default_executor="remote", remote=LocalExecutor(idle=1)
     )
 
 
@@ -346,3 +347,17 @@ async def test_what_was_overtaken_is_sent_again(bench: Bench, broker: Path) -> N
     later = await engine.trigger("b", None, by="ann")
     assert await (await worker(bench)).take(later.id)
     await until(lambda: (broker / lost.id).exists())
+
+
+async def test_a_worker_takes_nothing_of_queues_that_it_does_not_serve(
+    bench: Bench, broker: Path
+) -> None:
+    await bench.put(bench.noting("a"))
+    service = await scheduler(bench, broker)
+    other = Worker(name="worker:other", kind="worker", queues=("another",))
+    taker = await bench.start(
+        lead=False, listed=other, default_executor="remote", remote=LocalExecutor(idle=1)
+    )
+    sent = await service.trigger("a", None, by="ann")
+    assert not await taker.take(sent.id)
+    assert (await bench.row(sent.id)).status == "queued"
