@@ -13,8 +13,11 @@ from typing import Any
 from taskservice.cli import main as run_command
 from taskservice.domain.plan import FolderDeclarations, Plan
 from taskservice.engine import claims, engine, options
+from taskservice.engine.celery import app
 from taskservice.engine.claims import Batch
+from taskservice.engine.ownership import Ownership
 from taskservice.storage.executions import ExecutionRow
+from taskservice.storage.owners import QUEUE
 from taskservice.sync import syncer
 from taskservice.web import auth
 
@@ -95,6 +98,82 @@ def open_route() -> None:
     _bend(auth, "admit", bend)
 
 
+def takes_what_runs() -> None:
+    """A worker takes an execution whatever its row says: the compare of compare-and-set is gone."""
+    _take_also(lambda row: True)
+
+
+def takes_what_was_given_up() -> None:
+    """The end as `unstarted:` leaves a row to the queue, and a worker takes all that is there."""
+    _take_also(lambda row: row.owner == QUEUE)
+
+    def bend(real: Any) -> Any:
+        def ended(
+            self: ExecutionRow, status: str, at: Any, kind: Any = None, story: str = "", **more: Any
+        ) -> Any:
+            kept = {"owner": QUEUE} if kind == "unstarted" else {}
+            return real(self, status, at, kind, story, **more | kept)
+
+        return ended
+
+    _bend(ExecutionRow, "ended", bend)
+
+
+def _take_also(wanted: Callable[[ExecutionRow], bool]) -> None:
+    def bend(real: Any) -> Any:
+        def decide_takes(
+            batch: Batch, held: dict[str, ExecutionRow], *args: Any, **more: Any
+        ) -> Any:
+            for request in batch.takes:
+                row = held.get(request.execution_id)
+                if row and wanted(row):
+                    held[row.id] = replace(row, status="queued")
+            return real(batch, held, *args, **more)
+
+        return decide_takes
+
+    _bend(claims, "decide_takes", bend)
+
+
+def renews_no_lease() -> None:
+    """A process says no more that it lives once it runs something."""
+
+    def bend(real: Any) -> Any:
+        async def keep_alive(self: engine.Engine) -> None:
+            if not self.running:
+                await real(self)
+
+        return keep_alive
+
+    _bend(engine.Engine, "keep_alive", bend)
+
+
+def looks_at_no_rows() -> None:
+    """A cancel reaches a worker by a message at most: it does not look into its rows."""
+
+    def bend(real: Any) -> Any:
+        async def look_at_rows(self: Ownership) -> None:
+            pass
+
+        return look_at_rows
+
+    _bend(Ownership, "look_at_rows", bend)
+
+
+def acknowledges_early() -> None:
+    """RabbitMQ is told that an execution is done before it runs."""
+
+    def bend(real: Any) -> Any:
+        def make_app(*args: Any, **more: Any) -> Any:
+            made = real(*args, **more)
+            made.conf.task_acks_late = False
+            return made
+
+        return make_app
+
+    _bend(app, "make_app", bend)
+
+
 def _bend(place: ModuleType | type, name: str, bend: Callable[[Any], Any]) -> None:
     """Put something else in the place of what is there; what is not there can't be bent."""
     setattr(place, name, bend(getattr(place, name)))
@@ -110,6 +189,11 @@ BUGS: dict[str, Callable[[], None]] = {
         deletes_on_a_parse_error,
         cancels_at_sigterm,
         open_route,
+        takes_what_runs,
+        takes_what_was_given_up,
+        renews_no_lease,
+        looks_at_no_rows,
+        acknowledges_early,
     )
 }
 

@@ -88,7 +88,7 @@ def _death(row: Row, runs: Sequence[Run], facts: Facts, queues: Queues) -> Found
         return
     if row.word == "interrupted" and row.task_id not in queues.dying:
         children = {one.child for one in runs}
-        if death is None or death > row.end + queues.slack:
+        if death is None or death > row.end:
             if pid not in facts.excused and not children & facts.deaths.keys():
                 yield "unfounded", f"was closed ({row.error}), and its worker lived"
     if death is None:

@@ -61,6 +61,16 @@ class Site:
             "TASKSERVICE_SHUTDOWN_GRACE": str(grace),
         }
 
+    def begin(self, workers: int) -> Service:
+        """Start a service and so many workers, and declare what runs by hand; the service."""
+        self.declare_by_hand()
+        service = self.service()
+        for _ in range(workers):
+            self.worker()
+        self.lab.start(service)
+        self.ready()
+        return service
+
     def service(self, *, broker_url: str | None = None, **more: Any) -> Service:
         """A service, which has not been started."""
         environ = {
@@ -109,8 +119,8 @@ class Site:
 
     def kill(self, worker: Worker, fault: str = "kill -9 of a worker") -> None:
         """`kill -9`, noted."""
-        worker.kill()
         self.lab.deaths[worker.pid] = moment()
+        worker.kill()
         self.lab.faults[fault] += 1
         self.workers.remove(worker)
 
@@ -143,6 +153,8 @@ class Site:
         """Write the tasks that run when a scenario wants it."""
         self.declare("by-hand", seconds=1, max_instances=99)
         self.declare("by-hand-short", seconds=3, max_instances=99)
+        self.declare("by-hand-8", seconds=8, max_instances=99)
+        self.declare("by-hand-15", seconds=15, max_instances=99)
         self.declare("by-hand-long", seconds=25, max_instances=99)
         self.declare("by-hand-slow", function="slow_fault_jobs.work", seconds=5, max_instances=99)
         self.declare("by-hand-nobody", queue=self.nobodys_queue, max_instances=99)

@@ -148,14 +148,7 @@ def worker_frozen(storm: Storm) -> None:
 def delivered_again(storm: Storm) -> None:
     """While it runs its message comes again, from a broker and from elsewhere."""
     run = _running(storm, "by-hand-short")
-    app = Celery(broker=storm.broker.url, set_as_current=False)
-    with app.connection_for_write() as connection:
-        for _ in range(3):
-            app.send_task(
-                EXECUTE, (run.execution,), task_id=run.execution, queue=storm.site.queue,
-                connection=connection, ignore_result=True,
-            )  # fmt: skip
-            storm.lab.faults["a message sent again while it runs"] += 1
+    send_again(storm.site, run.execution, times=3)
     if isinstance(storm.broker, RabbitMQ):
         # What has not been acknowledged goes to whoever consumes.
         storm.workers_wire.reset()
@@ -400,6 +393,18 @@ SHORT: Mapping[type[Broker], tuple[Harm, ...]] = {
 def wired(broker: Broker, wire: Proxy) -> str:
     """The broker's URL by way of a wire."""
     return re.sub(rf":{broker.port}\b", f":{wire.port}", broker.url)
+
+
+def send_again(site: Site, execution: str, *, times: int) -> None:
+    """Send the message of an execution that runs, as anybody may who reaches the broker."""
+    app = Celery(broker=site.broker.url, set_as_current=False)
+    with app.connection_for_write() as connection:
+        for _ in range(times):
+            app.send_task(
+                EXECUTE, (execution,), task_id=execution, queue=site.queue,
+                connection=connection, ignore_result=True,
+            )  # fmt: skip
+            site.lab.faults["a message sent again while it runs"] += 1
 
 
 def _running(storm: Storm, task_id: str) -> Run:
