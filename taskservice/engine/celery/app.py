@@ -77,6 +77,8 @@ def make_app(broker: str, *, is_amqp: bool, queue: str, sends: bool) -> Celery:
         broker_connection_timeout=CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # RabbitMQ closes the channel on which an execution of hours is not acknowledged.
+        broker_channel_error_retry=True,
         broker_heartbeat=HEARTBEAT_SECONDS if is_amqp else 0,
         broker_transport_options=_transport(is_amqp, sends),
     )
