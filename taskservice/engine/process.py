@@ -13,6 +13,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import pickle
+import selectors
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from typing import Literal
 
 from taskservice.engine.executor import Call, CallResult
@@ -111,7 +112,8 @@ class ProcessExecutor:
         self._limit = limit
         self._import_seconds = import_seconds
         self._reuse = reuse
-        self._idle: list[_WorkerProcess] = []
+        # Each of a thread that waits, with the process that it attends to.
+        self._idle: list[SimpleQueue[_ProcessHandle | None]] = []
         self._processes: set[_WorkerProcess] = set()
         self._waiting: deque[_ProcessHandle] = deque()
         self._live: set[_ProcessHandle] = set()
@@ -162,55 +164,76 @@ class ProcessExecutor:
         for handle in handles:
             await handle.gone.wait()
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().put(None)
 
     def _next(self) -> None:
         while self._waiting and len(self._live) < self._limit:
             handle = self._waiting.popleft()
             self._live.add(handle)
-            threading.Thread(
-                target=self._attend, args=(handle,), name="taskservice-process", daemon=True
-            ).start()
+            if self._idle:
+                self._idle.pop().put(handle)
+            else:
+                threading.Thread(
+                    target=self._attend, args=(handle,), name="taskservice-process", daemon=True
+                ).start()
 
-    def _attend(self, handle: _ProcessHandle) -> None:
-        """See one process through its life; on a thread."""
-        handle.tell(self._ended, handle, self._run(handle))
-
-    def _run(self, handle: _ProcessHandle) -> CallResult:
-        try:
-            # One that has run others may be gone, or its code be old: then it has begun nothing.
-            while (result := self._run_in(self._process(), handle)) is None:
-                pass
-        except OSError as error:
-            story = f"the worker process could not be started: {error}"
-            return CallResult(kind="died", error=story)
-        return result
+    def _attend(self, first: _ProcessHandle) -> None:
+        """See one process through its life, with all that it runs; on a thread."""
+        worker: _WorkerProcess | None = None
+        given: SimpleQueue[_ProcessHandle | None] = SimpleQueue()
+        given.put(first)
+        while handle := given.get():
+            result = None
+            try:
+                # One that has run others may be gone, or its code old: then it has begun nothing.
+                while result is None:
+                    worker = worker or self._process()
+                    result = self._run(worker, handle)
+                    if worker.ended is not None:
+                        self._close(worker)
+                        worker = None
+            except OSError as error:
+                story = f"the worker process could not be started: {error}"
+                result = CallResult(kind="died", error=story)
+            handle.tell(self._ended, handle, result, given if worker else None)
+            if worker is None:
+                return
+        if worker:
+            self._close(worker)
 
     def _process(self) -> "_WorkerProcess":
-        with contextlib.suppress(IndexError):
-            return self._idle.pop()
         worker = _WorkerProcess(self._folder, self._fork, most=self._reuse)
         self._processes.add(worker)
         return worker
 
-    def _run_in(self, worker: "_WorkerProcess", handle: _ProcessHandle) -> CallResult | None:
+    def _close(self, worker: "_WorkerProcess") -> None:
+        worker.close()
+        self._processes.discard(worker)
+
+    def _run(self, worker: "_WorkerProcess", handle: _ProcessHandle) -> CallResult | None:
+        """How an execution came out; None where it has not begun and may be in another process."""
         again = worker.orders > 0
         handle.hold(worker)
         result = worker.run(handle, self._patterns, self._import_seconds)
         handle.hold(None)
-        if worker.ended is None and not self._closed:
-            self._idle.append(worker)
-        else:
-            worker.close()
-            self._processes.discard(worker)
         if result is None and handle.stopping:
             return CallResult(kind="stopped")
         if result is None and not (again and not worker.began):
             return CallResult(kind="died", error=worker.ended)
         return result
 
-    def _ended(self, handle: _ProcessHandle, outcome: CallResult) -> None:
+    def _ended(
+        self,
+        handle: _ProcessHandle,
+        outcome: CallResult,
+        idle: "SimpleQueue[_ProcessHandle | None] | None",
+    ) -> None:
+        """Take an outcome, and the thread that may run another one; on the event loop."""
         self._live.discard(handle)
+        if idle and self._closed:
+            idle.put(None)
+        elif idle:
+            self._idle.append(idle)
         self._next()
         self._tell(handle, outcome)
 
@@ -261,6 +284,11 @@ class _WorkerProcess:
                 post = pickle.dumps({"sys_path": sys.path}) + pickle.dumps(Post(folder=folder))
                 _write(self.lifeline, post)
             os.set_blocking(self._output, False)
+            self._sources = resources.enter_context(selectors.DefaultSelector())
+            # By its number, since what makes no sense closes the connection.
+            self._answers = self._answer.fileno()
+            for source in (self._answers, self._output, self._status):
+                self._sources.register(source, selectors.EVENT_READ)
             self._resources = resources.pop_all()
 
     def kill(self) -> None:
@@ -302,28 +330,29 @@ class _WorkerProcess:
 
     def _follow(self, import_seconds: float) -> None:
         """Take what comes until the order is done, or the process gone if it takes no other."""
-        sources: list[Connection | int] = [self._answer, self._output, self._status]
         late = time.monotonic() + import_seconds
         while self.ended is None and (self._outcome is None or self._given.closed):
-            ready = wait(sources, None if self.began else max(late - time.monotonic(), 0))
+            patience = None if self.began else max(late - time.monotonic(), 0)
+            ready = [key.fd for key, _ in self._sources.select(patience)]
             if not ready:
                 self._give_up_import(import_seconds)
             if self._output in ready:
                 taken = self._take_output()
                 if not taken:
-                    sources.remove(self._output)
+                    self._sources.unregister(self._output)
                 elif taken > _LITTLE:
                     # Who prints as fast as it can waits: the service has others to see to.
                     time.sleep(taken / _PACE)
-            if self._answer in ready and not self._take_answer():
-                sources.remove(self._answer)
+            if self._answers in ready and not self._take_answer():
+                self._sources.unregister(self._answers)
             if self._status in ready:
                 self.ended = self._take_status()
         with contextlib.suppress(BlockingIOError):
             for _ in range(_LAST_CHUNKS):  # it may have left somebody behind who writes on
                 if not self._take_output():
                     break
-        while self.ended is not None and self._answer in sources and self._answer.poll():
+        known = self._sources.get_map()
+        while self.ended is not None and self._answers in known and self._answer.poll():
             if not self._take_answer():
                 break
 
