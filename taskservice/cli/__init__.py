@@ -26,6 +26,7 @@ from taskservice.cli.showing import fires, overrides, show
 from taskservice.cli.syncing import status, sync
 from taskservice.cli.validate import validate
 from taskservice.cli.worker import worker
+from taskservice.cli.workers import workers
 from taskservice.domain.errors import TaskserviceError
 from taskservice.settings import SettingsError
 
@@ -57,6 +58,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run, worker],
     "Tasks": [
         *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
+        workers,
     ],
     "GitOps": [
         *(validate, plan, sync, status, overrides, revert, restore, promote, export, schema),

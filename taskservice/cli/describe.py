@@ -33,8 +33,10 @@ STYLES = {
     "cancelled": "yellow",
     "overridden": "yellow",
     "conflict": "red",
+    "alive": "green",
+    "dead": "red",
 }
-"""Colours of states, of tasks, executions and drift."""
+"""Colours of states, of tasks, executions, drift and workers."""
 
 _LONGEST_RESULT = 60
 

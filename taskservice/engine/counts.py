@@ -40,16 +40,31 @@ class Counts:
         self.lateness = Histogram(LATENESS)
 
     def record(self, added: Sequence[ExecutionRow], ended: Sequence[ExecutionRow]) -> None:
-        """Count the executions of a commit: begun or sent, noted as never run, and ended."""
+        """Count the executions of a commit: begun or sent, noted as never run, and ended.
+
+        The ends of those that were sent count where somebody looks at their rows: `end_elsewhere`.
+        """
         for one in added:
             if one.is_open:
                 self.started += 1
             else:
                 self.ended[one.status] += 1
         for one in ended:
-            self.ended[one.status] += 1
-            if one.end_time:
-                self.durations[one.status].add((one.end_time - one.start_time).total_seconds())
+            if one.queue is None:
+                self._end(one)
+
+    def end_elsewhere(self, execution: ExecutionRow) -> None:
+        """Count the end of an execution that was sent, and how late its worker began it."""
+        self._end(execution)
+        if execution.ran and execution.scheduled_time and execution.attempt == 1:
+            late = execution.start_time - execution.scheduled_time
+            self.lateness.add(max(late.total_seconds(), 0.0))
+
+    def _end(self, execution: ExecutionRow) -> None:
+        self.ended[execution.status] += 1
+        if execution.end_time and execution.ran:
+            took = execution.end_time - execution.start_time
+            self.durations[execution.status].add(took.total_seconds())
 
     def called(self, execution: ExecutionRow) -> None:
         """Count how late a fire's function is called; not by whom somebody asked, nor again."""

@@ -38,6 +38,7 @@ from taskservice.engine.repeat import repeat
 from taskservice.engine.runner import Runner
 from taskservice.engine.schedule import Schedule
 from taskservice.engine.scheduler import Scheduler
+from taskservice.engine.sent import SentExecutions
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 from taskservice.storage.executions import ExecutionRow, Retry
@@ -138,6 +139,7 @@ class Engine:
             for executor in executors.values()
             if executor.survives
         ]
+        self._sent = SentExecutions(database, self.counts)
         self._keeper = Keeper(database, self.owner, self._runner.running)
         self._listed = listed
         self._takes = listed.kind == "worker"
@@ -163,6 +165,7 @@ class Engine:
     async def lead(self) -> None:
         """Close what dead processes left open, schedule every task, and fire."""
         await self._ownership.close_dead()
+        await self._sent.adopt()
         self.leads = True
         await self.reconcile_all()
 
@@ -347,6 +350,7 @@ class Engine:
             self._recorder.due(task_id)
 
     def _recorded(self, batch: Batch, recorded: Recorded) -> None:
+        self._sent.add(one.id for one in recorded.added if one.is_open and one.queue is not None)
         for execution, task in started(recorded):
             self._ownership.run(execution, task, deleted=False)
         for execution in recorded.taken:
@@ -431,6 +435,7 @@ class Engine:
         """Have what others end of this process's end here, and look after what workers run."""
         if self._takes:
             await self._ownership.look_at_rows()
+        await self._sent.look()
         if self.leads:
             for queues in self._queues:
                 await queues.end_late()

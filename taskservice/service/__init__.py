@@ -10,6 +10,7 @@ from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
 from taskservice.service.sessions import EndedSessions
+from taskservice.service.workers import ListedWorker, WorkersReport
 
 __all__ = [
     "LONGEST_REASON",
@@ -17,6 +18,7 @@ __all__ = [
     "Event",
     "Forecast",
     "FunctionInfo",
+    "ListedWorker",
     "ParameterInfo",
     "Precondition",
     "Promotion",
@@ -26,4 +28,5 @@ __all__ = [
     "Subscription",
     "TaskOverride",
     "Trial",
+    "WorkersReport",
 ]

@@ -1,10 +1,10 @@
 """What Prometheus is told. The names are for good: others have alerts that stand on them."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -23,6 +23,8 @@ from taskservice.domain.run import TaskStatus
 from taskservice.engine.counts import Counts, Histogram
 from taskservice.engine.engine import Engine
 from taskservice.service.moments import now_utc
+from taskservice.service.workers import MOST_WORKERS, ListedQueue, Workers, counted
+from taskservice.storage import workers as store
 from taskservice.storage.database import Database
 from taskservice.storage.totals import Totals, totals
 from taskservice.sync.report import last_report
@@ -33,10 +35,12 @@ class Figures:
     """What the database knows.
 
     Of the last sync: its age in seconds (None before the first), how many files were at fault, and
-    how many tasks it held back from retirement.
+    how many tasks it held back from retirement. `workers` counts by kind and state.
     """
 
     totals: Totals
+    queues: Sequence[ListedQueue]
+    workers: Mapping[tuple[str, str], int]
     sync_age: float | None
     sync_errors: int
     held: int
@@ -60,8 +64,9 @@ class Measured:
 class Metrics(Collector):
     """The metrics of one service, in a registry of their own."""
 
-    def __init__(self, database: Database, engine: Engine) -> None:
+    def __init__(self, database: Database, engine: Engine, workers: Workers) -> None:
         self._database = database
+        self._workers = workers
         self._engine = engine
         self._measured = Measured()
         self.registry = CollectorRegistry()
@@ -72,12 +77,14 @@ class Metrics(Collector):
         """What Prometheus scrapes; without the database, what is known here."""
         try:
             async with self._database.read() as connection:
-                counted = await connection.run_sync(totals)
+                found = await connection.run_sync(totals)
                 report = await last_report(connection)
+                listed = await store.listed(connection, limit=MOST_WORKERS)
+                queues = await self._workers.queues(connection, listed)
         except Unavailable:
             figures = None
         else:
-            figures = _figures(counted, report, now_utc())
+            figures = _figures(found, report, queues, counted(listed), now_utc())
         self._measured = Measured(
             running=self._engine.running,
             waiting=self._engine.waiting,
@@ -125,16 +132,18 @@ class Metrics(Collector):
         )  # fmt: skip
         if measured.figures:
             yield from _of_database(measured.figures)
+            yield from _of_workers(measured.figures, now_utc())
 
 
 def _counted(counts: Counts) -> Iterator[Metric]:
     yield CounterMetricFamily(
-        "taskservice_executions_started", "Executions that this process began.",
+        "taskservice_executions_started", "Executions that this process began, or sent.",
         value=counts.started,
     )  # fmt: skip
     ended = CounterMetricFamily(
         "taskservice_executions_ended",
-        "Executions whose end this process recorded; skipped and missed ones never began.",
+        "Executions that this process ended, or sent to workers that did; skipped and missed ones "
+        "never began.",
         labels=["status"],
     )
     for status, count in counts.ended.items():
@@ -155,11 +164,19 @@ def _counted(counts: Counts) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def _figures(counted: Totals, report: Mapping[str, Any], now: datetime) -> Figures:
+def _figures(
+    counted: Totals,
+    report: Mapping[str, Any],
+    queues: Sequence[ListedQueue],
+    workers: Mapping[tuple[str, str], int],
+    now: datetime,
+) -> Figures:
     """What there is to tell of these totals and the report of the last sync."""
     at, held = report["synced_at"], report["held"]
     return Figures(
         totals=counted,
+        queues=queues,
+        workers=workers,
         sync_age=at and max((now - datetime.fromisoformat(at)).total_seconds(), 0.0),
         sync_errors=report["files_at_fault"],
         held=len(held["task_ids"]) if held else 0,
@@ -191,6 +208,29 @@ def _of_database(figures: Figures) -> Iterator[Metric]:
             "taskservice_sync_age_seconds", "How long ago the last sync was, by any replica.",
             value=figures.sync_age,
         )  # fmt: skip
+
+
+def _of_workers(figures: Figures, now: datetime) -> Iterator[Metric]:
+    queued = GaugeMetricFamily(
+        "taskservice_queued", "Executions that wait in a queue for a worker.", labels=["queue"]
+    )
+    oldest = GaugeMetricFamily(
+        "taskservice_oldest_queued_seconds", "How long the first of them has waited.",
+        labels=["queue"],
+    )  # fmt: skip
+    for queue in figures.queues:
+        queued.add_metric([queue.name], queue.waiting)
+        waited = (now - queue.oldest).total_seconds() if queue.oldest else 0.0
+        oldest.add_metric([queue.name], max(waited, 0.0))
+    yield queued
+    yield oldest
+    workers = GaugeMetricFamily(
+        "taskservice_workers", "Processes that execute; a dead one for a minute.",
+        labels=["kind", "state"],
+    )  # fmt: skip
+    for labels in product(("service", "worker"), ("alive", "dead")):
+        workers.add_metric(labels, figures.workers.get(labels, 0))
+    yield workers
 
 
 def _by(

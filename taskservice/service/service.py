@@ -29,6 +29,7 @@ from taskservice.service.task_functions import TaskFunctions
 from taskservice.service.tasks import Tasks
 from taskservice.service.timeline import Timelines
 from taskservice.service.watching import Watcher
+from taskservice.service.workers import Workers
 from taskservice.settings import Settings, broker
 from taskservice.storage import owners
 from taskservice.storage.database import Database
@@ -102,7 +103,8 @@ class Service:
         )  # fmt: skip
         self.functions = TaskFunctions(self._loaded, self.engine)
         self.timelines = Timelines(self.database, self.engine, zone, looking)
-        self.metrics = Metrics(self.database, self.engine)
+        self.workers = Workers(self.database, placement)
+        self.metrics = Metrics(self.database, self.engine, self.workers)
         self.ended_sessions = EndedSessions(self.database)
         self._housekeeping = Housekeeping(self.database, self.engine, gate, self.changes, settings)
         self._notices = Notices(

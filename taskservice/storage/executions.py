@@ -81,6 +81,11 @@ _LOCK = (
     .order_by(_T.id)
     .with_for_update()
 )
+_STILL_OPEN = select(_L.id).where(_L.id.in_(bindparam("ids", expanding=True)), _L.status.in_(OPEN))
+_ENDS = select(
+    _L.id, _L.task_id, _L.scheduled_time, _L.start_time, _L.end_time, _L.status, _L.attempt,
+    _L.queue, _L.worker,
+).where(_L.id.in_(bindparam("ids", expanding=True)))  # fmt: skip
 _MINE = (
     select(_L.id)
     .where(
@@ -132,6 +137,14 @@ def _open(with_index: str) -> Any:
         _L.triggered_by, _L.folded, _L.owner, _L.func_args, _L.recovered, _L.queue, _L.queued_at,
         _L.worker,
     )  # fmt: skip
+
+
+@cache
+def _sent(with_index: str) -> Any:
+    return text(
+        f"SELECT id FROM task_execution_log {with_index} WHERE owner IS NOT NULL "
+        "AND queue IS NOT NULL AND status IN ('queued', 'running')"
+    ).columns(_L.id)
 
 
 @cache
@@ -329,6 +342,29 @@ def held(connection: Connection, ids: Sequence[str]) -> dict[str, ExecutionRow]:
         for piece in chunks(ids)
         for row in connection.execute(select(*_HELD).where(_L.id.in_(piece)))
     }
+
+
+def sent(connection: Connection) -> list[str]:
+    """The executions that wait in queues or run on workers."""
+    query = _sent(dialect_of(connection).with_index("idx_owner"))
+    return list(connection.execute(query).scalars())
+
+
+def still_open(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these executions that have not ended."""
+    found: set[str] = set()
+    for piece in chunks(ids):
+        found.update(connection.execute(_STILL_OPEN, {"ids": piece}).scalars())
+    return found
+
+
+def ends(connection: Connection, ids: Sequence[str]) -> list[ExecutionRow]:
+    """The executions with these ids as far as it takes to see when and how they ended."""
+    return [
+        _execution(row)
+        for piece in chunks(ids)
+        for row in connection.execute(_ENDS, {"ids": piece})
+    ]
 
 
 def tasks_of(connection: Connection, ids: Collection[str]) -> set[str]:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -15,24 +15,37 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskservice.domain.placement import CELERY
+from taskservice.storage.damage import UNKNOWN_SINCE
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import ExecutionRow, held
 from taskservice.storage.owners import QUEUE
-from taskservice.storage.tables import task_execution_log, task_worker
+from taskservice.storage.rows import chunks
+from taskservice.storage.tables import (
+    LIVE,
+    task_execution_log,
+    task_manage,
+    task_owner,
+    task_worker,
+)
 
-_L, _K = task_execution_log.c, task_worker.c
+_L, _K, _T, _W = task_execution_log.c, task_worker.c, task_manage.c, task_owner.c
 
 LATELY = 1000
 """How many executions, of all that began last, are looked at to see how far queues have come."""
 
 SHOWN_DEAD = timedelta(seconds=60)
 """How long one that is dead is still listed."""
+
+TOGETHER = 100
+"""Owners that one statement asks about: SQLite takes no more than 500 parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,33 @@ class Waiting:
     count: int
     oldest: datetime
     overdue: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(Worker):
+    """One that is listed: by its owner's id, alive or not, since when, and when it was heard."""
+
+    id: str
+    is_alive: bool
+    since: datetime
+    heard: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningExecution:
+    """An execution that runs."""
+
+    id: str
+    task_id: str
+    start_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningExecutions:
+    """How many run somewhere, and the first of them."""
+
+    count: int
+    first: list[RunningExecution] = field(default_factory=list)
 
 
 async def register(connection: AsyncConnection, owner: str, worker: Worker) -> None:
@@ -94,7 +134,7 @@ def waiting(connection: Connection, before: datetime | None = None) -> dict[str,
     return {
         queue: Waiting(count=count, oldest=oldest, overdue=int(late))
         for queue, count, oldest, late in connection.execute(query)
-        if queue is not None and isinstance(oldest, datetime)
+        if isinstance(queue, str) and isinstance(oldest, datetime)
     }
 
 
@@ -154,3 +194,98 @@ def _timed_out(with_index: str) -> Any:
         "AND owner <> :queue AND status = 'running' AND deadline < :moment LIMIT :limit"
     )
     return query.bindparams(bindparam("moment", type_=_L.deadline.type)).columns(_L.id)
+
+
+async def listed(connection: AsyncConnection, *, limit: int) -> list[Listed]:
+    """Who executes, the living first, and who did until a minute ago."""
+    now = await dialect_of(connection).now(connection)
+    shown = or_(_K.gone.is_(None), _K.gone >= now - SHOWN_DEAD)
+    query = select(task_worker, _W.lease_until).outerjoin(task_owner, _W.id == _K.id).where(shown)
+    # Those of whom it is known that they are gone are the ones to leave out where there are many.
+    rows = await connection.execute(query.order_by(_K.gone.is_not(None), _K.since, _K.id))
+    found = []
+    for row in rows:
+        lease = row.lease_until if isinstance(row.lease_until, datetime) else None
+        is_alive = row.gone is None and lease is not None and lease >= now
+        since, heard_at = (
+            one if isinstance(one, datetime) else UNKNOWN_SINCE for one in (row.since, row.heard)
+        )
+        # Nobody may have noticed yet, or be there to notice.
+        if not is_alive and row.gone is None and (lease or heard_at) < now - SHOWN_DEAD:
+            continue
+        queues = row.queues if isinstance(row.queues, list) else None
+        found.append(
+            Listed(
+                id=row.id, name=str(row.name), kind=str(row.kind),
+                queues=None if queues is None else tuple(map(str, queues)),
+                concurrency=row.concurrency if isinstance(row.concurrency, int) else None,
+                is_alive=is_alive, since=since, heard=heard_at,
+            )
+        )  # fmt: skip
+    found.sort(key=lambda one: not one.is_alive)
+    return found[:limit]
+
+
+def running(
+    connection: Connection, owners: Sequence[str], *, each: int
+) -> dict[str, RunningExecutions]:
+    """What runs at these owners: how many executions, and `each` of those that began first.
+
+    Of an owner at which nothing runs there is nothing.
+    """
+    with_index = dialect_of(connection).with_index("idx_owner")
+    counts = {
+        owner: number
+        for owner, number in connection.execute(_running_counts(with_index), {"queue": QUEUE})
+    }
+    found = {
+        owner: RunningExecutions(count=counts[owner]) for owner in owners if owner in counts
+    }  # fmt: skip
+    for piece in chunks(list(found), TOGETHER):
+        values = {f"owner{number}": owner for number, owner in enumerate(piece)}
+        query = _first_running(len(piece), with_index)
+        for row in connection.execute(query, {**values, "each": each}):
+            if isinstance(row.start_time, datetime):
+                found[row.owner].first.append(
+                    RunningExecution(id=row.id, task_id=row.task_id, start_time=row.start_time)
+                )
+    for some in found.values():
+        some.first.sort(key=lambda one: (one.start_time, one.id))
+    return found
+
+
+def named(connection: Connection, *, executor: str, queue: str, limit: int) -> list[str]:
+    """The queues that tasks name; `executor` and `queue` are for tasks that name none."""
+    sent = or_(_T.executor == CELERY, _T.executor.is_(None)) if executor == CELERY else (
+        _T.executor == CELERY
+    )  # fmt: skip
+    query = (
+        select(_T.queue)
+        .where(LIVE, _T.retired_at.is_(None), or_(_T.queue.is_not(None), sent))
+        .distinct()
+        .limit(limit)
+    )
+    found = {queue if one is None else one for one in connection.execute(query).scalars()}
+    if executor == CELERY:
+        found.add(queue)
+    return sorted(one for one in found if isinstance(one, str))
+
+
+# Few rows have an owner: no planner is to go through all the others.
+@cache
+def _running_counts(with_index: str) -> Any:
+    return text(
+        f"SELECT owner, count(*) AS number FROM task_execution_log {with_index} "
+        "WHERE owner IS NOT NULL AND owner <> :queue AND status = 'running' GROUP BY owner"
+    )
+
+
+@lru_cache(maxsize=TOGETHER)
+def _first_running(owners: int, with_index: str) -> Any:
+    part = (
+        f"SELECT * FROM (SELECT owner, id, task_id, start_time FROM task_execution_log {with_index}"
+        " WHERE owner = :owner{0} AND status = 'running' ORDER BY start_time, id LIMIT :each)"
+        " AS part{0}"
+    )
+    query = " UNION ALL ".join(part.format(number) for number in range(owners))
+    return text(query).columns(_L.owner, _L.id, _L.task_id, _L.start_time)

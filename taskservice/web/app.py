@@ -133,6 +133,9 @@ async def _before_request(request: AnyRequest) -> Response[None] | None:
     if request.method == "OPTIONS":
         return _options(request)
     if request.route_handler.opt.get("console"):
+        if not request.route_handler.opt.get("open"):
+            # Every page says where no worker is; what was seen a moment ago will do.
+            await render.service_of(request).workers.look()
         return render.switched(request)
     if not request.route_handler.opt.get("open"):
         _refuse_unknown_parameters(request)

@@ -132,7 +132,8 @@ async def listed(http: httpx.AsyncClient) -> dict[str, Any]:
 async def pages(http: httpx.AsyncClient) -> None:
     """Each page that tells of all tasks answers."""
     for path in (
-        "/", "/?retired=true", "/timeline", "/sync", "/overrides", "/metrics", "/health/ready"
+        "/", "/?retired=true", "/timeline", "/sync", "/overrides", "/metrics", "/health/ready",
+        "/workers", "/workers/overview",
     ):  # fmt: skip
         answer = await http.get(path, headers={"Accept": "text/html"})
         assert answer.status_code == 200, (path, answer.text)

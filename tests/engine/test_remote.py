@@ -361,3 +361,38 @@ async def test_a_worker_takes_nothing_of_queues_that_it_does_not_serve(
     sent = await service.trigger("a", None, by="ann")
     assert not await taker.take(sent.id)
     assert (await bench.row(sent.id)).status == "queued"
+
+
+async def test_what_workers_end_is_counted_by_who_sent_it_or_schedules_next(
+    bench: Bench, broker: Path
+) -> None:
+    await bench.put(
+        bench.noting("a", now=ago(2), **once(ago(1))), resolution("b", "fail"), bench.noting("c")
+    )
+    options = Options(look_seconds=0.05)
+    sender = await bench.start(
+        options=options, default_executor="remote", remote=FolderExecutor(broker)
+    )
+    taker = await worker(bench)
+    (fired,) = await until(lambda: bench.rows("a", status="queued"))
+    failing = await sender.trigger("b", None, by="ann")
+    cancelled = await sender.trigger("c", None, by="ann")
+    assert await taker.take(fired.id) and await taker.take(failing.id)
+    await sender.cancel_sent(cancelled, by="ann")
+    counts = sender.counts
+    await until(lambda: sum(counts.ended.values()) == 3)
+    assert counts.started == 3
+    assert (counts.ended["completed"], counts.ended["failed"], counts.ended["cancelled"]) == (
+        1, 1, 1,
+    )  # fmt: skip
+    # One that never began has taken no time; how late the fire began is its row's to say.
+    assert [sum(counts.durations[name].counts) for name in ("completed", "cancelled")] == [1, 0]
+    assert counts.lateness.sum > 0
+
+    left = await sender.trigger("c", None, by="ann")
+    await bench.stop(sender)
+    next_one = await bench.start(
+        options=options, default_executor="remote", remote=FolderExecutor(broker)
+    )
+    assert await taker.take(left.id)
+    await until(lambda: next_one.counts.ended["completed"] == 1)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,9 @@ async def test_a_fresh_service_tells_every_number(service: Service) -> None:
         assert found.pop(f"taskservice_executions_waiting/{executor}") == 0
     for status in ("completed", "failed", "cancelled"):
         assert found.pop(f"taskservice_execution_duration_seconds_count/{status}") == 0
+    for kind, state in product(("service", "worker"), ("alive", "dead")):
+        alive = (kind, state) == ("service", "alive")
+        assert found.pop(f"taskservice_workers/{kind}/{state}") == alive
     assert found.pop("taskservice_scheduling") == 1
     assert found.pop("taskservice_database_up") == 1
     assert found.pop(f"taskservice_build_info/{__version__}") == 1
@@ -151,7 +155,7 @@ async def test_what_a_sync_held_is_counted(service: Service, folder: Path) -> No
 
 async def test_without_the_database_it_says_so(service: Service) -> None:
     gone = Database("mysql+asyncmy://nobody@127.0.0.1:1/gone")
-    found = await samples_of(Metrics(gone, service.engine))
+    found = await samples_of(Metrics(gone, service.engine, service.workers))
     assert found["taskservice_database_up"] == 0
     assert "taskservice_tasks/pending" not in found
     assert found["taskservice_executions_started_total"] == 0

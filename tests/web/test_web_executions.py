@@ -10,7 +10,7 @@ from tests.web.bodies import fields_at_fault, hourly
 
 SHOWN = {
     "id", "task_id", "scheduled_time", "start_time", "end_time", "status", "attempt",
-    "triggered_by", "folded", "result", "error",
+    "triggered_by", "folded", "result", "error", "queue", "queued_at", "worker",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ ROUTES = {
     "/sync": {"get", "post"},
     "/plan": {"post"},
     "/functions": {"get"},
+    "/workers": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
 }

@@ -58,10 +58,10 @@ async def get_events(
     """Server-sent events, for `EventSource`: within a second, whichever replica made the change.
 
     `task` has the task as `GET /task-manage/{task_id}` gives it, `task-gone` its `id`; `execution`,
-    at its start and its end, has the execution as a page of the log gives it; `sync` has the report
-    of `GET /sync`, when more of it changed than its time. After `reset` (too much changed, the
-    client was too slow, or it comes back) read again what you show. What changed before the answer
-    begins is not told: listen first, then read.
+    when it is queued, begins and ends, has the execution as a page of the log gives it; `sync` has
+    the report of `GET /sync`, when more of it changed than its time. After `reset` (too much
+    changed, the client was too slow, or it comes back) read again what you show. What changed
+    before the answer begins is not told: listen first, then read.
     """
     if is_head(request):
         return Response(b"", media_type=STREAM, headers=_HEADERS).to_asgi_response(None, request)

@@ -1,4 +1,4 @@
-"""The routes of the service as a whole: syncs, functions, health."""
+"""The routes of the service as a whole: syncs, functions, workers, health."""
 
 from typing import Annotated, Any
 
@@ -66,6 +66,21 @@ async def list_functions(service: ServiceDep) -> list[schemas.Function]:
 
 
 @get(
+    "/workers",
+    operation_id="listWorkers",
+    summary="List who executes, and the queues",
+    tags=["Workers"],
+    responses=problems(),
+)
+async def list_workers(service: ServiceDep) -> schemas.Workers:
+    """Services and workers with what runs there; queues with what waits in them.
+
+    At most 1,000 of each are told. A queue is listed when a task names it or something waits in it.
+    """
+    return schemas.Workers.of(await service.workers.report())
+
+
+@get(
     "/health/live",
     operation_id="isLive",
     summary="Is the process alive?",
@@ -117,6 +132,7 @@ HANDLERS = (
     get_sync,
     sync_now,
     list_functions,
+    list_workers,
     is_live,
     is_ready,
     get_metrics,

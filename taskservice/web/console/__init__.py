@@ -38,6 +38,7 @@ from taskservice.web.console import (
     task_changes,
     tasks,
     timeline,
+    workers,
 )
 
 HANDLERS: tuple[Any, ...] = (
@@ -53,6 +54,7 @@ HANDLERS: tuple[Any, ...] = (
             *executions.HANDLERS,
             *folder.HANDLERS,
             *timeline.HANDLERS,
+            *workers.HANDLERS,
         ],
         include_in_schema=False,
     ),

@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.datastructures import Cookie
 
 from taskservice import __version__
+from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web.auth import Caller
 from taskservice.web.console import flash, static
@@ -51,13 +52,17 @@ def _(text: str) -> str:
     return text
 
 
+WORKERS = "/workers/overview"
+"""The page of workers: the API has the shorter address."""
+
 NAVIGATION = (
     ("/", _("Tasks")),
     ("/timeline", _("Timeline")),
     ("/folder", _("Sync")),
+    (WORKERS, _("Workers")),
     ("/schema", _("API docs")),
 )
-"""The address and the name of each page that the navigation leads to."""
+"""The address and the name of each page that the navigation leads to, Workers if there are any."""
 
 
 def page(request: AnyRequest, template: str, *, status: int = 200, **values: Any) -> Response[str]:
@@ -92,6 +97,12 @@ def settings_of(request: AnyRequest) -> Settings:
     """The settings of the app."""
     settings: Settings = request.app.state.settings
     return settings
+
+
+def service_of(request: AnyRequest) -> Service:
+    """The service of the app."""
+    service: Service = request.app.state.service
+    return service
 
 
 def switched(request: AnyRequest) -> Response[None] | None:
@@ -136,6 +147,7 @@ def _answer(
     language = language_of(request)
     theme = request.cookies.get("theme", "")
     caller = caller_of(request)
+    workers = service_of(request).workers
     shared = {
         "language": language,
         "languages": LANGUAGES,
@@ -149,6 +161,9 @@ def _answer(
         "path": request.scope["path"],
         "with_query": _with_query(request),
         "flash": None,
+        "workers_address": WORKERS,
+        "workers_matter": workers.matter,
+        "unserved": workers.unserved,
     }
     content = _environment(language.code).get_template(template).render(shared | dict(values))
     return Response(content, status_code=status, media_type="text/html", headers=SECURITY)

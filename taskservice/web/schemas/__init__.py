@@ -7,6 +7,7 @@ from taskservice.web.schemas.plan import Plan
 from taskservice.web.schemas.sync import SyncError, SyncReport
 from taskservice.web.schemas.system import FieldError, Function, Live, Problem, Ready
 from taskservice.web.schemas.tasks import Source, Task, TaskPage, TriggerType
+from taskservice.web.schemas.workers import Workers
 
 __all__ = [
     "Execution",
@@ -28,5 +29,6 @@ __all__ = [
     "TaskOverride",
     "TaskPage",
     "TriggerType",
+    "Workers",
     "paging",
 ]
