@@ -37,16 +37,17 @@ class Broker(ABC):
     """A private broker; use it as a context manager.
 
     `kill` ends it as a power cut would, `start` brings it back on the same port and data. With
-    `within`, a command that runs another one, it lives in another network under `host`.
+    `within`, a command that runs another one, it lives in a network of its own, where it serves
+    whoever reaches it; who starts it must reach it under its port on this machine.
     """
 
     name: ClassVar[str]
+    host = "127.0.0.1"
 
-    def __init__(
-        self, *, host: str = "127.0.0.1", within: Sequence[str] = (), path: str = SEARCH_PATH
-    ) -> None:
-        self.host, self.port = host, steady_port()
+    def __init__(self, *, within: Sequence[str] = (), path: str = SEARCH_PATH) -> None:
+        self.port = steady_port()
         self._within, self._path = within, path
+        self._listens_on = "0.0.0.0" if within else self.host
         self.folder = Path(tempfile.mkdtemp(prefix=f"taskservice-{self.name}-", dir=in_memory()))
         self._group: Group | None = None
 
@@ -202,7 +203,7 @@ class Redis(Broker):
     def _command(self) -> list[str]:
         options = {
             "port": str(self.port),
-            "bind": self.host,
+            "bind": self._listens_on,
             "protected-mode": "no",
             "dir": str(self.folder),
             "save": "",
@@ -224,10 +225,8 @@ class RabbitMQ(Broker):
 
     name = "rabbitmq"
 
-    def __init__(
-        self, *, host: str = "127.0.0.1", within: Sequence[str] = (), path: str = SEARCH_PATH
-    ) -> None:
-        super().__init__(host=host, within=within, path=path)
+    def __init__(self, *, within: Sequence[str] = (), path: str = SEARCH_PATH) -> None:
+        super().__init__(within=within, path=path)
         self._names_port, self._node_port = steady_port(), steady_port()
         self._names: Group | None = None
 
@@ -274,7 +273,7 @@ class RabbitMQ(Broker):
     def _write_files(self) -> None:
         (self.folder / "enabled_plugins").write_text("[].\n")
         (self.folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.local = {self.host}:{self.port}\n"
+            f"listeners.tcp.local = {self._listens_on}:{self.port}\n"
             "loopback_users = none\n"
             "log.console = true\n"
             "log.file = false\n"

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -49,11 +49,14 @@ def in_memory() -> str | None:
 class MariaDB:
     """A private MariaDB server on a temporary folder; use it as a context manager.
 
-    `kill` ends it as a power cut would, `start` brings it back on the same port and data.
+    `kill` ends it as a power cut would, `start` brings it back on the same port and data. With
+    `within`, a command that runs another one, it lives in a network of its own, where it serves
+    whoever reaches it.
     """
 
-    def __init__(self, search_path: str = SEARCH_PATH) -> None:
+    def __init__(self, search_path: str = SEARCH_PATH, *, within: Sequence[str] = ()) -> None:
         self._search_path = search_path
+        self._within = within
         # Not pytest's folder: a socket's path has room for some 100 letters only.
         self.folder = Path(tempfile.mkdtemp(prefix="taskservice-mariadb-", dir=in_memory()))
         self.port = _free_port()
@@ -89,11 +92,12 @@ class MariaDB:
     def start(self) -> None:
         """Starts the server and returns when it answers."""
         arguments = [
+            *self._within,
             *self._server(),
             f"--port={self.port}",
             f"--socket={self._socket}",
             f"--pid-file={self.folder / 'pid'}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={'0.0.0.0' if self._within else '127.0.0.1'}",
             "--skip-name-resolve",
             "--default-time-zone=+10:30",
             "--innodb-buffer-pool-size=32M",
@@ -156,7 +160,7 @@ class MariaDB:
 
     @property
     def _account(self) -> str:
-        return "'taskservice'@'127.0.0.1'"
+        return "'taskservice'@'%'" if self._within else "'taskservice'@'127.0.0.1'"
 
     @property
     def _socket(self) -> Path:

@@ -156,8 +156,11 @@ class LeaderElection:
             return
         async with self._database.read() as connection:
             found = await owners.owners(connection)
-        keepers = [one for one in found.values() if one.lock_id == holder]
-        if any(not one.expired and not self._is_dead(one.name) for one in keepers):
+        keepers = {key: one for key, one in found.items() if one.lock_id == holder}
+        # It may be this process itself, by a connection of which only the database doesn't know
+        # that it is cut.
+        others = [one for key, one in keepers.items() if key != self._owner_id]
+        if any(not one.expired and not self._is_dead(one.name) for one in others):
             self._strange = None
             return
         if not keepers:

@@ -109,8 +109,8 @@ class Service(ServiceProcess):
 class Server(MariaDB):
     """A private MariaDB that keeps its port over a restart, and can be frozen."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, within: Sequence[str] = ()) -> None:
+        super().__init__(within=within)
         self.port = steady_port()
 
     def freeze(self) -> None:

@@ -18,6 +18,9 @@ from tests.faults.service import COMMAND, Service
 from tests.faults.worker import WORKER, Worker
 
 CONCURRENCY = 4
+ON_AGAIN = 60.0
+"""Within this time of a broker's return all goes on by itself."""
+
 DYING = ("dying",)
 SLOW = JOBS.with_name("slow_jobs") / "slow_fault_jobs.py"
 JOBS_OF_SERVICES = JOBS.with_name("jobs_of_services")
@@ -207,6 +210,16 @@ class Site:
     def worker_of(self, run: Run) -> Worker:
         """The worker that a run is on."""
         return next(one for one in self.workers if one.pid == run.pid)
+
+    def consumes(self, worker: Worker, since: int) -> None:
+        """Wait until a worker has begun something that came due after a moment."""
+        wait_for(
+            f"{worker.log.stem} takes executions again",
+            lambda: any(
+                run.pid == worker.pid and run.fire and run.fire > since for run in self.runs()
+            ),
+            seconds=ON_AGAIN,
+        )
 
     @contextmanager
     def trouble(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from tests.faults.lab import moment
 from tests.faults.log import read_log
 from tests.faults.proxy import Proxy
 from tests.faults.service import Server, Service
-from tests.faults.site import CONCURRENCY, Site
+from tests.faults.site import CONCURRENCY, ON_AGAIN, Site
 from tests.faults.worker import Worker
 
 EXECUTE = "taskservice.execute"
@@ -29,9 +29,6 @@ EXECUTE = "taskservice.execute"
 
 AT_ONCE = 10.0
 """A child that dies closes its row at once; a busy machine needs some seconds."""
-
-ON_AGAIN = 60.0
-"""Within this time of a broker's return all goes on by itself."""
 
 CLOSED_LIMIT = 60.0
 POISON: tuple[tuple[object, ...], ...] = ((), (7,), (None,), ("no-such-id",), ("x" * 100_000,))
@@ -78,16 +75,6 @@ class Storm:
         """Wait until fires run again."""
         self.lab.grows(by=by, seconds=ON_AGAIN)
 
-    def consumes(self, worker: Worker, since: int) -> None:
-        """Wait until a worker has begun something that came due after a moment."""
-        wait_for(
-            "the worker takes executions again",
-            lambda: any(
-                run.pid == worker.pid and run.fire and run.fire > since for run in self.site.runs()
-            ),
-            seconds=ON_AGAIN,
-        )
-
 
 def child_killed(storm: Storm) -> None:
     """The row is closed at once, and says why."""
@@ -121,7 +108,7 @@ def worker_out_of_memory(storm: Storm) -> None:
     storm.goes_on(12)
     if worker.alive:
         resource.prlimit(worker.pid, resource.RLIMIT_AS, limits)
-        storm.consumes(worker, moment())
+        storm.site.consumes(worker, moment())
     else:
         storm.lab.deaths[worker.pid] = moment()
         storm.site.workers.remove(worker)
@@ -141,7 +128,7 @@ def worker_frozen(storm: Storm) -> None:
     before = read_log(lab.url)
     thawed = moment()
     worker.thaw()
-    storm.consumes(worker, thawed)
+    storm.site.consumes(worker, thawed)
     lab.violations += rewritten(before, read_log(lab.url))
 
 
@@ -245,7 +232,7 @@ def connections_reset(storm: Storm) -> None:
         began = moment()
         storm.lab.faults["the workers' connections reset"] += 1
         for worker in storm.site.workers:
-            storm.consumes(worker, began)
+            storm.site.consumes(worker, began)
 
 
 def database_away(storm: Storm) -> None:
@@ -322,7 +309,7 @@ def poisoned(storm: Storm) -> None:
     wait_for("all is taken", lambda: storm.broker.waiting(storm.site.queue) == 0, seconds=ON_AGAIN)
     began = moment()
     for worker in storm.site.workers:
-        storm.consumes(worker, began)
+        storm.site.consumes(worker, began)
 
 
 def long_jobs_ahead(storm: Storm) -> None:

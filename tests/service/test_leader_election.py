@@ -162,6 +162,20 @@ async def test_the_lock_is_taken_away_from_who_cannot_give_it_back(
         await stuck.is_held()
 
 
+async def test_the_lock_is_taken_from_a_connection_of_its_own_that_was_cut(
+    candidate: Callable[..., Awaitable[Candidate]], database: Database
+) -> None:
+    """Only the process knows of that: for the database the connection lives on."""
+    cut = database.scheduler_lock()
+    assert await cut.take(0)
+    process = await candidate("process:1", strange_seconds=3600, look_seconds=0.1)
+    assert not process.leads
+    await database.write(lambda connection: owners.set_lock(connection, "process:1", cut.id))
+    await when(lambda: process.leads)
+    with pytest.raises(Unavailable):
+        await cut.is_held()
+
+
 async def test_the_lock_is_left_with_who_lives(
     candidate: Callable[..., Awaitable[Candidate]], database: Database
 ) -> None:
