@@ -11,8 +11,11 @@ from taskservice.engine.counts import Counts
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 
-MOST = 5000
-"""How many rows one look reads: of more that are open, it reads in turn."""
+TOGETHER = 500
+"""How many rows are read at a time."""
+
+MOST = 10
+"""How many times a look reads so many, as long as it finds that many of them have ended."""
 
 
 class SentExecutions:
@@ -34,17 +37,23 @@ class SentExecutions:
             self.add(await connection.run_sync(log.sent))
 
     async def look(self) -> None:
-        """Count what has ended since. Raises `Unavailable`."""
-        ids = list(islice(self._open, MOST))
-        if not ids:
+        """Count what has ended since, as far as it takes little. Raises `Unavailable`.
+
+        Of many that are open each look reads some, in turn.
+        """
+        if not self._open:
             return
         async with self._database.read() as connection:
-            still_open = await connection.run_sync(log.still_open, ids)
-            gone = [key for key in ids if key not in still_open]
-            ended = await connection.run_sync(log.ends, gone)
-        # What isn't there any more went with its task, and is counted by nobody.
-        for key in ids:
-            del self._open[key]
-        self.add(key for key in ids if key in still_open)
-        for execution in ended:
-            self._counts.end_elsewhere(execution)
+            for _ in range(MOST):
+                ids = list(islice(self._open, TOGETHER))
+                still_open = await connection.run_sync(log.still_open, ids)
+                gone = [key for key in ids if key not in still_open]
+                ended = await connection.run_sync(log.ends, gone)
+                # What isn't there any more went with its task, and is counted by nobody.
+                for key in ids:
+                    del self._open[key]
+                self.add(key for key in ids if key in still_open)
+                for execution in ended:
+                    self._counts.end_elsewhere(execution)
+                if len(gone) < TOGETHER / 4:
+                    break
