@@ -36,7 +36,7 @@ def worker(
     \b
     Examples:
       taskservice worker
-      taskservice worker --queues reports,mail --concurrency 8 -- --max-tasks-per-child 100
+      taskservice worker --queues reports,mail -- --loglevel INFO
     """
     settings = Settings.from_environment(os.environ, **flags)
     if not settings.celery_broker:
