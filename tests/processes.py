@@ -94,10 +94,16 @@ def stands_still(pid: int) -> None:
 
 
 def _threads_that_go(pid: int) -> list[str]:
-    """The states of threads that are not stopped (proc(5), behind the name in parentheses)."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    """The states of threads that are not stopped (proc(5), behind the name in parentheses).
+
+    One that has ended does nothing either, though its parent, being stopped, has not heard of it.
+    """
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return ["gone meanwhile: another look tells"]
     states = [text.rpartition(")")[2].split()[0] for text in stats]
-    return [state for state in states if state not in "Tt"]
+    return [state for state in states if state not in "TtZX"]
 
 
 def steady_port() -> int:

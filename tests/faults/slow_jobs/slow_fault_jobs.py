@@ -4,7 +4,7 @@ import time
 
 import fault_jobs  # type: ignore[import-not-found]
 
-IMPORT_SECONDS = 1.5
+IMPORT_SECONDS = 2.5
 
 time.sleep(IMPORT_SECONDS)
 
