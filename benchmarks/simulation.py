@@ -346,17 +346,22 @@ MEASURED = (
             measured=measured, modelled=_cost(whose, rate),
         )
         for whose, rate, measured in (
-            ("scheduler", 50, 6.4), ("scheduler", 126, 2.9), ("scheduler", 158, 2.0),
-            ("worker", 50, 7.7), ("worker", 126, 5.1), ("worker", 158, 4.9),
-            ("database", 50, 2.8), ("database", 126, 1.5), ("database", 158, 1.0),
+            ("scheduler", 50, 5.7), ("scheduler", 126, 2.9), ("scheduler", 158, 2.5),
+            ("worker", 50, 9.1), ("worker", 126, 5.7), ("worker", 158, 4.9),
+            ("database", 50, 5.1), ("database", 126, 2.1), ("database", 158, 1.8),
         )
     ),
     Point(
         what="kept up with by 1 worker", unit=" a second", measured=178,
         modelled=lambda: knee(Shape(), COSTS),
     ),
-    Point(what="p50 lateness at 126 a second", unit=" ms", measured=103, modelled=_p50(126)),
-    Point(what="p50 lateness at 158 a second", unit=" ms", measured=179, modelled=_p50(158)),
+    *(
+        Point(
+            what=f"p50 lateness at {rate} a second", unit=" ms", measured=measured,
+            modelled=_p50(rate),
+        )
+        for rate, measured in ((50, 21), (79, 36), (126, 46), (158, 54))
+    ),
     *(
         Point(
             what=f"executions a second of many at once, {workers} workers", unit="",
