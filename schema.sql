@@ -42,8 +42,6 @@ CREATE TABLE `task_manage` (
   `recover` tinyint(1) NOT NULL DEFAULT 0,
   -- local, process or celery, null for the service's default.
   `executor` varchar(20) DEFAULT NULL,
-  -- Where executions on celery are sent, null for the service's default.
-  `queue` varchar(100) DEFAULT NULL,
   -- file or api: who declares the task.
   `source` varchar(10) NOT NULL DEFAULT 'api',
   -- in_sync, overridden or conflict.
@@ -64,6 +62,8 @@ CREATE TABLE `task_manage` (
   `deleted_at` datetime(6) DEFAULT NULL,
   -- Executions that began before are no longer the task's, and are deleted a batch at a time.
   `purge_before` datetime(6) DEFAULT NULL,
+  -- Where executions on celery are sent, null for the service's default.
+  `queue` varchar(100) DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `idx_status` (`status`),
   KEY `idx_next_run_time` (`next_run_time`),
