@@ -29,6 +29,7 @@ ATTACKED_BY = {
     "cli/hiding.py": OWN,
     "cli/promote.py": "attack/test_promote.py",
     "cli/service_log.py": OWN,
+    "engine/celery/pool.py": OWN,
     "engine/import_path.py": OWN,
     "engine/import_process.py": "attack/test_imports.py",
     "engine/importers.py": "attack/test_imports.py",
