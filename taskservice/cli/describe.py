@@ -130,7 +130,7 @@ def took(row: Mapping[str, Any]) -> str:
 
 def began(row: Mapping[str, Any]) -> bool:
     """Whether an execution has begun: not so while no worker has taken it from its queue."""
-    return row["queue"] is None or row["worker"] is not None
+    return row.get("queue") is None or row.get("worker") is not None
 
 
 def outcome(row: Mapping[str, Any]) -> str:

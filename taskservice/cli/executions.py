@@ -145,11 +145,11 @@ def _one(client: Client, task_id: str, log_id: str, *, follow: bool, output: str
 
 def _on_a_worker(execution: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Where an execution was sent, if it was, and who took it."""
-    if execution["queue"] is None:
+    if execution.get("queue") is None:
         return []
     return [
         ("queued", f"{when(execution['queued_at'])} in {cell(execution['queue'])}"),
-        ("worker", cell(execution["worker"])),
+        ("worker", cell(execution.get("worker"))),
     ]
 
 

@@ -117,14 +117,14 @@ def or_null(type_: FieldType, default: Any = None) -> FieldType:
     return FieldType(lambda value: default if value is None else type_.parse(value), schema)
 
 
-_QUEUE = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+_QUEUE = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 # RabbitMQ keeps the first for itself, kombu the others on Redis.
 _NOT_QUEUES = ("amq.", "_kombu", "unacked")
 
 
 def is_queue_name(text: str) -> bool:
     """Whether brokers take this for the name of a queue."""
-    return bool(re.fullmatch(_QUEUE, text)) and not text.startswith(_NOT_QUEUES)
+    return bool(_QUEUE.fullmatch(text)) and not text.startswith(_NOT_QUEUES)
 
 
 def _queue_name(value: object) -> str:
@@ -138,7 +138,9 @@ def _queue_name(value: object) -> str:
     return value
 
 
-queue_name = FieldType(_queue_name, {"type": "string", "maxLength": 100, "pattern": f"^{_QUEUE}$"})
+queue_name = FieldType(
+    _queue_name, {"type": "string", "maxLength": 100, "pattern": f"^{_QUEUE.pattern}$"}
+)
 """The name of a queue."""
 
 

@@ -25,7 +25,7 @@ COMMAND = re.compile(r"^\s*::error::forged|##\[error", re.MULTILINE)
 EXECUTION = {
     "id": EVIL, "task_id": EVIL, "status": EVIL, "attempt": 2, "folded": 0, "triggered_by": EVIL,
     "result": EVIL, "error": EVIL, "output": EVIL, "start_time": TIME, "end_time": TIME,
-    "scheduled_time": TIME,
+    "scheduled_time": TIME, "queue": EVIL, "queued_at": TIME, "worker": EVIL,
 }  # fmt: skip
 TASK = {
     "id": EVIL, "name": EVIL, "status": EVIL, "drift": EVIL, "source": EVIL, "overridden": [EVIL],
@@ -94,6 +94,15 @@ ANSWERS: dict[str, Any] = {
         "retired": [{"task_id": EVIL, "path": EVIL, "retired_at": TIME, "delete_at": TIME}],
     },
 }  # fmt: skip
+ANSWERS["GET /workers"] = {
+    "workers": [
+        {
+            "name": EVIL, "kind": EVIL, "host": EVIL, "state": EVIL, "queues": [EVIL],
+            "concurrency": 4, "running": [], "running_count": 1, "since": TIME, "heard_at": TIME,
+        }
+    ],
+    "queues": [{"name": EVIL, "workers": 0, "waiting": 1, "oldest": TIME}],
+}  # fmt: skip
 ANSWERS["POST /sync"] = ANSWERS["GET /sync"]
 
 COMMANDS: dict[str, list[list[str]]] = {
@@ -114,11 +123,13 @@ COMMANDS: dict[str, list[list[str]]] = {
     "revert": [["t"]],
     "restore": [["t"]],
     "promote": [["--all"]],
+    "workers": [[]],
 }
 ALONE = {
     "validate": "test_files_whose_words_are_hostile",
     "import-crontab": "test_files_whose_words_are_hostile",
-    "run": "it serves", "schema": "its text is the project's own", "completion": "as schema",
+    "run": "it serves", "worker": "it works", "schema": "its text is the project's own",
+    "completion": "as schema",
     "export": "it prints files as they are, for programs; on a terminal as all else",
 }  # fmt: skip
 
