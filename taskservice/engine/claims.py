@@ -173,7 +173,7 @@ class Claims:
     """The decisions on a batch at one moment, over rows that are locked.
 
     `owner` is who will run what is claimed, unless `queue_of` gives the queue that a task's
-    executions are sent to; `held` are the executions that occupy instances of the tasks;
+    executions are sent to, at `queued_at`; `held` are the executions that occupy instances;
     `recorded` are fires that have their row already, whatever the task's next fire
     says, by task, time and attempt; another attempt of a busy task waits for `busy_again`. What is
     decided goes into `done`; `running` are then the tasks that run.
@@ -186,12 +186,14 @@ class Claims:
         *,
         owner: str,
         queue_of: QueueOf,
+        queued_at: datetime,
         now: datetime,
         busy_again: timedelta,
         recorded: Collection[Fire] = (),
     ) -> None:
         self._done = done
         self._queue_of = queue_of
+        self._queued_at = queued_at
         self._recorded = recorded
         self._owner = owner
         self._now = now
@@ -317,7 +319,9 @@ class Claims:
         at = max(self._now, begins or self._now)
         queue = self._queue_of(self._done.tasks[task_id].task)
         if queue is not None:
-            more |= {"status": "queued", "owner": QUEUE, "queue": queue, "queued_at": at}
+            more |= {
+                "status": "queued", "owner": QUEUE, "queue": queue, "queued_at": self._queued_at,
+            }  # fmt: skip
         else:
             more |= {"status": "running", "owner": self._owner}
         return ExecutionRow(id=new_id(), task_id=task_id, start_time=at, **more)
@@ -332,6 +336,7 @@ def decide(
     owner: str,
     worker: Worker | None,
     queue_of: QueueOf,
+    queued_at: datetime,
     now: datetime,
     busy_again: timedelta,
     recorded: Collection[Fire],
@@ -348,8 +353,8 @@ def decide(
     if worker:
         decide_takes(batch, left, done, owner=owner, worker=worker, now=now)
     claims = Claims(
-        done, left.values(), owner=owner, queue_of=queue_of, now=now, busy_again=busy_again,
-        recorded=recorded,
+        done, left.values(), owner=owner, queue_of=queue_of, queued_at=queued_at, now=now,
+        busy_again=busy_again, recorded=recorded,
     )  # fmt: skip
     claims.claim(batch)
     return done, claims.running

@@ -7,7 +7,6 @@ only when that is committed does it run.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import structlog
@@ -282,10 +281,7 @@ class Recorder:
 
     def _put_aside(self, single: Batch, error: Exception) -> None:
         """Try one thing again later, if nobody else would: a fire is found by the next pass."""
-        for request in single.requests:
-            _refuse(request, error)
-        for take in single.takes:
-            _refuse(take, error)
+        _refuse_asked(single, error)
         single.requests.clear()
         single.takes.clear()
         self._refused_ends(single.ends.keys(), error)
@@ -339,12 +335,16 @@ class Recorder:
         seen.tasks = await self._tasks_for(connection, seen.rows)
         # There may be many fires to count.
         long_due = any(is_long_due(seen.rows[key], now) for key in batch.due & seen.rows.keys())
+        # By the one clock that is the same for all, where others go by it.
+        at = now
+        if batch.begun or any(self._queue_of(one.task) for one in seen.tasks.values()):
+            at = await dialect_of(connection).now(connection)
 
         async def decided(recorded: Collection[Fire]) -> tuple[Recorded, set[str]]:
             def work() -> tuple[Recorded, set[str]]:
                 return decide(
                     batch, seen, held,
-                    ends_of=owner, owner=self._owner, worker=self._worker, now=now,
+                    ends_of=owner, owner=self._owner, worker=self._worker, now=now, queued_at=at,
                     queue_of=self._queue_of, recorded=recorded, busy_again=self._busy_again,
                 )  # fmt: skip
 
@@ -354,16 +354,12 @@ class Recorder:
         if careful and (recorded := await connection.run_sync(_recorded, done.added)):
             # Decided again, so that what is left out takes no instance from what is not.
             done, running = await decided(recorded)
-        if batch.begun or any(one.status == "queued" for one in done.added):
-            # By the one clock that is the same for all.
-            at = await dialect_of(connection).now(connection)
-            done.added = [
-                replace(one, queued_at=at) if one.status == "queued" else one for one in done.added
-            ]
-            deadlines = {
-                key: at + timedelta(seconds=timeout) for key, (_, timeout) in batch.begun.items()
-            }
-            await connection.run_sync(log.set_deadlines, self._owner, deadlines)
+        deadlines = {
+            key: at + timedelta(seconds=timeout)
+            for key, (_, timeout) in batch.begun.items()
+            if key in held and (held[key].owner, held[key].status) == (self._owner, "running")
+        }
+        await connection.run_sync(log.set_deadlines, deadlines)
         await connection.run_sync(self._write, owner, done, running)
         if done.planned and not self._leads() and not self._database.one_process:
             await owners.tell(connection, "retry", sorted(done.planned), by=self._owner)
@@ -432,16 +428,15 @@ def _recorded(connection: SyncConnection, added: Iterable[ExecutionRow]) -> set[
     return known & fires
 
 
-def _refuse(request: TriggerRequest | TakeRequest, error: Exception) -> None:
-    if not request.answer.done():
-        request.answer.set_exception(error)
+def _refuse_asked(batch: Batch, error: Exception) -> None:
+    asked: list[TriggerRequest | TakeRequest] = [*batch.requests, *batch.takes]
+    for request in asked:
+        if not request.answer.done():
+            request.answer.set_exception(error)
 
 
 def _refuse_all(batch: Batch, error: Exception) -> None:
-    for request in batch.requests:
-        _refuse(request, error)
-    for take in batch.takes:
-        _refuse(take, error)
+    _refuse_asked(batch, error)
     _answer(batch, error)
 
 

@@ -100,11 +100,6 @@ _WRITE_OUTPUT = (
 )
 _ADD = insert(task_execution_log)
 _TASKS_OF = select(_L.task_id).where(_L.id.in_(bindparam("ids", expanding=True)))
-_SET_DEADLINE = (
-    update(task_execution_log)
-    .where(_L.id == bindparam("key"), _L.owner == bindparam("holder"), _L.status == "running")
-    .values(deadline=bindparam("moment", type_=_L.deadline.type))
-)
 _RELEASE = (
     update(task_execution_log)
     .where(
@@ -390,10 +385,10 @@ def take(connection: Connection, taken: Sequence[ExecutionRow]) -> None:
     dialect_of(connection).update_rows(connection, task_execution_log, rows)
 
 
-def set_deadlines(connection: Connection, owner: str, deadlines: Mapping[str, datetime]) -> None:
-    """Write when running executions of an owner time out."""
-    for key, deadline in deadlines.items():
-        connection.execute(_SET_DEADLINE, {"key": key, "holder": owner, "moment": deadline})
+def set_deadlines(connection: Connection, deadlines: Mapping[str, datetime]) -> None:
+    """Write when executions time out that the caller has found to run, and to be its own."""
+    rows = [{"id": key, "deadline": _stamp(deadline)} for key, deadline in deadlines.items()]
+    dialect_of(connection).update_rows(connection, task_execution_log, rows)
 
 
 def keep_output(connection: Connection, owner: str, outputs: Mapping[str, str]) -> None:
