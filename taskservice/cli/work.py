@@ -18,7 +18,7 @@ from taskservice.cli.service_log import set_up_logging
 from taskservice.domain.errors import StartError
 from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.import_path import put_in_front
-from taskservice.service.service import need_celery
+from taskservice.service.service import sender_of
 from taskservice.service.worker import Stopping, WorkerService
 from taskservice.settings import Settings, broker
 
@@ -78,7 +78,6 @@ def run_worker(
     for option in celery_options:
         if option.split("=", 1)[0] in OURS or option[:2] in ("-P", "-c", "-Q", "-X", "-A", "-b"):
             raise click.UsageError(f"{option.split('=', 1)[0]} can't be given to Celery's worker")
-    need_celery()
     set_up_logging()
     tell_unknown(unknown)
     allow_open_files()
@@ -92,7 +91,7 @@ def run_worker(
         await service.start()
         return service
 
-    _probe(settings)
+    loop.begin(lambda: _need_broker(settings)).result()
     service = loop.begin(make).result()
     try:
         _consume(settings, service, loop, queues, concurrency, celery_options)
@@ -103,33 +102,14 @@ def run_worker(
     log.info("stopped")
 
 
-def _probe(settings: Settings) -> None:
+async def _need_broker(settings: Settings) -> None:
     """Raise StartError where the broker does not answer: Celery would try for ever."""
-    from taskservice.engine.celery.app import CONNECT_SECONDS, make_app
-
-    app = make_app(
-        broker.without_parameter(settings.celery_broker),
-        is_amqp=broker.is_amqp(settings.celery_broker), queue=settings.celery_queue, sends=True,
-    )  # fmt: skip
-    failed: list[Exception] = []
-
-    def connect() -> None:
-        try:
-            with app.connection_for_write() as connection:
-                connection.connect()
-        except Exception as error:
-            failed.append(error)
-
-    # The client's own waits have no end that can be relied on.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(2 * CONNECT_SECONDS)
-    if thread.is_alive() or failed:
-        reason = (
-            " ".join(str(failed[0]).split())[:200].rstrip(".") if failed else "it does not answer"
-        )
+    sender = sender_of(settings)
+    await sender.check()
+    await sender.close()
+    if sender.away:
         raise StartError(
-            f"no broker at {settings.shown_broker}: {reason}; check TASKSERVICE_CELERY_BROKER"
+            f"no broker at {settings.shown_broker}: {sender.away}; check TASKSERVICE_CELERY_BROKER"
         )
 
 

@@ -23,8 +23,13 @@ class Placement:
     longest: float | None = None
 
     def queue_of(self, task: Task) -> str | None:
-        """The queue that the executions of a task are sent to; None: they run in the service."""
-        return (task.queue or self.queue) if self._executor(task) == CELERY else None
+        """The queue that the executions of a task are sent to; None: they run in the service.
+
+        Without a broker nothing is sent.
+        """
+        if not self.has_broker or self._executor(task) != CELERY:
+            return None
+        return task.queue or self.queue
 
     def faults(self, task: Task) -> list[Fault]:
         """Why the executions of a task can't run where it says."""
@@ -44,6 +49,9 @@ class Placement:
     def _executor(self, task: Task) -> str:
         return task.executor or self.executor
 
+
+HERE = Placement()
+"""What sends nothing."""
 
 ANYWHERE = Placement(has_broker=True)
 """What forbids no task to run where it says."""

@@ -11,8 +11,8 @@ import structlog
 
 from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
 from taskservice.domain.placeholders import ANY_VARIABLE
+from taskservice.domain.placement import HERE
 from taskservice.domain.state import TaskState
-from taskservice.domain.task import Task
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output
 from taskservice.engine.claims import (
@@ -53,10 +53,6 @@ _RETRY_KEY = "\0retry:"  # No task id begins with a control character.
 log_ = structlog.get_logger()
 
 
-def no_queue(_task: Task) -> None:
-    """Every execution runs where it is claimed."""
-
-
 class Engine:
     """Schedules the tasks of a database and executes them in this process.
 
@@ -78,7 +74,7 @@ class Engine:
         zone: tzinfo,
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = output.LIMIT,
-        queue_of: QueueOf = no_queue,
+        queue_of: QueueOf = HERE.queue_of,
         start_timeout: float = 300.0,
         listed: Worker | None = None,
         options: Options | None = None,
@@ -92,14 +88,15 @@ class Engine:
         self.owner = new_id()
         self.leads = False
         name = f"{short_name(options.name)}:{self.owner[-8:]}"
-        listed = listed or Worker(name=name, kind="service")
+        self._listed = listed = listed or Worker(name=name, kind="service")
+        self._takes = listed.kind == "worker"
         self.counts = Counts()
         self._scheduler = Scheduler(self._on_due)
         self._recorder = Recorder(
             database,
             zone=zone,
             owner=self.owner,
-            worker=listed if listed.kind == "worker" else None,
+            worker=listed if self._takes else None,
             queue_of=queue_of,
             leads=lambda: self.leads,
             tasks=self._tasks,
@@ -141,8 +138,6 @@ class Engine:
         ]
         self._sent = SentExecutions(database, self.counts)
         self._keeper = Keeper(database, self.owner, self._runner.running)
-        self._listed = listed
-        self._takes = listed.kind == "worker"
         self._loops: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
         self._saved: dict[str, list[asyncio.Future[None]]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from taskservice.domain.errors import StartError, Unavailable
 from taskservice.domain.placement import CELERY, Placement
-from taskservice.engine.engine import Engine, no_queue
+from taskservice.engine.engine import Engine
 from taskservice.engine.executor import AnyExecutor, RemoteExecutor
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
@@ -63,7 +63,7 @@ class Service:
             "local": LocalExecutor(limit=settings.threads),
             "process": self._processes,
         }
-        self._broker = _broker_of(settings)
+        self._broker = sender_of(settings) if settings.celery_broker else None
         if self._broker:
             executors[CELERY] = self._broker
         self.database = Database(settings.database_url)
@@ -75,7 +75,7 @@ class Service:
             zone=zone,
             env_allow=settings.env_allow,
             output_limit=settings.output_limit,
-            queue_of=placement.queue_of if self._broker else no_queue,
+            queue_of=placement.queue_of,
             start_timeout=settings.start_timeout,
         )
         looking = Offload(
@@ -235,11 +235,12 @@ def placement_of(settings: Settings) -> Placement:
     )
 
 
-def _broker_of(settings: Settings) -> RemoteExecutor | None:
-    """What sends executions to workers, if there is a broker. Raises `StartError`."""
-    if not settings.celery_broker:
-        return None
-    need_celery()
+def sender_of(settings: Settings) -> RemoteExecutor:
+    """What sends executions to workers by the broker that there is. Raises `StartError`."""
+    if importlib.util.find_spec("celery") is None:
+        raise StartError(
+            "TASKSERVICE_CELERY_BROKER needs Celery: pip install 'taskservice[celery]'"
+        )
     from taskservice.engine.celery.sender import CeleryExecutor
 
     return CeleryExecutor(
@@ -247,11 +248,3 @@ def _broker_of(settings: Settings) -> RemoteExecutor | None:
         is_amqp=broker.is_amqp(settings.celery_broker),
         queue=settings.celery_queue,
     )
-
-
-def need_celery() -> None:
-    """Raise `StartError` where Celery is not installed."""
-    if importlib.util.find_spec("celery") is None:
-        raise StartError(
-            "TASKSERVICE_CELERY_BROKER needs Celery: pip install 'taskservice[celery]'"
-        )

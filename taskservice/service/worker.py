@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import structlog
 
 from taskservice.domain.errors import StartError, Unavailable
+from taskservice.domain.placement import CELERY
+from taskservice.domain.task import EXECUTORS
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
 from taskservice.engine.process import ProcessExecutor
-from taskservice.service.service import NEEDS_SERVER, placement_of
+from taskservice.service.service import NEEDS_SERVER
 from taskservice.settings import Settings
 from taskservice.storage.database import Database
 from taskservice.storage.rows import new_id
@@ -50,7 +52,7 @@ class WorkerService:
         self.database = Database(settings.database_url)
         self._stopping = asyncio.Event()
         # Whatever its task says by now: it was sent to a worker.
-        executors = dict.fromkeys(("local", "process", "celery"), self._processes)
+        executors = dict.fromkeys(EXECUTORS, self._processes)
         listed = Worker(
             name=self.name, kind="worker", queues=tuple(queues), concurrency=concurrency
         )
@@ -58,12 +60,10 @@ class WorkerService:
             self.database,
             self._functions,
             executors,
-            default_executor="celery",
+            default_executor=CELERY,
             zone=settings.timezone,
             env_allow=settings.env_allow,
             output_limit=settings.output_limit,
-            queue_of=placement_of(settings).queue_of,
-            start_timeout=settings.start_timeout,
             listed=listed,
         )
 

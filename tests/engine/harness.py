@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from taskservice.domain import state
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, Resolution, TaskState, trigger_of
-from taskservice.engine.engine import Engine, no_queue
+from taskservice.engine.engine import Engine
 from taskservice.engine.executor import AnyExecutor
 from taskservice.engine.functions import Functions
 from taskservice.engine.local import LocalExecutor
@@ -131,7 +131,7 @@ def make_engine(
         places,
         default_executor=default_executor,
         zone=ZONE,
-        queue_of=(lambda _task: "q") if default_executor == "remote" and not listed else no_queue,
+        queue_of=(lambda _task: "q" if default_executor == "remote" and not listed else None),
         listed=listed,
         start_timeout=start_timeout,
         options=options,

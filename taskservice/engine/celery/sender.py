@@ -88,7 +88,10 @@ class _Broker:
 
     def ping(self) -> None:
         """Find out whether the broker answers."""
-        self.length(self._app.conf.task_default_queue)
+        if self._connection is None:
+            self._connected()
+        else:
+            self.length(self._app.conf.task_default_queue)
 
     def drop(self) -> None:
         """Give the connection up, whatever state it is in."""
