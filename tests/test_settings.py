@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskservice.domain.check import Refused
+from taskservice.domain.field_types import queue_name
 from taskservice.settings import ApiToken, Settings, SettingsError, broker
+from taskservice.settings.broker import is_queue
 
 ALICE = "alice:admin:correct-horse"
 
@@ -515,3 +518,15 @@ def test_a_refused_webhook_secret_is_not_shown(secret: str) -> None:
         "it must be one line of text, without space around it"
     )
     assert "s3cret" not in repr(read(GIT_WEBHOOK_SECRET="s3cret"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "A.b-c_9", "9" * 100, "", "a b", "-a", "amq.x", "unacked", "_kombu", "a" * 101]
+)
+def test_a_queue_is_named_here_as_in_a_task(name: str) -> None:
+    try:
+        queue_name.parse(name)
+    except Refused:
+        assert not is_queue(name)
+    else:
+        assert is_queue(name)

@@ -122,15 +122,10 @@ _QUEUE = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _NOT_QUEUES = ("amq.", "_kombu", "unacked")
 
 
-def is_queue_name(text: str) -> bool:
-    """Whether brokers take this for the name of a queue."""
-    return bool(_QUEUE.fullmatch(text)) and not text.startswith(_NOT_QUEUES)
-
-
 def _queue_name(value: object) -> str:
     if not isinstance(value, str):
         raise Refused(f"must be a queue's name, not {describe(value)}")
-    if not is_queue_name(value):
+    if not _QUEUE.fullmatch(value) or value.startswith(_NOT_QUEUES):
         raise Refused(
             "must be a queue's name: 1 to 100 letters, digits, dots, dashes and underscores, "
             "beginning with a letter or digit, and not with amq. or unacked"

@@ -2,7 +2,7 @@
 
 The processes are forked from multiprocessing's fork server, which has the worker's side
 imported already, so one starts within milliseconds; a fork of the service itself, which
-has threads, would not be safe. A thread per execution waits for its process. Each worker has a
+has threads, would not be safe. A thread attends to each process. Each worker has a
 supervisor: what it leaves behind ends with it, and the end of the fork server harms none that runs.
 """
 

@@ -89,22 +89,21 @@ class Runner:
         name = task.executor or self._default
         executor = self._executors.get(name)
         if executor is None:
-            self._refuse(execution, f"there is no executor {name!r} in this process")
+            story = f"there is no executor {name!r} in this process"
+            self._refuse(execution, "interrupted", story)
         elif executor.survives:
             executor.send(
-                execution.id, str(execution.queue), lambda story: self._unsent(execution, story)
+                execution.id,
+                str(execution.queue),
+                lambda story: self._refuse(execution, "unsent", story),
             )
         else:
             self._begin(Running(execution, task, executor, Output(self._output_limit)))
 
-    def _refuse(self, execution: ExecutionRow, story: str) -> None:
+    def _refuse(self, execution: ExecutionRow, kind: ErrorKind, story: str) -> None:
         """End an execution that comes to no call."""
         now = datetime.now(UTC)
-        self._end(execution.ended("failed", now, "interrupted", story, owner=None))
-
-    def _unsent(self, execution: ExecutionRow, story: str) -> None:
-        now = datetime.now(UTC)
-        self._end(execution.ended("failed", now, "unsent", story, owner=None))
+        self._end(execution.ended("failed", now, kind, story, owner=None))
 
     def _begin(self, running: Running) -> None:
         execution, task = running.execution, running.task

@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import IO, TextIO, cast
 
 from taskservice import Execution, execution_context
+from taskservice.domain.errors import Invalid
 from taskservice.domain.placeholders import OWN_PREFIX
 from taskservice.engine.coroutines import awaited, is_awaitable
 from taskservice.engine.executor import CallResult, raised, returned
 from taskservice.engine.fresh_code import take_fresh_code
 from taskservice.engine.functions import Functions
+from taskservice.engine.loading import Allowed
 from taskservice.engine.masking import Mask
 from taskservice.engine.output import LOG_FORMAT, Unbuffered
 from taskservice.engine.owner import seconds_now
@@ -155,10 +157,10 @@ class _Code:  # pragma: no cover: runs in workers only
 
     def note(self, order: Order) -> None:
         """Note the files of an order's function, as they are now."""
-        module = order.func_path.partition(":")[0] if ":" in order.func_path else None
-        module = module or order.func_path.rpartition(".")[0]
-        if module not in self._sources:
-            self._sources[module] = sources_of(module)
+        with contextlib.suppress(Invalid):  # nothing was imported of it
+            module, _ = Allowed(order.patterns).split(order.func_path)
+            if module not in self._sources:
+                self._sources[module] = sources_of(module)
 
     def has_changed(self) -> bool:
         """Whether some of it says something else by now."""

@@ -64,11 +64,6 @@ def longest_on(url: str) -> float | None:
     return float(given) or None
 
 
-def shown_broker(url: str) -> str:
-    """The URL as it may be shown: without user, password and parameters."""
-    return without_secrets(url)
-
-
 def is_queue(text: str) -> bool:
     """Whether brokers take this for the name of a queue."""
     return bool(_QUEUE.fullmatch(text))

@@ -105,7 +105,7 @@ class Settings:
     @property
     def shown_broker(self) -> str:
         """The broker's URL as it may be shown: without user, password and parameters."""
-        return broker.shown_broker(self.celery_broker)
+        return database.without_secrets(self.celery_broker)
 
     @property
     def shown_git_url(self) -> str:

@@ -98,7 +98,7 @@ class RunningExecutions:
 
 
 async def register(connection: AsyncConnection, owner: str, worker: Worker) -> None:
-    """List an owner, unless it is listed, and forget those that have been dead for long."""
+    """List an owner anew, and forget those that have been dead for long."""
     now = await dialect_of(connection).now(connection)
     await connection.execute(delete(task_worker).where(_K.gone < now - SHOWN_DEAD))
     await connection.execute(delete(task_worker).where(_K.id == owner))
