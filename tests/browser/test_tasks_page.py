@@ -1,5 +1,6 @@
 """The table of tasks lives: what happens to a task is seen without asking."""
 
+import json
 import re
 
 from playwright.sync_api import Page, Route, expect
@@ -113,6 +114,24 @@ def test_what_is_looked_for_stands_in_the_address(service: ServiceProcess, page:
     expect(names).to_have_count(3)
     page.goto("/?tag=left&sort=-name")
     expect(names).to_have_text([re.compile("^Gamma"), re.compile("^Alpha")])
+
+
+def test_what_is_pressed_is_not_renewed_before_it_is_released(
+    service: ServiceProcess, page: Page
+) -> None:
+    declare(service, {"alpha.yaml": task(name="Alpha")})
+    with page.expect_response("**/events"):
+        page.goto("/")
+    heading = page.get_by_role("columnheader", name="Task").get_by_role("link")
+    heading.hover()
+    page.mouse.down()
+    with page.expect_response("**/list?*") as renewal:
+        service.send("POST", "/task-manage/", 201, json={**json.loads(task()), "id": "beta"})
+    renewal.value.finished()
+    for _ in range(3):  # what came is put where it belongs meanwhile
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("sort=name"))
 
 
 def test_a_page_of_many_is_fast(service: ServiceProcess, page: Page) -> None:

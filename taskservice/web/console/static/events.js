@@ -117,6 +117,11 @@ function said(element) {
 
 function put(element, fresh) {
   if (!fresh || said(fresh) === said(element)) return;
+  if (element.matches(":active")) {
+    // A click whose link vanishes between its press and its release is lost.
+    addEventListener("pointerup", () => touch(["reset"]), { once: true });
+    return;
+  }
   const dialog = element.querySelector("dialog[open]");
   if (dialog) {
     // Nobody likes a form to vanish that he is filling in.
