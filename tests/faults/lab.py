@@ -245,8 +245,8 @@ class Lab:
         """Fail if anything was found."""
         listed = "\n".join(self.violations[:25])
         assert not self.violations, (
-            f"FAULTS_SEED={self.seed}: {len(self.violations)} violations in {self.fires} fires; "
-            f"{dict(self.faults)}\n{listed}"
+            f"{listed}\nFAULTS_SEED={self.seed}: {len(self.violations)} violations in "
+            f"{self.fires} fires; {dict(self.faults)}"
         )
 
 

@@ -67,7 +67,6 @@ async def test_a_change_is_a_few_statements_and_nothing_is_read_back(
         statements(service.database, reads=True) as read,
     ):
         [answer] = await (create if kind == "create" else change)(service, "a")
-    # The service looks by itself now and then, but never for tasks by their ids.
     tables = "task_manage", "task_declaration", "task_override"
     sent = [one for one in sent if re.search(f"(FROM|INTO) ({'|'.join(tables)})", one)]
     assert len([one for one in sent if "IN (" in one or "INTO" in one]) == statements_sent

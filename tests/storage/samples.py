@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,6 +98,8 @@ FULL = make_state(
     update_time=later(5),
 )
 
+_BLOCKS: ContextVar[tuple[int, ...]] = ContextVar("_BLOCKS", default=())
+
 
 async def save(database: Database, *states: TaskState) -> None:
     """Write states in a transaction of their own."""
@@ -110,11 +113,17 @@ async def record(database: Database, *executions: ExecutionRow) -> None:
 
 @contextmanager
 def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]]:
-    """The statements that are sent within the block, by `Database.write` or, `reads`, `read`."""
+    """The statements that the block sends, by `Database.write` or, `reads`, `read`.
+
+    Those of what it begins are among them; those of what ran before it, as a service's looks at
+    its tables, are not.
+    """
     sent: list[str] = []
+    token = _BLOCKS.set((*_BLOCKS.get(), id(sent)))
 
     def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        sent.append(statement)
+        if id(sent) in _BLOCKS.get():
+            sent.append(statement)
 
     engine = (database.connections.read if reads else database.engine).sync_engine
     event.listen(engine, "before_cursor_execute", note)
@@ -122,6 +131,7 @@ def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]
         yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)
+        _BLOCKS.reset(token)
 
 
 def values(task: Shown) -> dict[str, Any]:
