@@ -96,6 +96,26 @@ def signature_of(found: os.stat_result) -> Signature:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
+def bytes_of(
+    handle: int,
+    signature: Signature,
+    *,
+    signature_of: Callable[[os.stat_result], Signature] = signature_of,
+) -> bytes | None:
+    """The bytes of the file that a handle of `located` is, as `read_bytes` has them."""
+    found = os.fstat(handle)
+    if signature_of(found) != signature:
+        return None
+    # One byte more than there should be: what has grown is another file by its signature.
+    left = min(found.st_size, MAX_BYTES) + 1
+    parts = []
+    with reading(handle) as descriptor:
+        while left and (part := os.read(descriptor, left)):
+            parts.append(part)
+            left -= len(part)
+    return b"".join(parts) if signature_of(os.fstat(handle)) == signature else None
+
+
 def read_bytes(
     root: str,
     path: str,
@@ -108,26 +128,23 @@ def read_bytes(
     Raises `LeadsOut` and `OSError`.
     """
     with located(root, path) as (handle, _):
-        if signature_of(os.fstat(handle)) != signature:
-            return None
-        with reading(handle) as descriptor, open(descriptor, "rb", closefd=False) as file:
-            data = file.read(MAX_BYTES + 1)
-        return data if signature_of(os.fstat(handle)) == signature else None
+        return bytes_of(handle, signature, signature_of=signature_of)
 
 
 def content_of(
-    root: str, path: str, *, read: Callable[[str, str, Signature], bytes | None] = read_bytes
+    root: str, path: str, *, read: Callable[[int, Signature], bytes | None] = bytes_of
 ) -> bytes | str:
     """The bytes of a file below `root` as it is now, or the reason why there are none. Blocks.
 
-    `root` is absolute and without links; `read` is to do what `read_bytes` does.
+    `root` is absolute and without links; `read` is to do what `bytes_of` does.
     """
     for _ in range(_TRIES):
         try:
-            found = status(root, path)
-            if wrong := unfit(found):
-                return wrong
-            data = read(root, path, signature_of(found))
+            with located(root, path) as (handle, _name):
+                found = os.fstat(handle)
+                if wrong := unfit(found):
+                    return wrong
+                data = read(handle, signature_of(found))
         except LeadsOut:
             return LEADS_OUT
         except OSError as error:

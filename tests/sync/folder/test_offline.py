@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskservice.sync.folder.confined import content_of, read_bytes
+from taskservice.sync.folder.confined import bytes_of, content_of
 from taskservice.sync.folder.declaring import declared_by, place
 from taskservice.sync.folder.offline import authored_in, read_file_alone, read_folder
 from taskservice.sync.folder.reading import Folder
@@ -81,13 +81,13 @@ def test_a_file_alone_that_can_not_be_read(folder: Path, name: str, reason: str)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(folder: Path) -> None:
-    reads: list[str] = []
+    reads: list[int] = []
 
-    def changing(root: str, path: str, signature: tuple[int, ...]) -> bytes | None:
-        reads.append(path)
-        with open(f"{root}/{path}", "a") as opened:
+    def changing(handle: int, signature: tuple[int, ...]) -> bytes | None:
+        reads.append(handle)
+        with open(folder / "a.yaml", "a") as opened:
             opened.write("# more\n" if len(reads) < 3 else "")
-        return read_bytes(root, path, signature)
+        return bytes_of(handle, signature)
 
     found = content_of(str(folder), "a.yaml", read=changing)
     assert found == b"name: A\n# more\n# more\n"
