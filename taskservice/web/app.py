@@ -19,7 +19,7 @@ from taskservice.domain.errors import Fault, Invalid, TaskserviceError, TooManyR
 from taskservice.domain.task import nearest
 from taskservice.service import Service
 from taskservice.settings import Settings
-from taskservice.web import api, auth, console, schemas
+from taskservice.web import api, auth, console, rules, schemas
 from taskservice.web.api import events
 from taskservice.web.api.parameters import HEAD, ServiceDep
 from taskservice.web.console import problems, render
@@ -91,7 +91,7 @@ def create_app(
         finally:
             await service.stop()
 
-    return App(
+    app = App(
         [*api.HANDLERS, *console.HANDLERS],
         lifespan=[own_service] if own else [],
         dependencies={
@@ -117,6 +117,8 @@ def create_app(
         openapi_config=openapi_config(settings, show_reference),
         logging_config=None,
     )
+    rules.check(app.routes)
+    return app
 
 
 def _caller(request: AnyRequest, service: ServiceDep) -> str:
@@ -132,12 +134,13 @@ def _caller(request: AnyRequest, service: ServiceDep) -> str:
 async def _before_request(request: AnyRequest) -> Response[None] | None:
     if request.method == "OPTIONS":
         return _options(request)
+    is_open = rules.rule_of(request).needs is None
     if request.route_handler.opt.get("console"):
-        if not request.route_handler.opt.get("open"):
+        if not is_open:
             # Every page says where no worker is; what was seen a moment ago will do.
             await render.service_of(request).workers.look()
         return render.switched(request)
-    if not request.route_handler.opt.get("open"):
+    if not is_open:
         _refuse_unknown_parameters(request)
     return None
 

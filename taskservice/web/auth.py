@@ -17,17 +17,9 @@ from taskservice.service import EndedSessions
 from taskservice.settings import ROLES, ApiToken, Role, Settings
 from taskservice.web import session, webhook
 from taskservice.web.guesses import Guesses
+from taskservice.web.rules import Rule, rule_of
 
 Connection = ASGIConnection[Any, Any, Any, Any]
-
-OPEN = {"open": True}
-"""`opt` of a handler that everybody may call."""
-
-OPERATOR = {"role": "operator"}
-"""`opt` of a handler that changes something, and that an operator may call."""
-
-WEBHOOK = {"webhook": True}
-"""`opt` of a handler that a webhook may call too, by its secret alone."""
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -46,31 +38,28 @@ class Caller:
 
 
 def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
-    """The guard of the whole app: it denies what no rule allows.
+    """The guard of the whole app: it denies what no rule of `web/rules.py` allows.
 
-    Reading takes a viewer and anything else an admin, unless the handler's `opt` says
-    otherwise. The caller's name is left in `scope["user"]`, the caller in `scope["auth"]`.
+    The caller's name is left in `scope["user"]`, the caller in `scope["auth"]`.
     """
 
     # Litestar would have a thread call what is not a coroutine.
-    async def check(connection: Connection, handler: BaseRouteHandler) -> None:
+    async def check(connection: Connection, _handler: BaseRouteHandler) -> None:
         if session.COOKIE in connection.cookies and settings.api_tokens:
             await ended_sessions_of(connection).refresh()
         try:
-            await admit_to(connection, handler)
+            await admit_to(connection, rule_of(connection))
         except UnknownToken:
             if guesses_of(connection).count(address_of(connection)):
                 await guesses_of(connection).hold(address_of(connection))
             raise
 
-    async def admit_to(connection: Connection, handler: BaseRouteHandler) -> None:
-        if handler.opt.get("webhook") and webhook.is_one(settings, connection):
+    async def admit_to(connection: Connection, rule: Rule) -> None:
+        if rule.webhook and webhook.is_one(settings, connection):
             await webhook.admit(settings, connection)
-        elif not handler.opt.get("open"):
-            safe = _method(connection) in SAFE_METHODS
-            needed = handler.opt.get("role", "viewer" if safe else "admin")
-            caller = admit(settings, connection, needed)
-            if caller.csrf and not safe:
+        elif rule.needs is not None:
+            caller = admit(settings, connection, rule.needs)
+            if caller.csrf and _method(connection) not in SAFE_METHODS:
                 await _refuse_forged(connection, caller.csrf)
             connection.scope["user"], connection.scope["auth"] = caller.name, caller
 

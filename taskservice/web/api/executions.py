@@ -18,7 +18,6 @@ from taskservice.web.api.parameters import (
     PageSize,
     ServiceDep,
 )
-from taskservice.web.auth import OPERATOR
 from taskservice.web.openapi import problems, with_body
 
 Before = Annotated[
@@ -35,7 +34,6 @@ Before = Annotated[
     summary="Run a task now",
     tags=["Executions"],
     status_code=202,
-    opt=OPERATOR,
     responses=problems(404, 409, 413),
     operation_class=with_body(body_schemas.TRIGGER, body_schemas.TRIGGER_EXAMPLES, required=False),
 )
@@ -101,7 +99,6 @@ async def get_execution(
     summary="Stop a running or queued execution",
     tags=["Executions"],
     status_code=200,
-    opt=OPERATOR,
     responses=WRITE,
 )
 async def cancel_execution(

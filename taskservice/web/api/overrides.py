@@ -121,7 +121,6 @@ async def get_promotion(
     summary="Get several tasks' overrides as changes of their files",
     tags=["Overrides"],
     status_code=200,
-    opt={"role": "viewer"},
     responses={
         **problems(413),
         200: ResponseSpec(schemas.Promotions, description="The changes", generate_examples=False),

@@ -20,7 +20,6 @@ LARGEST_FOLDER = 4 * 1024 * 1024
     summary="Tell what a sync would do",
     tags=["Sync"],
     status_code=200,
-    opt={"role": "viewer"},
     request_max_body_size=LARGEST_FOLDER,
     responses={
         **problems(413),

@@ -8,7 +8,6 @@ from litestar.params import QueryParameter
 
 from taskservice.web import schemas, webhook
 from taskservice.web.api.parameters import Caller, ServiceDep
-from taskservice.web.auth import OPEN, WEBHOOK
 from taskservice.web.openapi import problems
 
 METRICS = "text/plain; version=0.0.4"
@@ -32,7 +31,6 @@ async def get_sync(service: ServiceDep) -> schemas.SyncReport:
     summary="Sync now",
     tags=["Sync"],
     status_code=200,
-    opt=WEBHOOK,
     request_max_body_size=webhook.LARGEST_BODY,
     responses=problems(413),
 )
@@ -85,7 +83,6 @@ async def list_workers(service: ServiceDep) -> schemas.Workers:
     operation_id="isLive",
     summary="Is the process alive?",
     tags=["Health"],
-    opt=OPEN,
     security=[{}],
 )
 async def is_live() -> schemas.Live:
@@ -98,7 +95,6 @@ async def is_live() -> schemas.Live:
     operation_id="isReady",
     summary="Is the service ready?",
     tags=["Health"],
-    opt=OPEN,
     security=[{}],
     responses={503: problems()[503]},
 )

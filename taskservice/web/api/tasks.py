@@ -33,7 +33,6 @@ from taskservice.web.api.parameters import (
     tag_headers,
     task_answer,
 )
-from taskservice.web.auth import OPERATOR
 from taskservice.web.openapi import ETAG, documented_header, problems, with_body
 
 YAML = "application/yaml"
@@ -217,7 +216,6 @@ async def delete_task(
     summary="Pause a task",
     tags=["Tasks"],
     status_code=200,
-    opt=OPERATOR,
     responses=CHANGE,
     response_headers=[ETAG],
 )
@@ -244,7 +242,6 @@ async def pause_task(
     summary="Resume a task",
     tags=["Tasks"],
     status_code=200,
-    opt=OPERATOR,
     responses=CHANGE,
     response_headers=[ETAG],
 )

@@ -19,7 +19,6 @@ from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console.changes import changed
 from taskservice.web.console.render import (
     CONSOLE,
-    OPERATING,
     SECURITY,
     AnyRequest,
     fragment,
@@ -112,7 +111,7 @@ async def show_output(
     return Response(answer, media_type="application/json", headers=SECURITY)
 
 
-@post(f"{ADDRESS}/cancel", opt=OPERATING)
+@post(f"{ADDRESS}/cancel", opt=CONSOLE)
 async def cancel_execution(
     request: AnyRequest,
     service: ServiceDep,
@@ -126,7 +125,7 @@ async def cancel_execution(
     return await changed(request, work, said, execution_address(task_id, log_id))
 
 
-@post(f"{ADDRESS}/again", opt=OPERATING)
+@post(f"{ADDRESS}/again", opt=CONSOLE)
 async def run_again(
     request: AnyRequest,
     service: ServiceDep,

@@ -24,13 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 THEMES = ("auto", "light", "dark")
 
 CONSOLE: dict[str, Any] = {"console": True}
-"""`opt` of a page's handler; if it changes something, an admin may call it."""
-
-OPERATING: dict[str, Any] = {"console": True, "role": "operator"}
-"""`opt` of a page's handler that changes something, and that an operator may call."""
-
-PUBLIC: dict[str, Any] = {"console": True, "open": True}
-"""`opt` of a page's handler that everybody may call."""
+"""`opt` of a page's handler: who may call it is said in `web/rules.py`."""
 
 COOKIE_SECONDS = 366 * 86400
 

@@ -11,7 +11,6 @@ from taskservice.web import auth, session
 from taskservice.web.api.parameters import ServiceDep
 from taskservice.web.console.render import (
     CONSOLE,
-    PUBLIC,
     AnyRequest,
     caller_of,
     language_of,
@@ -28,7 +27,7 @@ LARGEST_FORM = 16 * 1024
 """Bytes of a form that anybody may send."""
 
 
-@get("/sign-in", opt=PUBLIC)
+@get("/sign-in", opt=CONSOLE)
 async def show_sign_in(request: AnyRequest) -> Response[Any]:
     """The form that takes a token."""
     following = local(request.query_params.get("next"))
@@ -37,7 +36,7 @@ async def show_sign_in(request: AnyRequest) -> Response[Any]:
     return page(request, "sign-in.html", following=following, wrong=None)
 
 
-@post("/sign-in", opt=PUBLIC, request_max_body_size=LARGEST_FORM)
+@post("/sign-in", opt=CONSOLE, request_max_body_size=LARGEST_FORM)
 async def sign_in(request: AnyRequest) -> Response[Any]:
     """Begins a session, where the token is known."""
     auth.refuse_foreign_origin(request)
@@ -58,7 +57,7 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
     return redirect(request, following, cookies=[_cookie(request, value, session.SECONDS)])
 
 
-@post("/sign-out", opt={**CONSOLE, "role": "viewer"})
+@post("/sign-out", opt=CONSOLE)
 async def sign_out(request: AnyRequest, service: ServiceDep) -> Response[None]:
     """Ends the session: in this browser, and for whoever else has its cookie."""
     caller, value = caller_of(request), request.cookies.get(session.COOKIE)

@@ -26,7 +26,7 @@ def address(name: str) -> str:
     return f"/static/{DIGEST}/{name}"
 
 
-@get("/static/{digest:str}/{name:str}", opt={"console": True, "open": True})
+@get("/static/{digest:str}/{name:str}", opt={"console": True})
 async def get_static(digest: FromPath[str], name: FromPath[str]) -> Response[bytes]:
     """A file; for ever, if the address has today's digest."""
     if name not in _FILES:

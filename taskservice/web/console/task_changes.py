@@ -14,7 +14,6 @@ from taskservice.web.console import arguments, flash
 from taskservice.web.console.changes import changed, message_of
 from taskservice.web.console.render import (
     CONSOLE,
-    OPERATING,
     AnyRequest,
     language_of,
     local,
@@ -41,7 +40,7 @@ def _terms_of(form: Mapping[str, str]) -> _Terms:
     )
 
 
-@post("/tasks/{task_id:str}/pause", opt=OPERATING)
+@post("/tasks/{task_id:str}/pause", opt=CONSOLE)
 async def pause(
     request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
@@ -52,7 +51,7 @@ async def pause(
     return await changed(request, work, said, address_of(task_id))
 
 
-@post("/tasks/{task_id:str}/resume", opt=OPERATING)
+@post("/tasks/{task_id:str}/resume", opt=CONSOLE)
 async def resume(
     request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
@@ -63,7 +62,7 @@ async def resume(
     return await changed(request, work, said, address_of(task_id))
 
 
-@post("/tasks/{task_id:str}/trigger", opt=OPERATING)
+@post("/tasks/{task_id:str}/trigger", opt=CONSOLE)
 async def trigger(
     request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
 ) -> Response[None]:
@@ -127,7 +126,7 @@ async def restore(
     return await changed(request, work, said, address_of(task_id))
 
 
-@post("/bulk/pause", opt=OPERATING)
+@post("/bulk/pause", opt=CONSOLE)
 async def pause_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Pauses the tasks that were ticked."""
     terms = _terms_of(await session.form_of(request))
@@ -139,7 +138,7 @@ async def pause_all(request: AnyRequest, service: ServiceDep, caller: Caller) ->
     )
 
 
-@post("/bulk/resume", opt=OPERATING)
+@post("/bulk/resume", opt=CONSOLE)
 async def resume_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Lets those tasks fire again."""
     return await _bulk(
@@ -148,7 +147,7 @@ async def resume_all(request: AnyRequest, service: ServiceDep, caller: Caller) -
     )
 
 
-@post("/bulk/trigger", opt=OPERATING)
+@post("/bulk/trigger", opt=CONSOLE)
 async def trigger_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Runs them now."""
     return await _bulk(
