@@ -204,10 +204,33 @@ CREATE TABLE `service_state` (
   PRIMARY KEY (`name`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What the service remembers of itself over a restart';
 
+CREATE TABLE `task_event` (
+  -- In the order of time.
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `at` datetime(6) NOT NULL,
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `action` varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `done_by` varchar(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- api, console, file or service.
+  `via` varchar(10) NOT NULL,
+  `reason` text,
+  -- Each an object with the keys field, old and new.
+  `changes` json DEFAULT NULL,
+  -- Of what a file does: where it stands, and the commit.
+  `path` varchar(500) DEFAULT NULL,
+  `line` int DEFAULT NULL,
+  `revision` varchar(64) DEFAULT NULL,
+  `author` varchar(200) DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `idx_event_task` (`task_id`, `id`),
+  KEY `idx_event_by` (`done_by`, `id`),
+  KEY `idx_event_action` (`action`, `id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Who did what, when and why; only its age deletes a row';
+
 -- Which migration these tables stand for: the service takes them as they are.
 CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0010');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0011');

@@ -11,6 +11,7 @@ from taskservice.domain.errors import Conflict, Fault, Invalid, Unavailable
 from taskservice.domain.overlay import DELETED, Declaration
 from taskservice.domain.task import unknown_fields
 from taskservice.domain.task_id import id_fault
+from taskservice.domain.trail import EXPIRY, Cause, Via
 from taskservice.service import definitions
 from taskservice.service.checks import Checks, NotImported
 from taskservice.service.definitions import Definition, decision_for, live, no_task
@@ -18,7 +19,7 @@ from taskservice.service.moments import now_utc, parse_until
 from taskservice.service.offload import Offload
 from taskservice.service.preconditions import Precondition
 from taskservice.storage.database import Collision, Database
-from taskservice.storage.gate import Cause, Decision, Gate, Via, Written
+from taskservice.storage.gate import Decision, Gate, Written
 from taskservice.storage.overrides import expired
 from taskservice.storage.rows import new_id
 from taskservice.storage.shown import Shown
@@ -34,8 +35,6 @@ IMPORTS = 20
 
 STUCK = timedelta(minutes=1)
 """How long an override stays that has ended, and without which its task would be none."""
-
-EXPIRY = Cause(by="service", via="service", reason="its time is over")
 
 log = structlog.get_logger()
 

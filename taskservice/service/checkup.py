@@ -12,12 +12,13 @@ import structlog
 
 from taskservice.domain.errors import Fault
 from taskservice.domain.state import faults_of
+from taskservice.domain.trail import Cause
 from taskservice.engine.engine import Engine
 from taskservice.service.moments import now_utc
 from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.gate import Cause, Decision, Gate
+from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.key_values import get_value, set_value
 
 ROUND_SECONDS = 600.0

@@ -8,8 +8,9 @@ from taskservice.domain import overlay, state
 from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound, PreconditionFailed
 from taskservice.domain.overlay import Declaration, Override
 from taskservice.domain.task import Task, parse_task
+from taskservice.domain.trail import Cause
 from taskservice.service.preconditions import Precondition
-from taskservice.storage.gate import Cause, Decision
+from taskservice.storage.gate import Decision
 from taskservice.storage.tasks import StoredTask
 
 Definition = tuple[Declaration, tuple[Override, ...]]

@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from taskservice.domain.trail import Cause
 from taskservice.engine.engine import Engine
 from taskservice.engine.repeat import repeat
 from taskservice.service.changes import Changes
@@ -18,7 +19,7 @@ from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.deletion import Purge
-from taskservice.storage.gate import Cause, Decision, Gate
+from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.tasks import StoredTask
 
 HOUSEKEEPING_SECONDS = 1.0

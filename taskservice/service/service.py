@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from taskservice.domain.errors import StartError, Unavailable
 from taskservice.domain.placement import CELERY, Placement
+from taskservice.domain.trail import Cause
 from taskservice.engine.engine import Engine
 from taskservice.engine.executor import AnyExecutor, RemoteExecutor
 from taskservice.engine.functions import Functions
@@ -33,7 +34,7 @@ from taskservice.service.workers import Workers
 from taskservice.settings import Settings, broker
 from taskservice.storage import owners
 from taskservice.storage.database import Database
-from taskservice.storage.gate import Cause, Gate
+from taskservice.storage.gate import Gate
 from taskservice.storage.schema import prepare
 from taskservice.sync.syncer import SyncOptions
 

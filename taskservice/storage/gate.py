@@ -9,12 +9,13 @@ account of it.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import structlog
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.state import FireDue, Resolution, TaskState
+from taskservice.domain.trail import Cause
 from taskservice.storage import deletion, executions, owners, tasks
 from taskservice.storage.apply import apply
 from taskservice.storage.batcher import AT_ONCE, TURN_SECONDS, Batcher, Request
@@ -25,21 +26,7 @@ from taskservice.storage.tasks import StoredTask
 CLAIMS = 20
 """How often fires may come due anew between their claim and a change, a few milliseconds each."""
 
-Via = Literal["api", "console", "file", "service"]
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Who changes tasks (a name, `file` or `service`), by what way, and why."""
-
-    by: str
-    via: Via
-    reason: str | None = None
-
-
-FILE = Cause(by="file", via="file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

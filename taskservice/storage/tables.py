@@ -317,3 +317,29 @@ service_state = Table(
     comment="What the service remembers of itself over a restart",
     **TABLE_OPTIONS,
 )
+
+# The trail outlives the tasks that it tells of. Its ids are in the order of time, so that each of
+# these indexes has the newest last.
+task_event = Table(
+    "task_event",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("task_id", ID),
+    Column("action", exact(20), nullable=False),
+    Column("done_by", exact(100), nullable=False),
+    Column("via", String(10), nullable=False),
+    Column("reason", Text),
+    # Each an object with the keys field, old and new.
+    Column("changes", JSON_VALUE),
+    # Of what a file does: where it stands, and the commit.
+    Column("path", String(500)),
+    Column("line", Integer),
+    Column("revision", String(64)),
+    Column("author", String(200)),
+    Index("idx_event_task", "task_id", "id"),
+    Index("idx_event_by", "done_by", "id"),
+    Index("idx_event_action", "action", "id"),
+    comment="Who did what, when and why; only its age deletes a row",
+    **TABLE_OPTIONS,
+)

@@ -10,7 +10,8 @@ from taskservice.domain import state
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import DeclaredTask, Plan
 from taskservice.domain.state import FireDue
-from taskservice.storage.gate import FILE, Decision, Gate
+from taskservice.domain.trail import FILE
+from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
 from taskservice.sync.resolving import resolve_all

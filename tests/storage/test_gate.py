@@ -13,11 +13,12 @@ import taskservice
 from taskservice.domain.errors import Conflict, Unavailable
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, TaskState, resolution, retire
+from taskservice.domain.trail import FILE, Cause
 from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.dialects.dialect import Limits
-from taskservice.storage.gate import FILE, Cause, Decision, Gate
+from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.tasks import StoredTask
 from tests.storage.samples import statements
 
