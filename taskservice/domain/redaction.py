@@ -53,26 +53,26 @@ _KNOWN = re.compile(
 )
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----")
 
-Hide = Callable[[str], str]
+Hiding = Callable[[str], str]
 
 
-def redacted(event: Event, hide: Hide = str) -> Event:
-    """An event as it may be kept; `hide` takes more out of each text, before anything is cut."""
+def redacted(event: Event, hiding: Hiding = str) -> Event:
+    """An event as it may be kept; `hiding` takes more out of each text, before anything is cut."""
     changes: list[Change] = []
     room = LONGEST_ALL
     for number, (field, old, new) in enumerate(event.changes):
         is_secret = looks_secret(field)
         one = Change(
             _short(_text(field), LONGEST_NAME),
-            _Reader(hide).told(old, is_secret),
-            _Reader(hide).told(new, is_secret),
+            _Reader(hiding).told(old, is_secret),
+            _Reader(hiding).told(new, is_secret),
         )
         room -= _size(one)
         if room < 0:
             changes.append(Change(CUT, None, f"and {len(event.changes) - number:,} more"))
             break
         changes.append(one)
-    reason = event.reason and _short(_text(hide(event.reason)), LONGEST_REASON)
+    reason = event.reason and _short(_text(hiding(event.reason)), LONGEST_REASON)
     return replace(event, changes=tuple(changes), reason=reason)
 
 
@@ -84,8 +84,8 @@ def looks_secret(name: str) -> bool:
 class _Reader:
     """One value while it is read, of which only so much is looked at."""
 
-    def __init__(self, hide: Hide) -> None:
-        self._hide = hide
+    def __init__(self, hiding: Hiding) -> None:
+        self._hiding = hiding
         self._room = _LOOKED_AT
 
     def told(self, value: Any, is_secret: bool) -> Any:
@@ -133,7 +133,7 @@ class _Reader:
     def _string(self, text: str, is_secret: bool) -> str:
         seen = text[: max(self._room, 0)]
         self._room -= len(seen)
-        shown = _masked(seen) if is_secret else _text(self._hide(seen))
+        shown = _masked(seen) if is_secret else _text(self._hiding(seen))
         return shown if len(seen) == len(text) else shown + CUT
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.domain.redaction import Hide, redacted
+from taskservice.domain.redaction import Hiding, redacted
 from taskservice.domain.trail import Change, Event
 from taskservice.storage.damage import UNKNOWN_SINCE
 from taskservice.storage.rows import chunks, new_id
@@ -62,12 +62,12 @@ def record(connection: Connection, events: Sequence[Event], now: datetime) -> No
 
 
 def rows_of(
-    events: Iterable[Event], now: datetime, hides: Mapping[str, Hide] = MappingProxyType({})
+    events: Iterable[Event], now: datetime, hidings: Mapping[str, Hiding] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
-    """The rows of events that happen now; `hides` take more out of the texts of a task's."""
+    """The rows of events that happen now; `hidings` take more out of the texts of a task's."""
     begin = (now - _EPOCH) // _MICROSECOND * 1000
     return [
-        _row(redacted(one, hides.get(one.task_id or "", str)), now, begin + number * _STEP)
+        _row(redacted(one, hidings.get(one.task_id or "", str)), now, begin + number * _STEP)
         for number, one in enumerate(events)
     ]
 

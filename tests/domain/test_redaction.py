@@ -91,16 +91,16 @@ def test_placeholders_stay_as_they_stand(text: str, secret: str, plain: str) -> 
 
 
 def test_the_caller_hides_more_of_each_text() -> None:
-    def hide(text: str) -> str:
+    def hiding(text: str) -> str:
         return text.replace("s3cret", HIDDEN)
 
-    assert told("func_args.a", ["s3cret", {"b": "a s3cret"}], hide=hide) == [
+    assert told("func_args.a", ["s3cret", {"b": "a s3cret"}], hiding=hiding) == [
         HIDDEN, {"b": f"a {HIDDEN}"},
     ]  # fmt: skip
-    assert redacted(event(reason="for s3cret"), hide).reason == f"for {HIDDEN}"
+    assert redacted(event(reason="for s3cret"), hiding).reason == f"for {HIDDEN}"
     # Before anything is cut: no half of a secret is left.
     long = "x" * (LONGEST - 3) + "s3cret"
-    assert "s3c" not in told("func_args.a", long, hide=hide)
+    assert "s3c" not in told("func_args.a", long, hiding=hiding)
 
 
 def test_what_json_does_not_have_is_told_as_text() -> None:
