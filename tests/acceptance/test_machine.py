@@ -25,7 +25,7 @@ from taskservice.storage.tables import metadata
 from tests.databases import MariaDB, in_memory
 from tests.service.conftest import AT_ONCE
 
-RUNS = 500 if os.environ.get("FAULTS_LENGTH") == "long" else 80
+RUNS = 500 if os.environ.get("FAULTS_LENGTH") == "long" else 40
 """`make soak` has the long form."""
 
 IDS = ("a", "b", "c")

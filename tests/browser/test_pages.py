@@ -19,8 +19,8 @@ def full() -> Iterator[ServiceProcess]:
         yield service
 
 
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize("colour", COLOURS)
+# Each colour and each window on every page, not each with each.
+@pytest.mark.parametrize(("colour", "window"), list(zip(COLOURS, WINDOWS, strict=True)))
 @pytest.mark.parametrize("name", PAGES)
 def test_it_has_no_serious_fault(
     full: ServiceProcess, open_page: Open, name: str, colour: str, window: str

@@ -257,7 +257,7 @@ def test_whatever_the_commands_are_the_files_say_the_same(text: list[tuple[str, 
 
 
 WHENS = [
-    "@hourly", "@daily", "@weekly", "@monthly", "@midnight", "*/5 * * * *", "17 * * * *",
+    "@hourly", "@daily", "@weekly", "@monthly", "@midnight", "*/20 * * * *", "17 * * * *",
     "25 6 * * *", "47 6 * * 7", "52 6 1 * *", "0 22 * * 1-5", "5 4 * * sun", "23 0-23/2 * * *",
     "30 2 * * *", "30 4 1,15 * 5", "0 0 */2 * 1", "15 14 1 Jan-jun *", "0 9-17/2 * * mon,wed,fri",
     "59 23 31 12 *", "10,40 1-3 * * *",

@@ -8,7 +8,7 @@ import pytest
 from taskservice.domain.checked_task import checked_task
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.placement import ANYWHERE
-from tests.domain.samples import minimal
+from tests.domain.samples import minimal, parsed
 
 
 def faults(fields: Mapping[str, object]) -> list[str]:
@@ -35,3 +35,11 @@ def test_a_field_that_is_at_fault_in_itself_is_told_of_once() -> None:
 @pytest.mark.parametrize("wrong", [{"func_path": 7}, {"func_args": [1]}])
 def test_what_can_be_no_call_is_not_judged_as_one(wrong: dict[str, object]) -> None:
     assert faults(minimal(**wrong)) == list(wrong)
+
+
+def test_where_nothing_is_wrong_the_task_is_given() -> None:
+    def allow(func_path: str, func_args: Mapping[str, object]) -> list[Fault]:
+        return []
+
+    given = checked_task(minimal(), zone=UTC, call_faults=allow, placement=ANYWHERE)
+    assert given == parsed(minimal())

@@ -99,6 +99,12 @@ def test_a_new_task() -> None:
     assert len(state.etag) == 32
 
 
+def test_a_task_that_was_parsed_before_is_taken_as_it_is() -> None:
+    task = parsed(minimal(name="of the check"))
+    state = resolve("a", declare(minimal()), (), None, now=NOW, zone=UTC, task=task)
+    assert state.task is task
+
+
 def test_a_declaration_and_an_override_must_make_a_task() -> None:
     with pytest.raises(Invalid):
         resolved({"name": "x"})

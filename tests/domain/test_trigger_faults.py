@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import UTC, date, datetime
-from time import perf_counter
+from time import process_time
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -214,9 +214,9 @@ def test_an_interval_of_zero_is_refused_and_not_made_one_second() -> None:
 )
 def test_what_never_fires_is_seen_at_once(args: dict[str, object]) -> None:
     # APScheduler walks to the year 9999 and then raises; that takes seconds.
-    start = perf_counter()
+    start = process_time()
     assert "never fires" in faults("cron", args)[0].reason
-    assert perf_counter() - start < 0.5
+    assert process_time() - start < 0.5
 
 
 KEYS = (
@@ -249,7 +249,7 @@ arguments: st.SearchStrategy[Any] = st.dictionaries(keys, values, max_size=5) | 
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.sampled_from(["date", "interval", "cron"]) | nasty.filter(lambda one: one != "date"),
     arguments | values,

@@ -101,7 +101,7 @@ def parsed(zone: str, crontab: str) -> Trigger:
         raise
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     crontabs,
     st.sampled_from(CHANGES + HALF_HOUR_CHANGES + ORDINARY),
@@ -130,7 +130,7 @@ def minutes_of(zone: str, day: str) -> tuple[list[datetime], list[datetime], lis
     return instants, walls, list(accumulate(walls, max))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     crontabs,
     st.sampled_from(CHANGES + HALF_HOUR_CHANGES + ODD_CHANGES + ORDINARY),
@@ -185,7 +185,7 @@ cron_fields = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(cron_fields, st.datetimes(datetime(1969, 12, 1), datetime(2110, 1, 1)))  # noqa: DTZ001
 def test_cron_fields_fire_as_in_apscheduler(fields: dict[str, str | int], naive: datetime) -> None:
     assume(fields)
@@ -223,7 +223,7 @@ def anywhere() -> st.SearchStrategy[datetime]:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     crontabs,
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut"]),
@@ -245,7 +245,7 @@ def test_nothing_fires_between_a_moment_and_its_next_fire(
     assert fire < following
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(crontabs, st.lists(anywhere(), min_size=2, max_size=6))
 def test_later_moments_have_later_fires(crontab: str, moments: list[datetime]) -> None:
     trigger = parsed("Europe/Berlin", crontab)

@@ -161,9 +161,13 @@ class Lab:
         return found
 
     def start(self, service: Service) -> None:
-        """Start a service; from the first start on, fires are due."""
+        """Start a service; fires are due from when the first one knows its tasks.
+
+        It may be ready before: it waits for the import of their functions for two seconds only.
+        """
         service.start()
         if self.since is None:
+            wait_for("its tasks are live", lambda: self._live() >= len(self.expected))
             self.since = self.now()
 
     def kill(self, service: Service, fault: str = "kill -9 of the service") -> None:
@@ -190,6 +194,10 @@ class Lab:
         began, before = time.monotonic(), self._ran()
         wait_for(f"{by} more fires", lambda: self._ran() >= before + by, seconds=seconds)
         return time.monotonic() - began
+
+    def _live(self) -> int:
+        [[count]] = log.query(self.url, "SELECT COUNT(*) FROM task_manage")
+        return int(count)
 
     def _ran(self) -> int:
         return sum(1 for run in read_runs(self.evidence) if run.fire)

@@ -28,7 +28,7 @@ def test_clients_that_go_midway(server: Server, make_lab: Callable[[str], Lab]) 
         lab.declare(f"task-{number}", every=1, max_instances=999)
     service = lab.service()
     lab.start(service)
-    count = lab.length(300, 2000)
+    count = lab.length(150, 2000)
     asyncio.run(_storm(lab, service, count))
     lab.faults["requests aborted"] += count
     _all_answers_are_right(service)

@@ -19,7 +19,7 @@ def test_database_killed_under_load(server: Server, make_lab: Callable[[str], La
     back: list[float] = []
     with Load(lab, service) as load:
         lab.start(service)
-        for _ in range(lab.length(3, 50)):
+        for _ in range(lab.length(2, 50)):
             load.go_on()
             lab.pause(0.2, lab.length(2, 5))
             began = moment()

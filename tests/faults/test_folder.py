@@ -29,7 +29,7 @@ def test_many_files_while_it_is_frozen(lab: Lab) -> None:
     longest = slowest = 0.0
     for round_ in range(lab.length(1, 3)):
         service.freeze()
-        for number in range(lab.length(2000, 12_000)):
+        for number in range(lab.length(1000, 12_000)):
             content[f"new-{number}"] = str(round_)
             write_tasks(lab.tasks_dir / f"folder-{number % 20}", {f"new-{number}": str(round_)})
         content["old-1"] = f"changed {round_}"
@@ -83,7 +83,7 @@ def test_link_swapped_as_kubernetes_does(lab: Lab) -> None:
     audit.install(lab.url)
     agrees(lab, content)
     slowest = 0.0
-    for round_ in range(1, lab.length(5, 50) + 1):
+    for round_ in range(1, lab.length(3, 50) + 1):
         for task_id in lab.random.sample(sorted(content), 3):
             content[task_id] = str(round_)
         content[f"more-{round_}"] = str(round_)
@@ -96,7 +96,7 @@ def test_link_swapped_as_kubernetes_does(lab: Lab) -> None:
 
 
 def test_checkout_stopped_midway(lab: Lab) -> None:
-    count = lab.length(1000, 5000)
+    count = lab.length(500, 5000)
     both = {f"task-{number}": "one" for number in range(count)}
     _git(lab.tasks_dir, "init", "--quiet", "--initial-branch", "one")
     write_tasks(lab.tasks_dir, both)

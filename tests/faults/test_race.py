@@ -25,7 +25,7 @@ def race_round(lab: Lab, prepare: Callable[[], object] = lambda: None) -> None:
     lab.start(service)
     lab.stop_all()
     prepare()
-    fires = lab.length(1000, 10_000)
+    fires = lab.length(500, 10_000)
     with ExitStack() as stack:
         racers = [stack.enter_context(_Racer(lab.url)) for _ in range(RACERS)]
         for racer in racers:

@@ -28,7 +28,7 @@ def test_replicas_killed(server: Server, clock: Clock, make_lab: Callable[[str],
     for service in services:
         lab.start(service)
     slowest = 0.0
-    for _ in range(lab.length(5, 100)):
+    for _ in range(lab.length(3, 100)):
         lab.pause(1, lab.length(3, 10))
         leader = _leader(services)
         victim = leader if lab.random.random() < 0.6 else lab.random.choice(services)

@@ -13,7 +13,7 @@ def test_service_killed_at_random_moments(lab: Lab) -> None:
     lab.declare_many()
     service = lab.service()
     with Load(lab, service) as load:
-        for _ in range(lab.length(6, 100)):
+        for _ in range(lab.length(4, 100)):
             lab.start(service)
             load.go_on()
             lab.pause(0.1, lab.length(2, 4))
@@ -36,12 +36,12 @@ def test_service_killed_at_random_moments(lab: Lab) -> None:
 
 def test_service_killed_within_a_sync(lab: Lab) -> None:
     """Whatever it had done until then, the next start makes up for it, and no task goes."""
-    content = {f"task-{number}": "0" for number in range(lab.length(300, 2000))}
+    content = {f"task-{number}": "0" for number in range(lab.length(200, 2000))}
     write_tasks(lab.tasks_dir, content)
     service = lab.service()
     lab.start(service)
     audit.install(lab.url)
-    for round_ in range(1, lab.length(3, 50) + 1):
+    for round_ in range(1, lab.length(2, 50) + 1):
         content = dict.fromkeys(content, str(round_)) | {f"more-{round_}": "0"}
         write_tasks(lab.tasks_dir, content)
         lab.pause(0.0, 0.5)

@@ -37,7 +37,7 @@ def test_wire_cut_before_the_answer_to_a_commit(wired: Lab, proxy: Proxy) -> Non
     service = behind(lab, proxy)
     with Load(lab, service) as load:
         lab.start(service)
-        for _ in range(lab.length(5, 50)):
+        for _ in range(lab.length(3, 50)):
             load.go_on()
             lab.pause(0.0, 0.5)
             began = moment()

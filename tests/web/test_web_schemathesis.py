@@ -31,14 +31,17 @@ include-path = "/events"
 enabled = false
 """
 
+FEW = ["--phases", "examples,coverage"]
+"""Options of a run without requests that are left to chance."""
+
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("tokens", "options"),
     [
         ("", []),
-        ("ann:admin:very-secret", ["--header", "Authorization: Bearer very-secret"]),
-        ("ann:admin:very-secret", ["--phases", "examples,coverage"]),
+        ("ann:admin:very-secret", ["--header", "Authorization: Bearer very-secret", *FEW]),
+        ("ann:admin:very-secret", FEW),
     ],
     ids=["no tokens", "an admin's token", "tokens, but none sent"],
 )
