@@ -270,7 +270,7 @@ def test_the_readmes_lead_to_one_another() -> None:
 
 def test_make_has_these_targets_and_no_other() -> None:
     makefile = read("Makefile")
-    assert targets() == {"run", "check", "test", "test-mysql", "soak", "lint", "clean"}
+    assert targets() == {"run", "check", "test", "coverage", "test-mysql", "soak", "lint", "clean"}
     named = set(re.findall(r"^([A-Za-z][\w-]*):(?!=)", makefile, re.MULTILINE))
     assert named == targets()
 
