@@ -59,18 +59,23 @@ def variables_of(func_args: Mapping[str, object]) -> dict[str, str]:
     """The variables that placeholders in arguments stand for, each with its first argument."""
     found: dict[str, str] = {}
     for key, argument in func_args.items():
-        waiting = [argument]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, str):
-                for piece in pieces(value):
-                    if isinstance(piece, Placeholder):
-                        found.setdefault(piece.name, key)
-            elif isinstance(value, list):
-                waiting += value
-            elif isinstance(value, Mapping):
-                waiting += value.values()
+        for name in variables_in(argument):
+            found.setdefault(name, key)
     return found
+
+
+def variables_in(*values: object) -> Iterator[str]:
+    """Yield the variables that placeholders anywhere in JSON values stand for."""
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if "${" in value:
+                yield from (one.name for one in pieces(value) if isinstance(one, Placeholder))
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, Mapping):
+            waiting += value.values()
 
 
 def placeholder_faults(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from taskservice.domain.placeholders import Placeholder, pieces
@@ -32,6 +33,12 @@ _LOOKED_AT = 64 * 1024
 """About how many characters of one value are looked at: the rest is cut off anyway."""
 
 _OVERHEAD = 6
+
+_MOST_BYTES = 6
+"""Bytes that a character has as JSON, at most."""
+
+_SHORTEST_KNOWN = 20
+"""Characters of the shortest secret that is known by its form."""
 
 _SECRET = re.compile(
     r"pass(?:word|wd|phrase)|secret|token|api[-_ ]?key|credential|private[-_ ]?key|authorization",
@@ -62,12 +69,10 @@ def redacted(event: Event, hiding: Hiding = str) -> Event:
     room = LONGEST_ALL
     for number, (field, old, new) in enumerate(event.changes):
         is_secret = looks_secret(field)
-        one = Change(
-            _short(_text(field), LONGEST_NAME),
-            _Reader(hiding).told(old, is_secret),
-            _Reader(hiding).told(new, is_secret),
-        )
-        room -= _size(one)
+        was, now = _Reader(hiding), _Reader(hiding)
+        name = _short(_text(field), LONGEST_NAME)
+        one = Change(name, was.told(old, is_secret), now.told(new, is_secret))
+        room -= len(name) + was.size + now.size
         if room < 0:
             changes.append(Change(CUT, None, f"and {len(event.changes) - number:,} more"))
             break
@@ -76,24 +81,37 @@ def redacted(event: Event, hiding: Hiding = str) -> Event:
     return replace(event, changes=tuple(changes), reason=reason)
 
 
+@lru_cache(maxsize=1000)
 def looks_secret(name: str) -> bool:
     """Whether what has this name is likely to be a secret."""
     return _SECRET.search(name) is not None
 
 
 class _Reader:
-    """One value while it is read, of which only so much is looked at."""
+    """One value while it is read, of which only so much is looked at; `size` is about what it has.
+
+    That is in bytes, as JSON, of what is told of it.
+    """
 
     def __init__(self, hiding: Hiding) -> None:
         self._hiding = hiding
         self._room = _LOOKED_AT
+        self.size = 0
 
     def told(self, value: Any, is_secret: bool) -> Any:
         """The value as it may be told."""
+        if value is None:
+            return None
         clean = self._clean(value, is_secret)
-        if _size(clean) <= LONGEST:
+        self.size = _LOOKED_AT - self._room
+        if self.size * _MOST_BYTES <= LONGEST:
             return clean
-        text = clean if isinstance(clean, str) else json.dumps(clean, ensure_ascii=False)
+        text = json.dumps(clean, ensure_ascii=False)
+        self.size = len(text.encode())
+        if self.size <= LONGEST:
+            return clean
+        self.size = LONGEST
+        text = clean if isinstance(clean, str) else text
         return text.encode()[:LONGEST].decode(errors="ignore") + CUT
 
     def _clean(self, value: Any, is_secret: bool) -> Any:
@@ -158,9 +176,10 @@ def _text(text: str) -> str:
         text = _URL.sub(rf"\1{HIDDEN}@", text)
     if "=" in text:
         text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
-    text = _KNOWN.sub(HIDDEN, text)
-    if block := _KEY_BLOCK.search(text):
-        text = text[: block.start()] + HIDDEN
+    if len(text) >= _SHORTEST_KNOWN:
+        text = _KNOWN.sub(HIDDEN, text)
+        if block := _KEY_BLOCK.search(text):
+            text = text[: block.start()] + HIDDEN
     # What no encoding has can't be stored.
     return text if text.isascii() else text.encode(errors="replace").decode()
 
@@ -181,7 +200,3 @@ def _written(piece: Placeholder, default: str | None) -> str:
 
 def _short(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + CUT
-
-
-def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode())

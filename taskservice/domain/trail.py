@@ -133,8 +133,10 @@ def events_of(
         told.note("created", (Change(name, None, _plain(fields[name])) for name in fields))
         return told.events()
     before, after = _Stand(declaration, overrides), _Stand(made.declaration, made.overrides)
-    if made.previous and made.previous.retired_at and made.state:
-        told.note("returned", [Change("retired_at", _plain(made.previous.retired_at), None)])
+    retired_at = made.previous.retired_at if made.previous else None
+    # The row that a deleted task has left says so as well.
+    if retired_at and DELETED not in before.overrides:
+        told.note("returned", [Change("retired_at", _plain(retired_at), None)])
     if cause.via in ("file", "service"):
         _expire(told, before, after, now)
     if DELETED in before.overrides.keys() ^ after.overrides.keys():
@@ -219,7 +221,7 @@ def _expire(told: _Told, before: _Stand, after: _Stand, now: datetime) -> None:
 
 def _declare(told: _Told, before: _Stand, after: _Stand) -> None:
     """Note what a file says otherwise than what was declared before."""
-    adopting = before.declaration.source == "api"
+    adopting = before.declaration.source != after.declaration.source
     if adopting:
         told.note("adopted", ())
     if before.declaration.path != after.declaration.path:

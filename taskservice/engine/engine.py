@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -12,6 +13,7 @@ import structlog
 from taskservice.domain.errors import Conflict, TaskserviceError, Unavailable
 from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.placement import HERE
+from taskservice.domain.redaction import Hiding
 from taskservice.domain.state import TaskState
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output
@@ -32,6 +34,7 @@ from taskservice.engine.keeping import Keeper
 from taskservice.engine.options import Options
 from taskservice.engine.owner import short_name
 from taskservice.engine.ownership import Ownership
+from taskservice.engine.placeholders import mask_of
 from taskservice.engine.queues import Queues
 from taskservice.engine.recorder import Recorder
 from taskservice.engine.repeat import repeat
@@ -217,6 +220,11 @@ class Engine:
     def known(self, task_ids: Iterable[str]) -> Known:
         """What is scheduled of tasks now."""
         return self._schedule.known(task_ids)
+
+    def hiding(self, arguments: Iterable[object]) -> Hiding | None:
+        """What takes out of texts what the placeholders in arguments stand for; None: nothing."""
+        mask = mask_of(arguments, os.environ)
+        return mask.text if mask else None
 
     def scheduled(self) -> list[ScheduledTask] | None:
         """The tasks that have a next fire; None where another process schedules."""

@@ -3,7 +3,7 @@
 `domain.placeholders` has the form of a placeholder, and which may be filled in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from taskservice.domain.check import MAX_DEPTH
 from taskservice.domain.errors import Fault, Invalid
@@ -14,8 +14,9 @@ from taskservice.domain.placeholders import (
     borrowed_faults,
     pieces,
     placeholder_faults,
+    variables_in,
 )
-from taskservice.engine.masking import SHORTEST
+from taskservice.engine.masking import SHORTEST, Mask
 
 FILLED_LIMIT = 4 * 1024 * 1024
 """How many characters all the arguments with placeholders may have together, filled in."""
@@ -42,6 +43,11 @@ def is_light(func_args: Mapping[str, object]) -> bool:
         if values > LIGHT_VALUES:
             return False
     return True
+
+
+def mask_of(arguments: Iterable[object], environ: Mapping[str, str]) -> Mask:
+    """What hides the values that placeholders in arguments stand for, as the environment is now."""
+    return Mask(environ.get(name, "") for name in variables_in(*arguments))
 
 
 def fill(

@@ -159,7 +159,7 @@ class Changes:
         def redefine(stored: StoredTask, _now: datetime) -> Definition:
             return definitions.without_overrides(stored, field)
 
-        return await self._redefine(task_id, redefine, Cause(by=by, via=via))
+        return await self._redefine(task_id, redefine, Cause(by=by, via=via, reverting=True))
 
     async def delete(
         self,

@@ -44,6 +44,7 @@ class Housekeeping:
         changes: Changes,
         settings: Settings,
         *,
+        housekeeping_seconds: float = HOUSEKEEPING_SECONDS,
         retention_seconds: float = RETENTION_SECONDS,
     ) -> None:
         self._database = database
@@ -51,6 +52,7 @@ class Housekeeping:
         self._gate = gate
         self._settings = settings
         self._changes = changes
+        self._housekeeping_seconds = housekeeping_seconds
         self._retention_seconds = retention_seconds
         self._stop = asyncio.Event()
 
@@ -58,8 +60,8 @@ class Housekeeping:
         """Keep house again and again, until `stop` is set."""
         self._stop = stop
         await asyncio.gather(
-            repeat(stop, HOUSEKEEPING_SECONDS, self._housekeep),
-            repeat(stop, HOUSEKEEPING_SECONDS, self._purge),
+            repeat(stop, self._housekeeping_seconds, self._housekeep),
+            repeat(stop, self._housekeeping_seconds, self._purge),
             repeat(stop, self._retention_seconds, self._apply_retention),
         )
 

@@ -140,8 +140,12 @@ async def unreadable_marks(connection: AsyncConnection) -> list[str]:
     return [row.id for row in await connection.execute(query) if _unreadable(row)]
 
 
-async def unmark(connection: AsyncConnection, ids: Collection[str]) -> None:
-    """Take away the marks of deletion of these tasks that can't be read: the log is there again."""
+async def unmark(connection: AsyncConnection, ids: Collection[str]) -> list[str]:
+    """Take away the marks of deletion of these tasks that can't be read: the log is there again.
+
+    Gives back those that had one.
+    """
+    found = []
     for task_id in ids:
         query = select(*_MARKS).where(_T.id == task_id).with_for_update()
         row = (await connection.execute(query)).first()
@@ -149,6 +153,8 @@ async def unmark(connection: AsyncConnection, ids: Collection[str]) -> None:
             await connection.execute(
                 update(task_manage).where(_T.id == task_id).values(dict.fromkeys(wrong))
             )
+            found.append(task_id)
+    return found
 
 
 def _unreadable(row: Any) -> list[str]:

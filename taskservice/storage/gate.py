@@ -6,7 +6,8 @@ the scheduler of this one follow. That fires begin and end is no change of a tas
 account of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,9 +15,11 @@ from typing import Any, Protocol
 import structlog
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.overlay import Declaration, Override
+from taskservice.domain.redaction import Hiding
 from taskservice.domain.state import FireDue, Resolution, TaskState
-from taskservice.domain.trail import Cause
-from taskservice.storage import deletion, executions, owners, tasks
+from taskservice.domain.trail import Author, Cause, Event, end_of, event_of, events_of, retirement
+from taskservice.storage import deletion, events, executions, owners, tasks
 from taskservice.storage.apply import apply
 from taskservice.storage.batcher import AT_ONCE, TURN_SECONDS, Batcher, Request
 from taskservice.storage.database import Connection, Database
@@ -25,6 +28,9 @@ from taskservice.storage.tasks import StoredTask
 
 CLAIMS = 20
 """How often fires may come due anew between their claim and a change, a few milliseconds each."""
+
+FEW = 200
+"""How many fields are compared for the trail on the event loop: it takes a few milliseconds."""
 
 log = structlog.get_logger()
 
@@ -36,7 +42,8 @@ class Decision:
     `resolutions` are written, with their declarations where `declare` says so; `retired` are the
     states of tasks whose declarations are gone; of `forgotten` tasks everything is deleted.
     `revisions` are the commits at which files declare tasks as they are stored; `unmarked` are
-    tasks from which marks of deletion are taken that can't be read.
+    tasks from which marks of deletion are taken that can't be read. `authors` made the commits
+    that are the cause, by task; `events` happen with it, beside what becomes of the tasks.
     """
 
     resolutions: Sequence[Resolution] = ()
@@ -45,6 +52,8 @@ class Decision:
     forgotten: Sequence[str] = ()
     revisions: Mapping[str | None, Sequence[str]] = field(default_factory=dict)
     unmarked: Sequence[str] = ()
+    authors: Mapping[str, Author] = field(default_factory=dict)
+    events: Sequence[Event] = ()
 
 
 Decide = Callable[[Mapping[str, StoredTask], datetime], Awaitable[Decision]]
@@ -90,6 +99,9 @@ class Scheduling(Protocol):
 
     async def claim(self, task_ids: Sequence[str]) -> None:
         """Have the fires of these tasks claimed that are due; raises `Unavailable`."""
+
+    def hiding(self, arguments: Iterable[object]) -> Hiding | None:
+        """What takes out of texts what the placeholders in arguments stand for; None: nothing."""
 
     def known(self, task_ids: Sequence[str]) -> Any:
         """What is scheduled of these tasks now, for `adopt`."""
@@ -194,15 +206,17 @@ class Gate:
                     declared_by=by, overrides=overrides,
                 )
             )  # fmt: skip
+        repaired: list[str] = []
         for decision in decisions:
             await tasks.save_states(connection, decision.retired)
             await tasks.forget(connection, decision.forgotten)
             await deletion.discard(connection, decision.forgotten, now=now)
-            await deletion.unmark(connection, decision.unmarked)
+            repaired += await deletion.unmark(connection, decision.unmarked)
             for revision, several in decision.revisions.items():
                 await tasks.save_revision(connection, several, revision)
             changed.update(one.id for one in decision.retired)
             changed.update(decision.forgotten, decision.unmarked)
+        await self._record(connection, changes, outcomes, stored, repaired, now)
         if changed and not self._engine.leads:
             await owners.tell(connection, "changed", sorted(changed), by=self._engine.owner)
         # Nobody is shown what files and the service itself change, which may be many tasks.
@@ -222,6 +236,36 @@ class Gate:
             else outcome
             for outcome in outcomes
         ], known  # fmt: skip
+
+    async def _record(
+        self,
+        connection: Connection,
+        changes: Sequence[_Change],
+        outcomes: Sequence[Decision | Exception],
+        stored: Mapping[str, StoredTask],
+        repaired: Sequence[str],
+        now: datetime,
+    ) -> None:
+        """Write the trail of what was decided: all of it, in one go."""
+        made = [
+            (change.cause, outcome)
+            for change, outcome in zip(changes, outcomes, strict=True)
+            if isinstance(outcome, Decision)
+        ]
+
+        def work() -> list[dict[str, Any]]:
+            told: list[Event] = []
+            hidings: dict[str, Hiding] = {}
+            for cause, decision in made:
+                told += _events(cause, decision, stored, repaired, now)
+            for task_id, arguments in _arguments(made, stored).items():
+                if hiding := self._engine.hiding(arguments):
+                    hidings[task_id] = hiding
+            return events.rows_of(told, now, hidings)
+
+        fields = sum(_fields(decision) for _, decision in made)
+        rows = await asyncio.to_thread(work) if fields > FEW else work()
+        await connection.run_sync(events.add_rows, rows)
 
     async def _follow(
         self, changes: Sequence[_Change], outcomes: Sequence[Written | Exception], known: Any
@@ -256,6 +300,58 @@ async def _decided(
         return await change.decide(stored, now)
     except Exception as error:
         return error
+
+
+def _events(
+    cause: Cause,
+    decision: Decision,
+    stored: Mapping[str, StoredTask],
+    repaired: Sequence[str],
+    now: datetime,
+) -> list[Event]:
+    """What becomes of tasks by a decision, and what happens beside it."""
+    found = list(decision.events)
+    for made in decision.resolutions:
+        declaration, overrides = _said(stored.get(made.id))
+        author = decision.authors.get(made.id)
+        found += events_of(made, declaration, overrides, cause, now=now, author=author)
+    for state in decision.retired:
+        author = decision.authors.get(state.id)
+        found.append(retirement(state.id, stored[state.id].declaration, now, cause, author))
+    found += [end_of(one, *_said(stored.get(one)), cause) for one in decision.forgotten]
+    found += [
+        event_of("restored", cause, task_id=one) for one in decision.unmarked if one in repaired
+    ]
+    return found
+
+
+def _said(stored: StoredTask | None) -> tuple[Declaration | None, Sequence[Override]]:
+    return (stored.declaration, stored.overrides) if stored else (None, ())
+
+
+def _arguments(
+    made: Iterable[tuple[Cause, Decision]], stored: Mapping[str, StoredTask]
+) -> dict[str, list[object]]:
+    """By task, all arguments that it has or had, in which placeholders may stand."""
+    found: dict[str, list[object]] = {}
+    for _, decision in made:
+        said = [(one.id, one.declaration, one.overrides) for one in decision.resolutions]
+        gone = [one for one in decision.forgotten if one in stored]
+        for task_id in [one.id for one in decision.resolutions if one.id in stored] + gone:
+            said.append((task_id, stored[task_id].declaration, stored[task_id].overrides))
+        for task_id, declaration, overrides in said:
+            several = found.setdefault(task_id, [])
+            several.append(declaration.fields.get("func_args"))
+            several += [one.value for one in overrides]
+    return found
+
+
+def _fields(decision: Decision) -> int:
+    """About how many fields are to be compared."""
+    return sum(
+        len(one.declaration.fields) + len(one.declaration.fields.get("func_args") or ())
+        for one in decision.resolutions
+    ) + len(decision.forgotten)
 
 
 def _task_ids(decision: Decision) -> list[str]:

@@ -47,7 +47,8 @@ async def carry_out(
             forgotten=plan.forget,
         )
 
-    written = await gate.change([*plan.write, *plan.retire], decide, cause=FILE)
+    named = [*plan.write, *plan.retire, *plan.forget]
+    written = await gate.change(named, decide, cause=FILE)
     changed = len(written.changed)
     log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=changed)
     return tuple(faults)

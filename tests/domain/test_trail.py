@@ -231,6 +231,10 @@ def test_a_declared_task_is_deleted_and_restored() -> None:
     restored = [("deleted", True, None), ("until.deleted", end.isoformat(), None)]
     assert told(made(stand, gone)) == [deleted]
     assert told(made(gone, stand)) == [("restored", restored)]
+    # What is left of it stands as retired.
+    previous = retire(resolved(stand).state or pytest.fail(), NOW)
+    back = replace(resolved(stand), previous=previous)
+    assert told(events_of(back, *gone, ANN, now=NOW)) == [("restored", restored)]
     assert told(made(gone, stand, EXPIRY)) == [("expired", restored)]
 
 

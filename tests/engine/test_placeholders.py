@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskservice.domain.errors import Fault, Invalid
-from taskservice.engine.placeholders import fill, is_light
+from taskservice.engine.placeholders import fill, is_light, mask_of
 
 ENVIRON = {"HOST": "db.example", "PORT": "306", "EMPTY": ""}
 
@@ -38,6 +38,12 @@ def test_lists_and_mappings_are_filled_but_not_their_keys() -> None:
 def test_what_came_from_the_environment_is_secret_when_it_is_long_enough() -> None:
     _, secrets = fill({"a": "${HOST} ${PORT}", "b": "${NONE:-default}"}, ENVIRON)
     assert secrets == {"db.example"}
+
+
+def test_what_placeholders_anywhere_stand_for_can_be_hidden() -> None:
+    mask = mask_of([{"a": ["${HOST}"]}, "${PORT}", None, 5, "${NONE:-default}"], ENVIRON)
+    assert mask.text("at db.example:306 by default") == "at ***:306 by default"
+    assert not mask_of([{"a": "$HOST"}, object()], ENVIRON)
 
 
 def test_every_missing_variable_is_named() -> None:

@@ -2,7 +2,7 @@
 
 import ast
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ import taskservice
 from taskservice.domain.errors import Conflict, Unavailable
 from taskservice.domain.overlay import Declaration
 from taskservice.domain.state import FireDue, TaskState, resolution, retire
-from taskservice.domain.trail import FILE, Cause
-from taskservice.storage import owners
+from taskservice.domain.trail import FILE, Author, Cause, Event
+from taskservice.storage import events, owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.dialects.dialect import Limits
 from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.tasks import StoredTask
-from tests.storage.samples import statements
+from tests.storage.samples import MANY, statements
 
 FIELDS: dict[str, Any] = {
     "name": "定时通知任务",
@@ -41,9 +41,17 @@ class Engine:
         self.owner = "me"
         self.leads = leads
         self.asked: list[tuple[str, list[str]]] = []
+        self.secrets: dict[str, str] = {}
 
     async def claim(self, task_ids: Sequence[str]) -> None:
         self.asked.append(("claim", list(task_ids)))
+
+    def hiding(self, arguments: Iterable[object]) -> Callable[[str], str] | None:
+        told = str(list(arguments))
+        for placeholder, secret in self.secrets.items():
+            if placeholder in told:
+                return lambda text: text.replace(secret, "***")
+        return None
 
     def known(self, task_ids: Sequence[str]) -> list[str]:
         return list(task_ids)
@@ -164,6 +172,78 @@ async def test_what_is_refused_changes_nothing(
     assert (await stored(database, "a"), causes) == ({}, [])
 
 
+async def recorded(database: Database) -> list[tuple[str, str | None, str, str | None]]:
+    """The trail, oldest first: what was done to which task, by whom, and why."""
+    async with database.read() as connection:
+        found = await events.page(connection, limit=10_000)
+    told = [one.event for one in reversed(found.items)]
+    return [(one.action, one.task_id, one.by, one.reason) for one in told]
+
+
+async def test_the_trail_is_written_with_the_change(
+    database: Database, gate: Gate, engine: Engine
+) -> None:
+    why = Cause(by="ann", via="api", reason="why")
+    await create(gate, "a", "b", "c", cause=why)
+    created = [("created", one, "ann", "why") for one in "abc"]
+    assert await recorded(database) == created
+    held = Event(action="synced", by="bob", via="api")
+
+    async def decide(found: Stored, now: datetime) -> Decision:
+        a, b = found["a"], found["b"].state
+        assert b
+        changed = resolution("a", declaration(name="new"), (), a.state, now=now, zone=UTC)
+        return Decision(
+            resolutions=[changed], retired=[retire(b, now)], forgotten=["c", "d"],
+            authors={"b": Author("commit", "Ann Other")}, events=[held],
+        )  # fmt: skip
+
+    await gate.change(["a", "b", "c", "d"], decide, cause=FILE)
+    assert (await recorded(database))[3:] == [
+        ("synced", None, "bob", None), ("changed", "a", "file", None), 
+        ("retired", "b", "file", None), ("pruned", "c", "file", None),
+        ("pruned", "d", "file", None),
+    ]  # fmt: skip
+    async with database.read() as connection:
+        [one] = (await events.page(connection, action="retired", limit=2)).items
+    assert (one.event.revision, one.event.author) == ("commit", "Ann Other")
+
+    async def fail(found: Stored, now: datetime) -> Decision:
+        # Nothing of what the database refuses is told.
+        made = resolution("a", declaration(), (), None, now=now, zone=UTC)
+        return Decision(resolutions=[made])
+
+    with pytest.raises(Collision):
+        await gate.change(["a"], fail, cause=ANN)
+    assert len(await recorded(database)) == 8
+
+
+async def test_the_trail_of_many_is_written_at_once(database: Database, gate: Gate) -> None:
+    ids = [f"t{number:04}" for number in range(MANY)]
+    with statements(database) as sent:
+        await create(gate, *ids)
+    assert len([one for one in sent if "INTO task_event" in one]) == 2
+    assert [one for _, one, _, _ in await recorded(database)] == ids
+
+
+async def test_what_a_placeholder_stands_for_is_not_in_the_trail(
+    database: Database, gate: Gate, engine: Engine
+) -> None:
+    engine.secrets = {"${PLACE}": "s3cret"}
+    await create(gate, "a")
+
+    async def decide(found: Stored, now: datetime) -> Decision:
+        later = declaration(func_args={"x": "${PLACE}", "y": "my s3cret"}, name="s3cret")
+        made = resolution("a", later, (), found["a"].state, now=now, zone=UTC)
+        return Decision(resolutions=[made])
+
+    await gate.change(["a"], decide, cause=Cause(by="ann", via="api", reason="it is s3cret"))
+    async with database.read() as connection:
+        [one] = (await events.page(connection, action="changed", limit=2)).items
+    assert one.event.reason == "it is ***"
+    assert [change.new for change in one.event.changes] == ["***", "${PLACE}", "my ***"]
+
+
 async def test_who_does_not_schedule_tells_who_does(database: Database) -> None:
     await create(Gate(database, Engine(leads=False), changed=lambda _: None), "a", "b")
     async with database.read() as connection:
@@ -201,7 +281,7 @@ async def test_marks_of_deletion_that_can_t_be_read_are_taken_away(
         return Decision(unmarked=["a", "b"])
 
     await gate.change(["a", "b"], decide, cause=ANN)
-    # One that can be read stays.
+    # One that can be read stays, and is not told of.
     assert [one.state is None for one in (await stored(database, *"ab")).values()] == [False, True]
     assert engine.asked[-1] == ("reconcile", ["a", "b"])
 
