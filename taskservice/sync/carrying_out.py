@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
+from types import MappingProxyType
 
 import structlog
 
@@ -10,7 +11,7 @@ from taskservice.domain import state
 from taskservice.domain.errors import Fault
 from taskservice.domain.plan import DeclaredTask, Plan
 from taskservice.domain.state import FireDue
-from taskservice.domain.trail import FILE
+from taskservice.domain.trail import FILE, Author
 from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
@@ -26,10 +27,12 @@ async def carry_out(
     *,
     check: Check,
     zone: tzinfo,
+    authors: Mapping[str, Author] = MappingProxyType({}),
 ) -> tuple[Fault, ...]:
     """Write a plan for `candidates`, by their ids; what was refused of it.
 
-    `check` and `zone` are those of `Syncer`. Raises `Unavailable`.
+    `check` and `zone` are those of `Syncer`; `authors` made the commits that the plan comes from,
+    by task. Raises `Unavailable`.
     """
     faults: list[Fault] = []
 
@@ -45,6 +48,7 @@ async def carry_out(
             resolutions=resolutions,
             retired=[state.retire(one, now) for one in gone if one],
             forgotten=plan.forget,
+            authors=authors,
         )
 
     named = [*plan.write, *plan.retire, *plan.forget]

@@ -14,6 +14,7 @@ from taskservice.domain.plan import (
     DeclaredTask,
     FolderDeclarations,
     Plan,
+    StoredDeclaration,
     make_plan,
     next_settlement,
 )
@@ -26,6 +27,7 @@ from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
 from taskservice.sync.folder.rescan import Rescan
 from taskservice.sync.folder.watch import Hint, watch
+from taskservice.sync.gitrepo.authors import Authors
 from taskservice.sync.gitrepo.head import Head, find_head, head_revision
 from taskservice.sync.gitrepo.repository import Repository
 from taskservice.sync.report import Report
@@ -95,6 +97,7 @@ class Syncer:
         self._unsettled = _SOON
         self._synced_revision: str | None = None
         self._head: Head | None = None
+        self._authors = Authors()
         self._report = Report(database)
         self._refused = False
         # What was hinted at since the last sync, and whether that left work behind.
@@ -192,7 +195,7 @@ class Syncer:
             )
             faults: tuple[Fault, ...] = ()
             if not plan.empty:
-                faults = await self._carry_out(plan, scan.declared.tasks)
+                faults = await self._carry_out(plan, scan.declared.tasks, stored, head)
                 if not faults:
                     self._folder.note_stored(scan.declared.tasks)
             if revision != self._synced_revision and not scan.unsettled:
@@ -234,7 +237,7 @@ class Syncer:
                 if not await asyncio.to_thread(self._folder.accept, changed, stored):
                     return False
                 plan = make_plan(FolderDeclarations(tasks=tasks), stored, missing={}, now=now)
-                if not plan.empty and await self._carry_out(plan, tasks):
+                if not plan.empty and await self._carry_out(plan, tasks, stored, head):
                     return False
                 self._folder.note_stored(tasks)
                 await self._report.save(revision, now)
@@ -255,12 +258,18 @@ class Syncer:
         return head, self._folder.read_changed(names, head=head)
 
     async def _carry_out(
-        self, plan: Plan, candidates: Mapping[str, DeclaredTask]
+        self,
+        plan: Plan,
+        candidates: Mapping[str, DeclaredTask],
+        stored: Mapping[str, StoredDeclaration],
+        head: Head | None,
     ) -> tuple[Fault, ...]:
         """Apply a plan; what was refused."""
+        authors = await asyncio.to_thread(self._authors.of, plan, candidates, stored, head)
         return await carry_out(
-            self._gate, plan, candidates, check=self._check_at_once, zone=self._zone
-        )
+            self._gate, plan, candidates,
+            check=self._check_at_once, zone=self._zone, authors=authors,
+        )  # fmt: skip
 
     async def _wait(self) -> None:
         seconds = None

@@ -60,6 +60,10 @@ class Head:
         same = blob in names or self._declared.get(blob, {}).get(task_id) == digest
         return self.commit if same else None
 
+    def has_file(self, path: str) -> bool:
+        """Whether the commit has a file at this path."""
+        return self._blob(path) is not None
+
     def _blob(self, path: str) -> str | None:
         """What git calls a file, as far as it has it; of a link, what that leads to."""
         if path in self.blobs or not self.root:
