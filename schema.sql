@@ -227,10 +227,30 @@ CREATE TABLE `task_event` (
   KEY `idx_event_action` (`action`, `id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Who did what, when and why; only its age deletes a row';
 
+CREATE TABLE `api_token` (
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `name` varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `role` varchar(20) NOT NULL,
+  -- A list of words, of which a task must bear one; null: all tasks.
+  `tags` json DEFAULT NULL,
+  -- The SHA-256 of the token, in hexadecimal digits.
+  `token_hash` varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `created_at` datetime(6) NOT NULL,
+  `created_by` varchar(100) NOT NULL,
+  `expires_at` datetime(6) DEFAULT NULL,
+  `last_used_at` datetime(6) DEFAULT NULL,
+  `revoked_at` datetime(6) DEFAULT NULL,
+  -- 1 until it is revoked, then null: so one name may stand again.
+  `lives` tinyint(1) DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `uq_token_hash` (`token_hash`),
+  UNIQUE KEY `uq_living_name` (`name`, `lives`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Tokens that were made by command, each as its SHA-256';
+
 -- Which migration these tables stand for: the service takes them as they are.
 CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0011');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0012');

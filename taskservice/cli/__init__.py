@@ -24,6 +24,7 @@ from taskservice.cli.run import run
 from taskservice.cli.schema import schema
 from taskservice.cli.showing import fires, overrides, show
 from taskservice.cli.syncing import status, sync
+from taskservice.cli.token import token
 from taskservice.cli.validate import validate
 from taskservice.cli.worker import worker
 from taskservice.cli.workers import workers
@@ -55,7 +56,7 @@ def main() -> NoReturn:
 
 # Help needs all of them, so each imports what is slow, the service or httpx, when it is called.
 PANELS: Mapping[str, Sequence[click.Command]] = {
-    "Serve": [run, worker],
+    "Serve": [run, worker, token],
     "Tasks": [
         *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
         workers,

@@ -41,6 +41,19 @@ def override_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reason(until(command))
 
 
+def ahead(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """A click callback for times to come: the moment after a span."""
+    if text is None:
+        return None
+    span = _SPAN.fullmatch(text)
+    if not span or not int(span[1]):
+        raise click.BadParameter(f"{text!r} is no span of time like 30s, 90m, 12h or 90d")
+    try:
+        return datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
+    except OverflowError:
+        raise click.BadParameter(f"{text!r} is longer than there are dates") from None
+
+
 def ago(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
     """A click callback for past times: a span becomes the moment that long ago."""
     span = _SPAN.fullmatch(text or "")

@@ -3,8 +3,10 @@
 from taskservice.engine.functions import FunctionInfo, ParameterInfo
 from taskservice.service.changes import LONGEST_REASON
 from taskservice.service.contributions import Promotions
+from taskservice.service.credentials import FRESH_SECONDS, Credentials, Principal
 from taskservice.service.events import Event, Subscription
 from taskservice.service.forecasting import Forecast, Trial
+from taskservice.service.moments import now_utc
 from taskservice.service.preconditions import Precondition
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
@@ -13,7 +15,9 @@ from taskservice.service.sessions import EndedSessions
 from taskservice.service.workers import ListedWorker, WorkersReport
 
 __all__ = [
+    "FRESH_SECONDS",
     "LONGEST_REASON",
+    "Credentials",
     "EndedSessions",
     "Event",
     "Forecast",
@@ -21,6 +25,7 @@ __all__ = [
     "ListedWorker",
     "ParameterInfo",
     "Precondition",
+    "Principal",
     "Promotion",
     "Promotions",
     "Provenance",
@@ -29,4 +34,5 @@ __all__ = [
     "TaskOverride",
     "Trial",
     "WorkersReport",
+    "now_utc",
 ]

@@ -30,9 +30,19 @@ class Event:
 
 
 class Subscription:
-    """Somebody who is told of events, or, with a `task_id`, of those that are about this task."""
+    """Somebody who is told of events, or, with a `task_id`, of those that are about this task.
 
-    def __init__(self, task_id: str | None, leave: Callable[["Subscription"], None]) -> None:
+    `holds` says whether they may be told any more.
+    """
+
+    def __init__(
+        self,
+        task_id: str | None,
+        leave: Callable[["Subscription"], None],
+        *,
+        holds: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.holds = holds
         self._task_id = task_id
         self._leave = leave
         self._waiting: deque[Event] = deque()
@@ -67,6 +77,11 @@ class Subscription:
         """Tell that nothing comes any more."""
         self._over = True
         self._news.set()
+
+    def refuse(self) -> None:
+        """Tell nothing more, not even what waits."""
+        self._waiting.clear()
+        self.end()
 
     def close(self) -> None:
         """Be told no more."""

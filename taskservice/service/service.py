@@ -17,6 +17,7 @@ from taskservice.engine.repeat import repeat
 from taskservice.service.changes import Changes
 from taskservice.service.checks import Checks
 from taskservice.service.checkup import Checkup
+from taskservice.service.credentials import Credentials
 from taskservice.service.declarations import Declarations
 from taskservice.service.executions import Executions
 from taskservice.service.housekeeping import Housekeeping
@@ -43,8 +44,16 @@ NEEDS_SERVER = (
     "TASKSERVICE_DATABASE_URL; SQLite is for one process"
 )
 
+NEEDS_TOKENS = (
+    "TASKSERVICE_HOST is {!r}: without TASKSERVICE_API_TOKENS the service listens on loopback "
+    "only (127.0.0.1, ::1 or localhost)"
+)
+
 LOOK_SECONDS = 2.0
 """How often the files of functions are compared with what was loaded of them."""
+
+CREDENTIALS_SECONDS = 1.0
+"""How often the tokens are read again, and streams ended whose token is no longer good."""
 
 CHECKUP_SECONDS = 1.0
 """How often tasks that are found to be at fault are noted, for every process to tell."""
@@ -106,6 +115,7 @@ class Service:
         self.timelines = Timelines(self.database, self.engine, zone, looking)
         self.workers = Workers(self.database, placement)
         self.metrics = Metrics(self.database, self.engine, self.workers)
+        self.credentials = Credentials(settings, self.database)
         self.ended_sessions = EndedSessions(self.database)
         self._housekeeping = Housekeeping(self.database, self.engine, gate, self.changes, settings)
         self._notices = Notices(
@@ -144,6 +154,9 @@ class Service:
         try:
             self.database.claim()
             await prepare(self.database)
+            await self.credentials.refresh()
+            if self.credentials.are_needed and not self.credentials.exist:
+                raise StartError(NEEDS_TOKENS.format(self.settings.host))
             await self.engine.start()
             await self._election.start()
         except Unavailable as outage:
@@ -159,6 +172,7 @@ class Service:
             asyncio.create_task(repeat(self._stop, LOOK_SECONDS, self._look_at_functions)),
             asyncio.create_task(self._housekeeping.run(self._stop)),
             asyncio.create_task(repeat(self._stop, CHECKUP_SECONDS, self._checkup.look)),
+            asyncio.create_task(repeat(self._stop, CREDENTIALS_SECONDS, self._look_at_credentials)),
         ]
 
     async def _lead(self) -> None:
@@ -185,6 +199,13 @@ class Service:
         """Check again what was refused for the code of a function that has changed since."""
         if await asyncio.to_thread(self._loaded.look):
             self.syncs.syncer.functions_changed()
+
+    async def _look_at_credentials(self) -> None:
+        """Know of tokens that were made and revoked, and of sessions that were ended."""
+        await self.credentials.refresh(seconds=CREDENTIALS_SECONDS / 2)
+        await self.ended_sessions.refresh()
+        self.watcher.refuse_unheld()
+        await self.credentials.save_uses()
 
     async def drain(self) -> None:
         """Take no new fire, and give running executions the time that the settings allow."""

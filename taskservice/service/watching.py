@@ -86,14 +86,21 @@ class Watcher:
         self._poke = asyncio.Event()
         self._stop = asyncio.Event()
 
-    async def subscribe(self, task_id: str | None = None, *, again: bool = False) -> Subscription:
+    async def subscribe(
+        self,
+        task_id: str | None = None,
+        *,
+        again: bool = False,
+        holds: Callable[[], bool] = lambda: True,
+    ) -> Subscription:
         """Be told of what changes from now on; `again`: something was told before, and missed.
 
-        Raises `Unavailable`.
+        It ends when `holds`, asked time and again, says that it may not be told any more. Raises
+        `Unavailable`.
         """
         if self._stop.is_set():
             raise Unavailable("the service is stopping")
-        subscription = Subscription(task_id, self._subscriptions.discard)
+        subscription = Subscription(task_id, self._subscriptions.discard, holds=holds)
         self._subscriptions.add(subscription)
         try:
             async with self._beginning:
@@ -119,6 +126,13 @@ class Watcher:
     def poke(self) -> None:
         """Say that something has changed, so that it is told at once."""
         self._poke.set()
+
+    def refuse_unheld(self) -> None:
+        """End what those read who may not be told any more."""
+        for subscription in list(self._subscriptions):
+            if not subscription.holds():
+                subscription.refuse()
+                subscription.close()
 
     async def end(self) -> None:
         """Tell what there is to tell yet and end what subscribers read; nobody may subscribe."""

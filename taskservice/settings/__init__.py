@@ -4,8 +4,8 @@ This room imports nothing of the package's others; service, web and cli read it.
 """
 
 from taskservice.settings.settings import PREFIX, Settings, SettingsError
-from taskservice.settings.tokens import LEAST, ROLES, ApiToken, Role
-from taskservice.settings.values import EXECUTORS, LONGEST_SPAN, Executor
+from taskservice.settings.tokens import LEAST, ROLES, ApiToken, Role, hash_of, is_name
+from taskservice.settings.values import EXECUTORS, LONGEST_SPAN, Executor, entries, is_loopback
 
 __all__ = [
     "EXECUTORS",
@@ -18,4 +18,8 @@ __all__ = [
     "Role",
     "Settings",
     "SettingsError",
+    "entries",
+    "hash_of",
+    "is_loopback",
+    "is_name",
 ]

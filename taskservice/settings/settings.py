@@ -1,6 +1,5 @@
 """All settings as one value, and how they are taken from the environment."""
 
-import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,11 +57,6 @@ class Settings:
     git_webhook_secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if not self.api_tokens and not values.is_loopback(self.host):
-            raise SettingsError(
-                f"{PREFIX}HOST is {self.host!r}: without {PREFIX}API_TOKENS the service listens "
-                "on loopback only (127.0.0.1, ::1 or localhost)"
-            )
         if self.executor == "celery" and not self.celery_broker:
             raise SettingsError(
                 f"{PREFIX}EXECUTOR is 'celery': that needs a broker, {PREFIX}CELERY_BROKER"
@@ -111,15 +105,6 @@ class Settings:
     def shown_git_url(self) -> str:
         """The repository's URL as it may be shown: without user and password."""
         return repository.shown_git_url(self.git_url)
-
-    def principal_of(self, token: str) -> ApiToken | None:
-        """Whose token this is, or None; takes as long for a wrong one as for a right one."""
-        token_hash = tokens.hash_of(token)
-        found = None
-        for known in self.api_tokens:
-            if hmac.compare_digest(known.token_hash, token_hash):
-                found = known
-        return found
 
 
 def _read(place: str, text: str, reader: Callable[[str], object]) -> object:

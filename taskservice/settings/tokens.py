@@ -63,5 +63,11 @@ def _without_token(entry: str) -> str:
     return ":".join([*shown, "***"])
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a token."""
+    return _NAME.fullmatch(text) is not None
+
+
 def hash_of(token: str) -> bytes:
+    """The SHA-256 of a token, by which it is known."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -343,3 +343,26 @@ task_event = Table(
     comment="Who did what, when and why; only its age deletes a row",
     **TABLE_OPTIONS,
 )
+
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("name", exact(64), nullable=False),
+    Column("role", String(20), nullable=False),
+    # A list of words, of which a task must bear one; null: all tasks.
+    Column("tags", JSON_VALUE),
+    # The SHA-256 of the token, in hexadecimal digits.
+    Column("token_hash", exact(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(100), nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    # True until it is revoked, then null: so one name may stand again.
+    Column("lives", Boolean),
+    UniqueConstraint("token_hash", name="uq_token_hash"),
+    UniqueConstraint("name", "lives", name="uq_living_name"),
+    comment="Tokens that were made by command, each as its SHA-256",
+    **TABLE_OPTIONS,
+)

@@ -1,6 +1,6 @@
 """The app as a value, and the only place where errors become status codes."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Set
+from collections.abc import AsyncGenerator, Mapping, Set
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, get_args, get_origin
@@ -110,7 +110,7 @@ def create_app(
         before_request=_before_request,
         exception_handlers={
             TaskserviceError: _on_error,
-            HTTPException: _on_http_error(settings),
+            HTTPException: _on_http_error,
             Exception: _on_crash,
         },
         request_max_body_size=LARGEST_BODY,
@@ -213,34 +213,29 @@ def _answer(
     return problem(status, detail, faults=faults, headers=headers)
 
 
-def _on_http_error(
-    settings: Settings,
-) -> Callable[[AnyRequest, HTTPException], Response[Any]]:
-    def handle(request: AnyRequest, error: HTTPException) -> Response[Any]:
-        if "route_handler" not in request.scope and not _is_health(request):
-            # No guard has run: who may not read must not learn which routes there are.
-            try:
-                auth.admit(settings, request, "viewer", can_hold=False)
-            except TaskserviceError as refused:
-                if isinstance(refused, errors.UnknownToken):
-                    auth.guesses_of(request).count(auth.address_of(request))
-                return _on_error(request, refused)
-        if isinstance(error, ValidationException):
-            faults = [_parameter_fault(request, item) for item in error.extra or []]
-            return _answer(request, 422, _summary(faults) or error.detail, faults=faults)
-        if error.status_code >= 500:
-            return _on_crash(request, error)
-        if error.status_code == 405:
-            allowed = {*(error.headers or {}).get("allow", "").split(", ")}
-            error.headers = {"Allow": _allow(allowed)}
-        detail, headers = _DETAILS.get(error.status_code, error.detail), dict(error.headers or {})
-        if error.status_code == 413:
-            limit = request.route_handler.resolve_request_max_body_size()
-            detail = f"the body is larger than {limit} bytes"
-            headers["Connection"] = "close"  # what is left of the body is not worth reading
-        return _answer(request, error.status_code, detail, headers=headers)
-
-    return handle
+def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    if "route_handler" not in request.scope and not _is_health(request):
+        # No guard has run: who may not read must not learn which routes there are.
+        try:
+            auth.admit(request, "viewer", can_hold=False)
+        except TaskserviceError as refused:
+            if isinstance(refused, errors.UnknownToken):
+                auth.guesses_of(request).count(auth.address_of(request))
+            return _on_error(request, refused)
+    if isinstance(error, ValidationException):
+        faults = [_parameter_fault(request, item) for item in error.extra or []]
+        return _answer(request, 422, _summary(faults) or error.detail, faults=faults)
+    if error.status_code >= 500:
+        return _on_crash(request, error)
+    if error.status_code == 405:
+        allowed = {*(error.headers or {}).get("allow", "").split(", ")}
+        error.headers = {"Allow": _allow(allowed)}
+    detail, headers = _DETAILS.get(error.status_code, error.detail), dict(error.headers or {})
+    if error.status_code == 413:
+        limit = request.route_handler.resolve_request_max_body_size()
+        detail = f"the body is larger than {limit} bytes"
+        headers["Connection"] = "close"  # what is left of the body is not worth reading
+    return _answer(request, error.status_code, detail, headers=headers)
 
 
 def _is_health(request: AnyRequest) -> bool:

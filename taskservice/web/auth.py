@@ -3,7 +3,7 @@
 import ipaddress
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +13,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from taskservice.domain.errors import Forbidden, Unauthenticated, UnknownToken
-from taskservice.service import EndedSessions
-from taskservice.settings import ROLES, ApiToken, Role, Settings
+from taskservice.service import FRESH_SECONDS, Credentials, EndedSessions, Principal, now_utc
+from taskservice.settings import ROLES, Role, Settings
 from taskservice.web import session, webhook
 from taskservice.web.guesses import Guesses
 from taskservice.web.rules import Rule, rule_of
@@ -26,11 +26,16 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks; `csrf` is what a change must carry, None where no session's cookie let it in."""
+    """Who asks, by what token, which nobody has where none is needed.
+
+    `session` is the cookie of the session that let it in, `csrf` what a change must carry then.
+    """
 
     name: str
     role: Role
-    csrf: str | None = None
+    principal: Principal | None = None
+    session: str | None = field(default=None, repr=False)
+    csrf: str | None = field(default=None, repr=False)
 
     def may(self, needed: Role) -> bool:
         """Whether the caller's role allows what needs that one."""
@@ -45,8 +50,7 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
 
     # Litestar would have a thread call what is not a coroutine.
     async def check(connection: Connection, _handler: BaseRouteHandler) -> None:
-        if session.COOKIE in connection.cookies and settings.api_tokens:
-            await ended_sessions_of(connection).refresh()
+        await freshen(connection)
         try:
             await admit_to(connection, rule_of(connection))
         except UnknownToken:
@@ -58,7 +62,7 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
         if rule.webhook and webhook.is_one(settings, connection):
             await webhook.admit(settings, connection)
         elif rule.needs is not None:
-            caller = admit(settings, connection, rule.needs)
+            caller = admit(connection, rule.needs)
             if caller.csrf and _method(connection) not in SAFE_METHODS:
                 await _refuse_forged(connection, caller.csrf)
             connection.scope["user"], connection.scope["auth"] = caller.name, caller
@@ -66,9 +70,18 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
     return check
 
 
-def admit(
-    settings: Settings, connection: Connection, needed: Role, *, can_hold: bool = True
-) -> Caller:
+async def freshen(connection: Connection) -> None:
+    """Have it known whether the token, or the session, of a request is good. Raises Unavailable."""
+    credentials = credentials_of(connection)
+    if token := _bearer(connection):
+        if not guesses_of(connection).is_closed(address_of(connection)):
+            await credentials.freshen(token)
+    elif credentials.are_needed and session.COOKIE in connection.cookies:
+        await ended_sessions_of(connection).refresh()
+        await credentials.refresh(seconds=FRESH_SECONDS)
+
+
+def admit(connection: Connection, needed: Role, *, can_hold: bool = True) -> Caller:
     """The caller, who has the role that is needed.
 
     Raises Unauthenticated without a known token or session, TooManyRequests after many unknown
@@ -76,45 +89,67 @@ def admit(
     the web page that sent the request, does not allow it. Where a wrong token can't be held,
     it is refused the earlier.
     """
-    if not settings.api_tokens:
+    if not credentials_of(connection).are_needed:
         _refuse_other_sites(connection)
         return Caller(name="anonymous", role="admin")
-    known, csrf = _known(settings, connection, can_hold)
-    caller = Caller(name=known.name, role=known.role, csrf=csrf)
+    caller = _known(connection, can_hold)
     if not caller.may(needed):
-        raise Forbidden(f"{known.name} is {known.role}; this needs {needed}")
+        raise Forbidden(f"{caller.name} is {caller.role}; this needs {needed}")
     return caller
 
 
-def _known(
-    settings: Settings, connection: Connection, can_hold: bool
-) -> tuple[ApiToken, str | None]:
-    """Whose token or session this is, and the CSRF token of a session."""
-    given = connection.headers.get("authorization", "")
+def holds(connection: Connection) -> Callable[[], bool]:
+    """What says whether the caller of a request that was let in may still be answered."""
+    caller: Caller = connection.scope["auth"]
+    credentials, ended = credentials_of(connection), ended_sessions_of(connection)
+
+    def may_be_told() -> bool:
+        if caller.principal is None:
+            return not credentials.are_needed
+        cookie = caller.session
+        if cookie and (session.id_of(cookie) in ended or session.end_of(cookie) <= time.time()):
+            return False
+        return credentials.holds(caller.principal)
+
+    return may_be_told
+
+
+def _known(connection: Connection, can_hold: bool) -> Caller:
+    """Whose token or session this is."""
     cookie = connection.cookies.get(session.COOKIE)
-    if not given and cookie:
-        known = session.holder(settings, cookie, time.time())
+    credentials, csrf = credentials_of(connection), None
+    if "authorization" not in connection.headers and cookie:
+        known = session.holder_of(credentials, cookie, time.time())
         if known is None or session.id_of(cookie) in ended_sessions_of(connection):
             raise Unauthenticated("this session is over: sign in again")
-        return known, session.csrf_token(known, cookie)
-    scheme, _, token = given.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("a token is required: send it as `Authorization: Bearer TOKEN`")
-    return holder_of(settings, connection, token.strip(), can_hold=can_hold), None
+        csrf = session.csrf_token(known, cookie)
+    else:
+        token, cookie = _bearer(connection), None
+        if not token:
+            raise Unauthenticated("a token is required: send it as `Authorization: Bearer TOKEN`")
+        known = holder_of(connection, token, can_hold=can_hold)
+    credentials.note_use(known)
+    return Caller(name=known.name, role=known.role, principal=known, session=cookie, csrf=csrf)
 
 
-def holder_of(
-    settings: Settings, connection: Connection, token: str, *, can_hold: bool = True
-) -> ApiToken:
+def _bearer(connection: Connection) -> str:
+    """The token that a request brings, or an empty text."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def holder_of(connection: Connection, token: str, *, can_hold: bool = True) -> Principal:
     """Whose token this is. Raises UnknownToken, which the caller counts, and TooManyRequests."""
     guesses = guesses_of(connection)
-    known = settings.principal_of(token)
+    known = credentials_of(connection).find(token)
     address = address_of(connection)
     closed = guesses.is_closed(address) if can_hold else guesses.is_slowed(address)
     if closed and not (known and guesses.was_right(known.token_hash)):
         guesses.refuse(address)
     if known is None:
         raise UnknownToken("this token is not known")
+    if known.is_over(now_utc()):
+        raise UnknownToken("the time of this token is over")
     guesses.right(known.token_hash)
     return known
 
@@ -123,6 +158,12 @@ def guesses_of(connection: Connection) -> Guesses:
     """The wrong tokens that came lately."""
     guesses: Guesses = connection.app.state.guesses
     return guesses
+
+
+def credentials_of(connection: Connection) -> Credentials:
+    """The tokens that there are."""
+    credentials: Credentials = connection.app.state.service.credentials
+    return credentials
 
 
 def ended_sessions_of(connection: Connection) -> EndedSessions:

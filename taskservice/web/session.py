@@ -2,7 +2,7 @@
 
 Nothing is stored but that one was signed out of: the key that signs is made of the token that was
 given at the sign-in. So a session holds over restarts and on every replica, and ends when its token
-leaves the settings.
+leaves the settings, is revoked, or is over.
 """
 
 import hmac
@@ -15,7 +15,7 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from taskservice.domain.errors import Malformed
-from taskservice.settings import ApiToken, Settings
+from taskservice.service import Credentials, Principal
 
 COOKIE = "taskservice_session"
 SECONDS = 12 * 3600
@@ -26,21 +26,20 @@ CSRF_FIELD = "csrf"
 FORM = "application/x-www-form-urlencoded"
 
 
-def issue(token: ApiToken, now: float) -> str:
+def issue(holder: Principal, now: float) -> str:
     """The value of a new session's cookie; `now` is in seconds since 1970."""
-    said = f"{int(now) + SECONDS}.{secrets.token_hex(8)}"
-    return f"{said}.{_sign(token, 'session', said)}"
+    said = f"{int(now) + SECONDS}.{secrets.token_hex(8)}.{holder.name.encode().hex()}"
+    return f"{said}.{_sign(holder, 'session', said)}"
 
 
-def holder(settings: Settings, value: str, now: float) -> ApiToken | None:
+def holder_of(credentials: Credentials, value: str, now: float) -> Principal | None:
     """Whose session a cookie's value is; None where it is forged, over, or its token is gone."""
     said, _, signature = value.rpartition(".")
-    if not value.isascii():
+    name = _name(said)
+    holder = None if name is None else credentials.named(name)
+    if holder is None or not hmac.compare_digest(_sign(holder, "session", said), signature):
         return None
-    for token in settings.api_tokens:
-        if hmac.compare_digest(_sign(token, "session", said), signature):
-            return token if int(said.partition(".")[0]) > now else None
-    return None
+    return holder if end_of(value) > now else None
 
 
 def id_of(value: str) -> str:
@@ -53,9 +52,18 @@ def end_of(value: str) -> float:
     return float(value.split(".")[0])
 
 
-def csrf_token(token: ApiToken, value: str) -> str:
+def _name(said: str) -> str | None:
+    """The name that a session says it is of."""
+    try:
+        _, _, name = said.split(".")
+        return bytes.fromhex(name).decode()
+    except ValueError:
+        return None
+
+
+def csrf_token(holder: Principal, value: str) -> str:
     """What a change must carry that a session's page asks for: no other site can know it."""
-    return _sign(token, "csrf", value)
+    return _sign(holder, "csrf", value)
 
 
 async def carries(request: Request[Any, Any, Any], expected: str) -> bool:
@@ -83,6 +91,6 @@ async def fields_of(request: Request[Any, Any, Any]) -> list[tuple[str, str]]:
         raise Malformed("the body is not a form in UTF-8") from None
 
 
-def _sign(token: ApiToken, purpose: str, text: str) -> str:
-    key = hmac.digest(token.token_hash, f"taskservice {purpose}".encode(), "sha256")
+def _sign(holder: Principal, purpose: str, text: str) -> str:
+    key = hmac.digest(holder.token_hash, f"taskservice {purpose}".encode(), "sha256")
     return hmac.digest(key, text.encode(), "sha256").hex()

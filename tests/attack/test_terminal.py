@@ -130,6 +130,7 @@ ALONE = {
     "import-crontab": "test_files_whose_words_are_hostile",
     "run": "it serves", "worker": "it works", "schema": "its text is the project's own",
     "completion": "as schema",
+    "token": "cli/test_token.py: what it prints is of its own, or a name without such signs",
     "export": "it prints files as they are, for programs; on a terminal as all else",
 }  # fmt: skip
 

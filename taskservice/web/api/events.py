@@ -16,7 +16,7 @@ from taskservice.service import Event, Subscription
 from taskservice.settings import Executor
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
-from taskservice.web import schemas
+from taskservice.web import auth, schemas
 from taskservice.web.api.parameters import AnyRequest, ServiceDep, is_head
 from taskservice.web.openapi import problems
 
@@ -66,7 +66,7 @@ async def get_events(
     if is_head(request):
         return Response(b"", media_type=STREAM, headers=_HEADERS).to_asgi_response(None, request)
     again = "last-event-id" in request.headers
-    subscription = await service.watcher.subscribe(task_id, again=again)
+    subscription = await service.watcher.subscribe(task_id, again=again, holds=auth.holds(request))
     answer = ASGIStreamingResponse(
         iterator=_sent(subscription, service.settings.executor, request.app.state.comment_seconds),
         media_type=STREAM,

@@ -8,7 +8,7 @@ from litestar import Response
 
 from taskservice.domain.errors import Fault, TaskserviceError
 from taskservice.web import auth
-from taskservice.web.console.render import AnyRequest, page, redirect, settings_of
+from taskservice.web.console.render import AnyRequest, page, redirect
 
 
 def wanted(request: AnyRequest) -> bool:
@@ -31,7 +31,7 @@ def answer(
         return _to_sign_in(request)
     if "auth" not in request.scope:
         try:
-            request.scope["auth"] = auth.admit(settings_of(request), request, "viewer")
+            request.scope["auth"] = auth.admit(request, "viewer")
         except TaskserviceError:
             request.scope["auth"] = None
     return page(request, "problem.html", status=status, code=status, detail=detail, faults=faults)

@@ -17,7 +17,6 @@ from taskservice.web.console.render import (
     local,
     page,
     redirect,
-    settings_of,
 )
 
 BY_HAND = 10
@@ -31,7 +30,7 @@ LARGEST_FORM = 16 * 1024
 async def show_sign_in(request: AnyRequest) -> Response[Any]:
     """The form that takes a token."""
     following = local(request.query_params.get("next"))
-    if not settings_of(request).api_tokens:
+    if not auth.credentials_of(request).are_needed:
         return redirect(request, following)
     return page(request, "sign-in.html", following=following, wrong=None)
 
@@ -42,12 +41,14 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
     auth.refuse_foreign_origin(request)
     form = await session.form_of(request)
     following = local(form.get("next"))
-    settings = settings_of(request)
-    if not settings.api_tokens:
+    if not auth.credentials_of(request).are_needed:
         return redirect(request, following)
     address = auth.address_of(request)
+    token = form.get("token", "").strip()
+    if not auth.guesses_of(request).is_closed(address):
+        await auth.credentials_of(request).freshen(token)
     try:
-        known = auth.holder_of(settings, request, form.get("token", "").strip())
+        known = auth.holder_of(request, token)
     except UnknownToken:
         if auth.guesses_of(request).count(address, weight=BY_HAND):
             await auth.guesses_of(request).hold(address)

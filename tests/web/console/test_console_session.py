@@ -2,12 +2,13 @@
 
 import time
 from http.cookies import SimpleCookie
-from typing import Any
 
 import httpx
 import pytest
 
-from taskservice.settings import Settings
+from taskservice.service import Credentials, Principal
+from taskservice.settings import ApiToken, Settings
+from taskservice.storage.database import Database
 from taskservice.web import session
 from tests.web.bodies import hourly
 from tests.web.conftest import BASE, Serve
@@ -99,7 +100,7 @@ async def test_the_api_takes_the_cookie(serve: Serve) -> None:
 async def test_a_change_by_cookie_carries_the_token_of_its_session(serve: Serve) -> None:
     async with serve(api_tokens=TOKENS) as client:
         csrf = await sign_in(client, "admin")
-        other = session.csrf_token(TOKENS[2], "another session")
+        other = session.csrf_token(principal(TOKENS[2]), "another session")
         refused: list[tuple[dict[str, str], dict[str, str]]] = [
             (ORIGIN, {}),
             ({**ORIGIN, "X-CSRF-Token": ""}, {}),
@@ -166,47 +167,64 @@ async def test_signing_out_ends_the_session_in_this_browser(serve: Serve) -> Non
         assert (await client.get("/", headers=BROWSER)).status_code == 303
 
 
-def held(value: str, now: float, **settings: Any) -> str | None:
+def known_to(tokens: tuple[ApiToken, ...]) -> Credentials:
+    """What knows these tokens, and no stored ones."""
+    settings = Settings(api_tokens=tokens)
+    return Credentials(settings, Database(settings.database_url))
+
+
+def principal(token: ApiToken) -> Principal:
+    """Whose a token is."""
+    return Principal(name=token.name, role=token.role, token_hash=token.token_hash)
+
+
+def held(value: str, now: float) -> str | None:
     """The name of whose session this is."""
-    known = session.holder(Settings(api_tokens=TOKENS, **settings), value, now)
+    known = session.holder_of(known_to(TOKENS), value, now)
     return known.name if known else None
 
 
 def test_a_session_ends_by_its_time() -> None:
-    value = session.issue(TOKENS[0], 1_000_000)
+    value = session.issue(principal(TOKENS[0]), 1_000_000)
     assert held(value, 1_000_000) == "vic"
     assert held(value, 1_000_000 + session.SECONDS - 1) == "vic"
     assert held(value, 1_000_000 + session.SECONDS) is None
 
 
 def test_a_session_that_was_altered_is_none() -> None:
-    value = session.issue(TOKENS[0], 1_000_000)
-    expiry, chance, signature = value.split(".")
+    value = session.issue(principal(TOKENS[0]), 1_000_000)
+    expiry, chance, name, signature = value.split(".")
+    ann = TOKENS[2].name.encode().hex()
     for altered in (
         "", ".", "..", "a.b.c", "é.b.c", value + "0", value[:-1],
-        f"{int(expiry) + 1}.{chance}.{signature}",
-        f"{expiry}.{'0' * 16}.{signature}",
-        f"{expiry}.{chance}.{session.csrf_token(TOKENS[0], f'{expiry}.{chance}')}",
+        f"{int(expiry) + 1}.{chance}.{name}.{signature}",
+        f"{expiry}.{'0' * 16}.{name}.{signature}",
+        f"{expiry}.{chance}.{ann}.{signature}",
+        f"{expiry}.{chance}.zz.{signature}",
+        f"{expiry}.{chance}.ff.{signature}",
+        f"{expiry}.{chance}.{signature}",
+        f"{expiry}.{chance}.{name}."
+        + session.csrf_token(principal(TOKENS[0]), f"{expiry}.{chance}.{name}"),
     ):  # fmt: skip
         assert held(altered, 1_000_000) is None, altered
 
 
 def test_a_session_ends_with_its_token_and_with_no_other() -> None:
-    value = session.issue(TOKENS[0], 1_000_000)
+    value = session.issue(principal(TOKENS[0]), 1_000_000)
     for tokens, name in ((TOKENS[:1], "vic"), (TOKENS[1:], None), ((), None)):
-        known = session.holder(Settings(api_tokens=tokens), value, 1_000_000)
+        known = session.holder_of(known_to(tokens), value, 1_000_000)
         assert (known.name if known else None) == name
     changed = Settings.from_environment({"TASKSERVICE_API_TOKENS": "vic:viewer:new-secret"})
-    assert session.holder(changed, value, 1_000_000) is None
+    assert session.holder_of(known_to(changed.api_tokens), value, 1_000_000) is None
     promoted = Settings.from_environment({"TASKSERVICE_API_TOKENS": "vic:admin:viewer-secret"})
-    known = session.holder(promoted, value, 1_000_000)
+    known = session.holder_of(known_to(promoted.api_tokens), value, 1_000_000)
     assert known is not None
     assert known.role == "admin"
 
 
 async def test_a_session_that_is_over_is_told(serve: Serve) -> None:
     async with serve(api_tokens=TOKENS) as client:
-        over = session.issue(TOKENS[0], time.time() - session.SECONDS - 1)
+        over = session.issue(principal(TOKENS[0]), time.time() - session.SECONDS - 1)
         for value in (over, "forged.0.0"):
             client.cookies.set(session.COOKIE, value)
             answer = await client.get("/task-manage/")
