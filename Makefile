@@ -49,8 +49,8 @@ endef
 
 # The server's core packages hold the programs and start no service of the system; faketime has
 # the library that steps the clock of one process; curl, git, openssl and patch are for commands
-# that documents show; npm has the parser of MySQL's grammar; ip (iproute2) makes networks; the font
-# is one with Chinese in it.
+# that documents show; gpg and ssh-keygen sign commits; npm has the parser of MySQL's grammar; ip
+# (iproute2) makes networks; the font is one with Chinese in it.
 define install_test_programs
 missing=
 if ! command -v mariadbd >/dev/null || ! command -v mariadb-install-db >/dev/null; then
@@ -63,6 +63,8 @@ command -v chromium >/dev/null || missing="$$missing chromium fonts-wqy-microhei
 command -v node >/dev/null || missing="$$missing nodejs"
 command -v npm >/dev/null || missing="$$missing npm"
 command -v ip >/dev/null || missing="$$missing iproute2"
+command -v gpg >/dev/null || missing="$$missing gpg gpg-agent"
+command -v ssh-keygen >/dev/null || missing="$$missing openssh-client"
 if [ -n "$$missing" ]; then
 	$(call apt_install,$$missing)
 fi

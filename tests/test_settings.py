@@ -59,6 +59,7 @@ def test_the_defaults_are_the_contracts() -> None:
         git_path="",
         git_interval=30,
         git_webhook_secret="",
+        git_signers=None,
     )
 
 
@@ -66,6 +67,8 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
+    signers = tmp_path / "signers"
+    signers.write_text("")
     settings = read(
         DATABASE_URL="mysql+asyncmy://u:p%40ss@db.example:3307/tasks",
         TASKS_DIR=str(tmp_path),
@@ -91,6 +94,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         GIT_PATH="deploy/tasks.d/",
         GIT_INTERVAL="1.5m",
         GIT_WEBHOOK_SECRET="a long secret",
+        GIT_SIGNERS=str(signers),
     )
     assert settings == Settings(
         database_url="mysql+asyncmy://u:p%40ss@db.example:3307/tasks",
@@ -126,6 +130,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         git_path="deploy/tasks.d",
         git_interval=90,
         git_webhook_secret="a long secret",
+        git_signers=signers,
     )
 
 
@@ -511,6 +516,19 @@ def test_a_refused_webhook_secret_is_not_shown(secret: str) -> None:
         "it must be one line of text, without space around it"
     )
     assert "s3cret" not in repr(read(GIT_WEBHOOK_SECRET="s3cret"))
+
+
+def test_signers_are_a_file_of_a_repository_that_is_followed(tmp_path: Path) -> None:
+    url = "https://git.example/tasks.git"
+    assert refusal(GIT_URL=url, GIT_SIGNERS=str(tmp_path)) == (
+        f"TASKSERVICE_GIT_SIGNERS is {str(tmp_path)!r}: it must be a file of allowed signers, as "
+        "ssh-keygen(1) has it"
+    )
+    assert read(GIT_URL=url, GIT_SIGNERS="").git_signers is None
+    file = tmp_path / "signers"
+    file.write_text("")
+    # Whoever sets it believes to be guarded.
+    assert "it is for a repository that is followed" in refusal(GIT_SIGNERS=str(file))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ class Syncs:
             branch=settings.git_branch,
             path=settings.git_path,
             interval=settings.git_interval,
+            signers=settings.git_signers,
             sync=lambda prune: self.syncer.sync_now(prune=prune),
         )
 

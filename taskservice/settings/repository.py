@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from taskservice.settings.database import without_secrets
 from taskservice.settings.values import seconds
@@ -78,3 +79,13 @@ def git_webhook_secret(text: str) -> str:
     if not text.isprintable() or text != text.strip():
         raise WrongValue("it must be one line of text, without space around it", shown="***")
     return text
+
+
+def git_signers(text: str) -> Path | None:
+    """A file of allowed signers, made absolute; none is named by an empty text."""
+    if not text:
+        return None
+    file = Path(text).absolute()
+    if not file.is_file():
+        raise WrongValue("it must be a file of allowed signers, as ssh-keygen(1) has it")
+    return file

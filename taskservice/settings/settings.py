@@ -28,7 +28,8 @@ class Settings:
     `threads` and `processes` are how many executions each executor runs side by side.
     `log_retention` None keeps executions for ever, `output_limit` is bytes, `start_timeout` the
     seconds that an execution may wait in a queue. With `git_url` a repository is followed, and
-    `tasks_dir` is where it is kept; the URLs and the webhook's secret are never to be shown.
+    `tasks_dir` is where it is kept, and `git_signers` whose commits go live; the URLs and the
+    webhook's secret are never to be shown.
     """
 
     database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
@@ -55,11 +56,18 @@ class Settings:
     git_path: str = ""
     git_interval: float = 30.0
     git_webhook_secret: str = field(default="", repr=False)
+    git_signers: Path | None = None
 
     def __post_init__(self) -> None:
         if self.executor == "celery" and not self.celery_broker:
             raise SettingsError(
                 f"{PREFIX}EXECUTOR is 'celery': that needs a broker, {PREFIX}CELERY_BROKER"
+            )
+
+        if self.git_signers and not self.git_url:
+            raise SettingsError(
+                f"{PREFIX}GIT_SIGNERS is {str(self.git_signers)!r}: it is for a repository that is "
+                f"followed, {PREFIX}GIT_URL"
             )
 
     @classmethod
@@ -140,4 +148,5 @@ _READERS: dict[str, Callable[[str], object]] = {
     "git_path": repository.git_path,
     "git_interval": repository.git_interval,
     "git_webhook_secret": repository.git_webhook_secret,
+    "git_signers": repository.git_signers,
 }

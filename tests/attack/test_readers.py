@@ -48,6 +48,7 @@ ATTACKED_BY = {
     "sync/gitrepo/checkout.py": "attack/test_repository.py",
     "sync/gitrepo/git.py": "attack/test_repository.py",
     "sync/gitrepo/remote.py": "attack/test_repository.py",
+    "sync/gitrepo/signers.py": "sync/gitrepo/test_signers.py",
     "sync/gitrepo/work_tree.py": "attack/test_repository.py",
     "sync/text/yaml_walk.py": "sync/text/test_reader_hostile.py",
     "web/bodies.py": "attack/test_routes.py",

@@ -18,6 +18,7 @@ import structlog
 
 from taskservice.sync.gitrepo.git import END_SECONDS, GitError, GitTooMuch
 from taskservice.sync.gitrepo.remote import FIRST_SECONDS, GIT_SECONDS, Remote
+from taskservice.sync.gitrepo.signers import Signers
 from taskservice.sync.text.task_files import as_utf8
 
 SETTLED_AGE = 60
@@ -61,8 +62,9 @@ class Checkout:
 
     `path` is the folder of task files in it; a commit without it is checked out all the same, for
     git keeps no empty folders. Submodules are not followed, and links that lead out of the
-    checkout are cut. Git may take `seconds` for all but the first fetch, and `end_seconds` to end;
-    a commit has at most `most_files` and `most_bytes`. `pull` blocks: call it off the event loop.
+    checkout are cut. With a file of allowed `signers` only commits go live that are signed by one
+    of them. Git may take `seconds` for all but the first fetch, and `end_seconds` to end; a commit
+    has at most `most_files` and `most_bytes`. `pull` blocks: call it off the event loop.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Checkout:
         url: str,
         branch: str,
         path: str,
+        signers: Path | None = None,
         seconds: float = GIT_SECONDS,
         first_seconds: float = FIRST_SECONDS,
         end_seconds: float = END_SECONDS,
@@ -85,6 +88,7 @@ class Checkout:
         self._live = self._folder / "live"
         self._branch = branch
         self._path = path
+        self._signers = Signers(signers) if signers else None
         self._most_files = most_files
         self._most_bytes = most_bytes
         self._remote = Remote(
@@ -172,6 +176,8 @@ class Checkout:
                 f"the branch was rewritten: {wanted[:12]} does not follow on {before[:12]}, "
                 "which stays until somebody confirms with POST /sync?prune=true"
             )
+        if self._signers and (refusal := self._signers.refusal(self._remote, wanted, before)):
+            raise _NotLive(refusal)
         tree = self._commits / wanted
         if not tree.is_dir():
             self._check_out(wanted, tree)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -119,9 +120,21 @@ class Remote:
         except GitRefused:
             return None
 
-    def run(self, *arguments: str, limit: int = OUTPUT_BYTES) -> bytes:
-        """What a command in the clone says; it speaks to no other machine."""
-        return self._run(*arguments, limit=limit)
+    def run(
+        self,
+        *arguments: str,
+        limit: int = OUTPUT_BYTES,
+        options: Iterable[str] = (),
+        variables: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> bytes:
+        """What a command in the clone says; it speaks to no other machine.
+
+        `options` and `variables` are as in `run_git`; it may take `seconds`, if they are given.
+        """
+        return self._run(
+            *arguments, limit=limit, options=options, variables=variables, seconds=seconds
+        )
 
     def _run(
         self,
@@ -129,11 +142,13 @@ class Remote:
         seconds: float | None = None,
         fetches: bool = False,
         limit: int = OUTPUT_BYTES,
+        options: Iterable[str] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> bytes:
         return run_git(
             *arguments, git_dir=self._clone,
-            options=(*_OPTIONS, *(self._options if fetches else ())),
-            variables=self._variables if fetches else None, as_user=fetches,
+            options=(*_OPTIONS, *(self._options if fetches else ()), *options),
+            variables=self._variables if fetches else variables, as_user=fetches,
             secrets=self._secrets, seconds=self._seconds if seconds is None else seconds,
             end_seconds=self._end_seconds, limit=limit, ended=self._ended,
         )  # fmt: skip

@@ -31,8 +31,9 @@ Sync = Callable[[bool], Coroutine[Any, Any, None]]
 class Repository:
     """Follows a branch: `sync` is called with each commit that becomes live, and when asked.
 
-    `shown` is the URL as it may be told; `interval` the seconds between two pulls. A
-    start waits `first_seconds` for the first one where nothing is live.
+    `shown` is the URL as it may be told; `interval` the seconds between two pulls; `signers` is a
+    file as `Checkout` takes it. A start waits `first_seconds` for the first one where nothing is
+    live.
     """
 
     def __init__(
@@ -46,11 +47,14 @@ class Repository:
         path: str,
         interval: float,
         sync: Sync,
+        signers: Path | None = None,
         first_seconds: float = FIRST_SECONDS,
     ) -> None:
         self._database = database
         self._tasks_dir = tasks_dir
-        self._checkout = Checkout(tasks_dir / FOLDER, url=url, branch=branch, path=path)
+        self._checkout = Checkout(
+            tasks_dir / FOLDER, url=url, branch=branch, path=path, signers=signers
+        )
         self._names = {"url": shown, "branch": branch, "path": path}
         self._interval = interval
         self._sync = sync
