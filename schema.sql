@@ -195,6 +195,9 @@ CREATE TABLE `task_notice` (
   -- The task or the execution that it is about.
   `subject` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
   `said_by` varchar(100) NOT NULL,
+  -- Of what somebody asks for: by what way, and why.
+  `via` varchar(10) DEFAULT NULL,
+  `reason` text,
   PRIMARY KEY (`id`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What processes ask of each other; each is deleted when it is done';
 
@@ -253,4 +256,4 @@ CREATE TABLE `alembic_version` (
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0012');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0013');

@@ -13,6 +13,7 @@ from taskservice.domain.errors import Conflict, NotFound, TaskserviceError
 from taskservice.domain.run import Outcome, account, task_status
 from taskservice.domain.state import TaskState, faults_of, trigger_of
 from taskservice.domain.task import Task
+from taskservice.domain.trail import Cause
 from taskservice.domain.trigger import Trigger
 from taskservice.storage.executions import ExecutionRow, Progress, Retry, TaskRow
 from taskservice.storage.owners import QUEUE
@@ -66,7 +67,7 @@ class TriggerRequest:
 
     task_id: str
     func_args: dict[str, Any] | None
-    by: str
+    cause: Cause
     answer: asyncio.Future[ExecutionRow]
 
 
@@ -263,7 +264,7 @@ class Claims:
         if self._instances[row.id] >= scheduled.task.max_instances:
             return Conflict(self._busy(row.id, scheduled.task))
         self._occupy(row.id)
-        execution = self._begin(row.id, triggered_by=request.by, func_args=request.func_args)
+        execution = self._begin(row.id, triggered_by=request.cause.by, func_args=request.func_args)
         done.added.append(execution)
         return execution
 

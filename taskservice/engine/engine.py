@@ -15,6 +15,7 @@ from taskservice.domain.placeholders import ANY_VARIABLE
 from taskservice.domain.placement import HERE
 from taskservice.domain.redaction import Hiding
 from taskservice.domain.state import TaskState
+from taskservice.domain.trail import Cause, Via
 from taskservice.domain.trigger import jitter_delay
 from taskservice.engine import output
 from taskservice.engine.claims import (
@@ -245,7 +246,13 @@ class Engine:
         await self._recorder.claim(task_ids)
 
     async def trigger(
-        self, task_id: str, func_args: Mapping[str, Any] | None, *, by: str
+        self,
+        task_id: str,
+        func_args: Mapping[str, Any] | None,
+        *,
+        by: str,
+        via: Via = "api",
+        reason: str | None = None,
     ) -> ExecutionRow:
         """Run a task now; the execution, once its row is committed.
 
@@ -255,8 +262,9 @@ class Engine:
             raise Unavailable("the service is stopping")
         answer: asyncio.Future[ExecutionRow] = asyncio.get_running_loop().create_future()
         args = None if func_args is None else dict(func_args)
+        cause = Cause(by=by, via=via, reason=reason)
         self._recorder.request(
-            TriggerRequest(task_id=task_id, func_args=args, by=by, answer=answer)
+            TriggerRequest(task_id=task_id, func_args=args, cause=cause, answer=answer)
         )
         return await answer
 
@@ -276,16 +284,21 @@ class Engine:
         """Wait until the function of an execution that runs here has really ended."""
         await self._runner.returned(execution_id)
 
-    async def cancel(self, execution_id: str, *, by: str) -> None:
+    async def cancel(
+        self, execution_id: str, *, by: str, via: Via = "api", reason: str | None = None
+    ) -> None:
         """Stop a running execution; returns when its row says so.
 
         Raises `Conflict`, and `Unavailable` where the database refuses what is to be written.
         """
         if self._runner.cancel(execution_id, by) is None:
             raise Conflict("the execution does not run (any more) in this process")
+        self._recorder.note_cause(execution_id, Cause(by=by, via=via, reason=reason))
         await self._ended(execution_id)
 
-    async def cancel_sent(self, execution: ExecutionRow, *, by: str) -> None:
+    async def cancel_sent(
+        self, execution: ExecutionRow, *, by: str, via: Via = "api", reason: str | None = None
+    ) -> None:
         """End the row of an execution that was sent to a queue, as it was read; returns after that.
 
         Its worker stops it when it sees that. Nothing is done where it has moved on meanwhile.
@@ -293,6 +306,7 @@ class Engine:
         keeper = None if execution.status == "queued" else execution.owner
         now = datetime.now(UTC)
         self._recorder.end(execution.ended("cancelled", now, "cancelled", f"by {by}", owner=keeper))
+        self._recorder.note_cause(execution.id, Cause(by=by, via=via, reason=reason))
         await self._ended(execution.id)
 
     async def _ended(self, execution_id: str) -> None:

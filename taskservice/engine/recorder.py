@@ -5,13 +5,17 @@ only when that is committed does it run.
 """
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 import structlog
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.redaction import Hiding
+from taskservice.domain.trail import Cause, Change, Event, event_of
 from taskservice.engine.claims import (
     Batch,
     Fire,
@@ -26,8 +30,9 @@ from taskservice.engine.claims import (
     scheduled_task,
 )
 from taskservice.engine.counts import Counts
+from taskservice.engine.placeholders import mask_of
+from taskservice.storage import events, owners
 from taskservice.storage import executions as log
-from taskservice.storage import owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, SyncConnection
 from taskservice.storage.dialects import dialect_of
@@ -104,6 +109,7 @@ class Recorder:
         self._outages: Counter[str] = Counter()
         self._early: set[str] = set()
         self._unrecorded: set[str] = set()
+        self._causes: dict[str, Cause] = {}
         self._stopping = False
         self.claiming = True
 
@@ -145,6 +151,10 @@ class Recorder:
         self._unrecorded.add(execution.id)
         self._waiting.ends[execution.id] = execution
         self._notify()
+
+    def note_cause(self, execution_id: str, cause: Cause) -> None:
+        """Somebody has an execution end, whose end is not recorded yet: the trail is to tell."""
+        self._causes[execution_id] = cause
 
     def release(self, execution_id: str) -> None:
         """The function of an execution that had ended in the log has returned at last."""
@@ -247,6 +257,7 @@ class Recorder:
         self._unrecorded -= batch.ends.keys()
         for key in batch.ends:
             self._outages.pop(key, None)
+            self._causes.pop(key, None)
         # A function may return before the end of its row is written, which keeps its instance.
         self._early |= batch.releases & self._unrecorded
         if now := self._early & batch.ends.keys():
@@ -361,6 +372,7 @@ class Recorder:
         }
         await connection.run_sync(log.set_deadlines, deadlines)
         await connection.run_sync(self._write, owner, done, running)
+        await connection.run_sync(events.add_rows, self._trail(done, now))
         if done.planned and not self._leads() and not self._database.one_process:
             await owners.tell(connection, "retry", sorted(done.planned), by=self._owner)
         return done
@@ -391,6 +403,26 @@ class Recorder:
         log.drop_retries(connection, done.dropped)
         log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
         log.advance(connection, progress_of(done, running))
+
+    def _trail(self, done: Recorded, now: datetime) -> list[dict[str, Any]]:
+        """What people asked for, and got: runs that begin and runs that end."""
+        told: list[Event] = []
+        hidings: dict[str, Hiding] = {}
+        for request, row in done.answers:
+            if isinstance(row, ExecutionRow):
+                own, given = done.tasks[row.task_id].task.func_args, request.func_args or {}
+                changes = [Change("execution", None, row.id)]
+                changes += [Change(f"func_args.{key}", own.get(key), given[key]) for key in given]
+                told.append(
+                    event_of("triggered", request.cause, task_id=row.task_id, changes=changes)
+                )
+                if mask := mask_of([own, given], os.environ):
+                    hidings[row.task_id] = mask.text
+        for row in done.ended:
+            if cause := self._causes.get(row.id):
+                changes = [Change("execution", row.id, None)]
+                told.append(event_of("cancelled", cause, task_id=row.task_id, changes=changes))
+        return events.rows_of(told, now, hidings)
 
     async def _tasks_for(
         self, connection: Connection, rows: dict[str, TaskRow]

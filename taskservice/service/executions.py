@@ -9,6 +9,7 @@ from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound
 from taskservice.domain.placeholders import borrowed_faults
 from taskservice.domain.run import OPEN
 from taskservice.domain.state import faults_of
+from taskservice.domain.trail import Cause, Via
 from taskservice.engine.engine import Engine
 from taskservice.engine.placeholders import is_light
 from taskservice.service.checks import Checks
@@ -114,7 +115,13 @@ class Executions:
             return await connection.run_sync(attempts, execution.task_id, execution.scheduled_time)
 
     async def trigger(
-        self, task_id: str, func_args: Mapping[str, object] | None, *, by: str
+        self,
+        task_id: str,
+        func_args: Mapping[str, object] | None,
+        *,
+        by: str,
+        via: Via = "api",
+        reason: str | None = None,
     ) -> ExecutionRow:
         """Run a task now, paused or not; `func_args` go before its own for this run."""
         async with self._database.read() as connection:
@@ -133,22 +140,33 @@ class Executions:
                 faults += invalid.faults
             if faults:
                 raise Invalid(faults)
-        execution = await self._engine.trigger(task_id, func_args or None, by=by)
+        execution = await self._engine.trigger(
+            task_id, func_args or None, by=by, via=via, reason=reason
+        )
         self._changed()
         return execution
 
-    async def cancel(self, task_id: str, log_id: str, *, by: str) -> ExecutionRow:
+    async def cancel(
+        self,
+        task_id: str,
+        log_id: str,
+        *,
+        by: str,
+        via: Via = "api",
+        reason: str | None = None,
+    ) -> ExecutionRow:
         """Stop a running or queued execution; the execution as it ended. Raises `Conflict`."""
         for _ in OPEN:  # a worker may take it at this moment
             execution = await self.get(task_id, log_id)
             if not execution.is_open:
                 raise Conflict(f"the execution has ended: it is {execution.status}")
             if execution.queue is not None:
-                await self._engine.cancel_sent(execution, by=by)
+                await self._engine.cancel_sent(execution, by=by, via=via, reason=reason)
             elif execution.owner in (None, self._engine.owner):
-                await self._engine.cancel(log_id, by=by)
+                await self._engine.cancel(log_id, by=by, via=via, reason=reason)
             else:
-                await ask(self._database, "cancel", log_id, by=by, recipient=execution.owner)
+                cause = Cause(by=by, via=via, reason=reason)
+                await ask(self._database, "cancel", log_id, cause, recipient=execution.owner)
             self._changed()
             ended = await self.get(task_id, log_id)
             if not ended.is_open:

@@ -14,7 +14,7 @@ from taskservice.service.changes import Changes
 from taskservice.service.moments import now_utc
 from taskservice.service.pace import Pace
 from taskservice.settings import Settings
-from taskservice.storage import deletion
+from taskservice.storage import deletion, events
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
@@ -109,10 +109,13 @@ class Housekeeping:
                 await self._batches(pace, partial(_purge, one))
 
     async def _apply_retention(self) -> None:
-        """Delete the executions that are older than the settings allow."""
-        retention = self._settings.log_retention
-        if retention is not None:
-            await self._batches(Pace(), partial(_delete_old, now_utc() - retention))
+        """Delete executions and events that are older than the settings allow."""
+        for retention, delete in (
+            (self._settings.log_retention, log.delete_before),
+            (self._settings.event_retention, events.delete_before),
+        ):
+            if retention is not None:
+                await self._batches(Pace(), partial(_delete_old, delete, now_utc() - retention))
 
     async def _batches(
         self, pace: Pace, work: Callable[[int, Connection], Awaitable[bool]]
@@ -147,5 +150,7 @@ async def _purge(wanted: Purge, limit: int, connection: Connection) -> bool:
     return await deletion.purge(connection, wanted, limit=limit)
 
 
-async def _delete_old(before: datetime, limit: int, connection: Connection) -> bool:
-    return await log.delete_before(connection, before, limit=limit) < limit
+async def _delete_old(
+    delete: Callable[..., Awaitable[int]], before: datetime, limit: int, connection: Connection
+) -> bool:
+    return await delete(connection, before, limit=limit) < limit

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from taskservice.domain.errors import Conflict, Unavailable
+from taskservice.domain.trail import Cause
 from taskservice.engine.engine import Engine
 from taskservice.storage import owners
 from taskservice.storage.database import Database
@@ -23,15 +24,18 @@ async def ask(
     database: Database,
     kind: NoticeKind,
     subject: str | None,
+    cause: Cause,
     *,
-    by: str,
     recipient: str | None,
     seconds: float = ANSWER_SECONDS,
 ) -> None:
     """Have another process do something, and wait until it did. Raises `Unavailable`."""
     [notice] = await database.write(
-        lambda connection: owners.tell(connection, kind, [subject], by=by, recipient=recipient)
-    )
+        lambda connection: owners.tell(
+            connection, kind, [subject],
+            by=cause.by, via=cause.via, reason=cause.reason, recipient=recipient,
+        )
+    )  # fmt: skip
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         async with database.read() as connection:
@@ -45,7 +49,8 @@ async def ask(
 class Notices:
     """Does what others ask of this process.
 
-    `changed` is awaited with the ids of tasks that others changed, `sync` with whether to prune.
+    `changed` is awaited with the ids of tasks that others changed, `sync` with who lets a held one
+    go on, if anybody does.
     """
 
     def __init__(
@@ -54,7 +59,7 @@ class Notices:
         engine: Engine,
         *,
         changed: Callable[[Sequence[str]], Awaitable[None]],
-        sync: Callable[[bool], Awaitable[None]],
+        sync: Callable[[Cause | None], Awaitable[None]],
     ) -> None:
         self._database = database
         self._engine = engine
@@ -97,9 +102,12 @@ class Notices:
     async def _follow(self, notice: Notice) -> None:
         try:
             if notice.kind == "cancel":
-                await self._engine.cancel(notice.subject or "", by=notice.said_by)
+                await self._engine.cancel(
+                    notice.subject or "",
+                    by=notice.said_by, via=notice.cause.via, reason=notice.cause.reason,
+                )  # fmt: skip
             else:
-                await self._sync(notice.kind == "prune")
+                await self._sync(notice.cause if notice.kind == "prune" else None)
         except Unavailable:
             raise
         except Conflict as conflict:

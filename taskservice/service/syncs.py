@@ -7,6 +7,7 @@ from typing import Any
 
 from taskservice.domain.errors import StartError
 from taskservice.domain.task import Task
+from taskservice.domain.trail import Cause, Via
 from taskservice.engine.engine import Engine
 from taskservice.service.checks import Checks
 from taskservice.service.checkup import Checkup
@@ -82,7 +83,7 @@ class Syncs:
             path=settings.git_path,
             interval=settings.git_interval,
             signers=settings.git_signers,
-            sync=lambda prune: self.syncer.sync_now(prune=prune),
+            sync=lambda confirmed: self.syncer.sync_now(confirmed=confirmed),
         )
 
     async def prepare(self) -> None:
@@ -124,16 +125,17 @@ class Syncs:
     def _check(self, task_id: str, fields: Mapping[str, object]) -> Task:
         return self._checks.check(task_id, fields, patience=self._patience)
 
-    async def sync(self, *, prune: bool, by: str) -> dict[str, Any]:
+    async def sync(self, *, prune: bool, by: str, via: Via = "api") -> dict[str, Any]:
         """Sync by content, now, and pull before where a repository is followed; the report.
 
         With `prune` a held sync goes on, and a rewritten branch is taken.
         """
+        cause = Cause(by=by, via=via)
         if self._engine.leads:
-            await self.sync_here(prune)
+            await self.sync_here(cause if prune else None)
         else:
             kind: NoticeKind = "prune" if prune else "sync"
-            await ask(self._database, kind, None, by=by, recipient=None)
+            await ask(self._database, kind, None, cause, recipient=None)
         return await self.report()
 
     async def sync_for_webhook(self, *, seconds: float = WEBHOOK_SECONDS) -> dict[str, Any]:
@@ -145,12 +147,12 @@ class Syncs:
             # Only the waiting is over: the sync goes on.
             return await self.report()
 
-    async def sync_here(self, prune: bool) -> None:
-        """The same in this process, which schedules."""
+    async def sync_here(self, confirmed: Cause | None) -> None:
+        """The same in this process, which schedules; `confirmed` lets a held sync go on."""
         if self.repository:
-            await self.repository.pull_now(prune=prune)
+            await self.repository.pull_now(confirmed=confirmed)
         else:
-            await self.syncer.sync_now(prune=prune)
+            await self.syncer.sync_now(confirmed=confirmed)
 
     async def report(self) -> dict[str, Any]:
         """How the folder and the table stand to one another, as the one that schedules says."""

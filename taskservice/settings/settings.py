@@ -26,10 +26,10 @@ class Settings:
 
     `port` 0 means any free one. `prune_grace`, `shutdown_grace` and `git_interval` are seconds;
     `threads` and `processes` are how many executions each executor runs side by side.
-    `log_retention` None keeps executions for ever, `output_limit` is bytes, `start_timeout` the
-    seconds that an execution may wait in a queue. With `git_url` a repository is followed, and
-    `tasks_dir` is where it is kept, and `git_signers` whose commits go live; the URLs and the
-    webhook's secret are never to be shown.
+    `log_retention` None keeps executions for ever, `event_retention` None the audit trail;
+    `output_limit` is bytes, `start_timeout` the seconds that an execution may wait in a queue.
+    With `git_url` a repository is followed, `tasks_dir` is where it is kept, and `git_signers`
+    whose commits go live; the URLs and the webhook's secret are never to be shown.
     """
 
     database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
@@ -46,6 +46,7 @@ class Settings:
     processes: int = 64
     shutdown_grace: float = 30.0
     log_retention: timedelta | None = timedelta(days=90)
+    event_retention: timedelta | None = timedelta(days=400)
     output_limit: int = 256 * 1024
     env_allow: tuple[str, ...] = ("*",)
     celery_broker: str = field(default="", repr=False)
@@ -137,7 +138,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "threads": values.places,
     "processes": values.places,
     "shutdown_grace": values.seconds,
-    "log_retention": values.log_retention,
+    "log_retention": values.retention,
+    "event_retention": values.retention,
     "output_limit": values.output_limit,
     "env_allow": values.env_allow,
     "celery_broker": broker.broker_url,

@@ -120,7 +120,7 @@ def start_timeout(text: str) -> float:
     return span.total_seconds()
 
 
-def log_retention(text: str) -> timedelta | None:
+def retention(text: str) -> timedelta | None:
     if not text:
         return None
     span = _span(text)

@@ -9,6 +9,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.trail import Cause, Via
 from taskservice.storage.damage import Damaged
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.rows import chunks, new_id
@@ -47,6 +48,13 @@ class Notice:
     kind: NoticeKind
     subject: str | None
     said_by: str
+    via: Via | None = None
+    reason: str | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """Who asks for it, and why; older versions say no more than who."""
+        return Cause(by=self.said_by, via=self.via or "api", reason=self.reason)
 
 
 async def register(connection: AsyncConnection, owner: str, name: str, seconds: float) -> None:
@@ -113,13 +121,18 @@ async def tell(
     subjects: Iterable[str | None],
     *,
     by: str,
+    via: Via | None = None,
+    reason: str | None = None,
     recipient: str | None = None,
 ) -> list[str]:
     """Leave a notice about each subject; their ids."""
     rows = [
-        {"id": new_id(), "recipient": recipient, "kind": kind, "subject": subject, "said_by": by}
+        {
+            "id": new_id(), "recipient": recipient, "kind": kind, "subject": subject,
+            "said_by": by, "via": via, "reason": reason,
+        }
         for subject in subjects
-    ]
+    ]  # fmt: skip
     for piece in chunks(rows):
         await connection.execute(insert(task_notice), list(piece))
     return [str(row["id"]) for row in rows]

@@ -305,6 +305,9 @@ task_notice = Table(
     # The task or the execution that it is about.
     Column("subject", ID),
     Column("said_by", String(100), nullable=False),
+    # Of what somebody asks for: by what way, and why.
+    Column("via", String(10)),
+    Column("reason", Text),
     comment="What processes ask of each other; each is deleted when it is done",
     **TABLE_OPTIONS,
 )

@@ -9,9 +9,9 @@ import structlog
 
 from taskservice.domain import state
 from taskservice.domain.errors import Fault
-from taskservice.domain.plan import DeclaredTask, Plan
+from taskservice.domain.plan import DeclaredTask, Held, Plan
 from taskservice.domain.state import FireDue
-from taskservice.domain.trail import FILE, Author
+from taskservice.domain.trail import FILE, Author, Cause, Change, event_of
 from taskservice.storage.gate import Decision, Gate
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
@@ -56,6 +56,16 @@ async def carry_out(
     changed = len(written.changed)
     log.info("synced", written=len(plan.write), retired=len(plan.retire), changed=changed)
     return tuple(faults)
+
+
+async def note_confirmed(gate: Gate, held: Held, cause: Cause) -> None:
+    """Have the trail tell that somebody lets a held sync go on."""
+    changes = [Change("held", held.reason, None), Change("task_ids", list(held.task_ids), None)]
+
+    async def decide(_stored: Mapping[str, StoredTask], _now: datetime) -> Decision:
+        return Decision(events=[event_of("synced", cause, changes=changes)])
+
+    await gate.change((), decide, cause=cause)
 
 
 async def note_revisions(gate: Gate, candidates: Mapping[str, DeclaredTask]) -> None:

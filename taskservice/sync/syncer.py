@@ -18,10 +18,11 @@ from taskservice.domain.plan import (
     make_plan,
     next_settlement,
 )
+from taskservice.domain.trail import Cause
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Database
 from taskservice.storage.gate import Gate
-from taskservice.sync.carrying_out import carry_out, note_revisions
+from taskservice.sync.carrying_out import carry_out, note_confirmed, note_revisions
 from taskservice.sync.folder.declaring import Check
 from taskservice.sync.folder.parsed_file import ChangedFiles
 from taskservice.sync.folder.reading import Folder
@@ -156,21 +157,21 @@ class Syncer:
         self._note(None)
         self._poke.set()
 
-    async def sync_now(self, *, prune: bool = False) -> None:
+    async def sync_now(self, *, confirmed: Cause | None = None) -> None:
         """Sync by content, and again while something is still to come, for two seconds.
 
         A file may still be written, and the module of a function be imported.
         """
-        settled = await self.sync(by_content=True, prune=prune)
+        settled = await self.sync(by_content=True, confirmed=confirmed)
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while not settled and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(2 * _SOON)
             settled = await self.sync()
 
-    async def sync(self, *, by_content: bool = False, prune: bool = False) -> bool:
+    async def sync(self, *, by_content: bool = False, confirmed: Cause | None = None) -> bool:
         """Scan, plan and apply; whether every file was read as it is now, and checked.
 
-        With `prune`, what is missing now may be retired in any number.
+        Where somebody has `confirmed` it, what is missing now may be retired in any number.
         """
         async with self._turn:
             self._unfinished, self._hint = True, frozenset()
@@ -182,8 +183,10 @@ class Syncer:
                 self._folder.scan, stored, by_content=by_content, head=head
             )
             now = datetime.now(UTC)
-            if prune:
+            if confirmed:
                 self._confirmed = set(stored)
+                if held := self._report.held:
+                    await note_confirmed(self._gate, held, confirmed)
             plan = make_plan(
                 scan.declared,
                 stored,

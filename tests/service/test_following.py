@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from taskservice.domain.errors import NotFound, StartError, Unavailable
+from taskservice.domain.trail import Cause
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.sync.gitrepo.repository import Repository, Sync
@@ -361,10 +362,10 @@ async def test_what_fails_once_is_done_at_the_next_pull(
     failures: list[Exception] = []
 
     def failing(*given: Any, sync: Sync, **more: Any) -> Repository:
-        async def failing_first(prune: bool) -> None:
+        async def failing_first(confirmed: Cause | None) -> None:
             if failures:
                 raise failures.pop()
-            await sync(prune)
+            await sync(confirmed)
 
         return Repository(*given, sync=failing_first, **more)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from taskservice.domain.errors import NotFound, StartError
+from taskservice.domain.trail import Event
 from taskservice.service import Service
 from taskservice.service.housekeeping import Housekeeping
+from taskservice.storage import events
 from taskservice.storage import executions as log
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import ExecutionRow
@@ -75,7 +77,7 @@ async def test_an_override_ends_at_its_time(service: Service, folder: Path) -> N
 async def test_old_executions_are_deleted_a_batch_at_a_time(
     make_service: Callable[..., Service],
 ) -> None:
-    service = make_service(log_retention=timedelta(days=1))
+    service = make_service(log_retention=timedelta(days=1), event_retention=timedelta(days=1))
     await service.start()
     fields = {
         "id": "t", "name": "t", "task_type": "t", "trigger_type": "interval",
@@ -95,6 +97,9 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
 
     async def work(connection: Connection) -> None:
         await connection.run_sync(log.add, rows)
+        for age in ages:
+            event = Event(action="triggered", by="ann", via="api")
+            await connection.run_sync(events.record, [event], now - age)
 
     await service.database.write(work)
 
@@ -102,7 +107,9 @@ async def test_old_executions_are_deleted_a_batch_at_a_time(
         _, left, _ = await service.executions.page(
             "t", status=None, since=None, until=None, page=1, size=1
         )
-        return left == 2
+        async with service.database.read() as connection:
+            told = await events.page(connection, action="triggered", limit=1)
+        return left == 2 and told.total == 2
 
     stop = asyncio.Event()
     often = Housekeeping(

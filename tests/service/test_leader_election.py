@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import text
 
 from taskservice.domain.errors import Conflict, Unavailable
+from taskservice.domain.trail import Cause
 from taskservice.service import Service
 from taskservice.service.leader_election import LeaderElection, scheduler_name
 from taskservice.service.notices import ask
 from taskservice.settings import Settings
+from taskservice.storage import events, owners
 from taskservice.storage import executions as log
-from taskservice.storage import owners
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.schema import prepare
 from tests.databases import MariaDB
@@ -263,8 +264,13 @@ async def test_a_cancel_reaches_the_process_that_runs_it(pair: tuple[Service, Se
         {**TASK, **sleeping, "id": "t", "func_args": func_args, "max_instances": 2}, by="ann"
     )
     running = await other.executions.trigger("t", None, by="ann")
-    ended = await scheduler.executions.cancel("t", running.id, by="bob")
+    ended = await scheduler.executions.cancel(
+        "t", running.id, by="bob", via="console", reason="stuck"
+    )
     assert (ended.status, ended.error) == ("cancelled", "cancelled: by bob")
+    async with scheduler.database.read() as connection:
+        [told] = (await events.page(connection, action="cancelled", limit=5)).items
+    assert (told.event.by, told.event.via, told.event.reason) == ("bob", "console", "stuck")
 
     # One that its process knows nothing of any more.
     lost = replace(running, id="lost")
@@ -277,6 +283,7 @@ async def test_who_does_not_answer_is_not_waited_for_for_ever(
     database: Database,
 ) -> None:
     with pytest.raises(Unavailable, match="does not answer"):
-        await ask(database, "cancel", "run", by="ann", recipient="nobody", seconds=0.2)
+        cause = Cause(by="ann", via="api")
+        await ask(database, "cancel", "run", cause, recipient="nobody", seconds=0.2)
     async with database.read() as connection:
         assert await owners.notices(connection, "nobody", scheduling=False) == []

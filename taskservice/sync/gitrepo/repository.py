@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.trail import Cause
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.key_values import get_value, set_value
 from taskservice.sync.gitrepo.checkout import Checkout, Pulled
@@ -24,8 +25,8 @@ _OVER = "this process no longer pulls"
 
 log = structlog.get_logger()
 
-Sync = Callable[[bool], Coroutine[Any, Any, None]]
-"""Syncs by content; told whether a held sync may go on."""
+Sync = Callable[[Cause | None], Coroutine[Any, Any, None]]
+"""Syncs by content; told who lets a held sync go on, if anybody does."""
 
 
 class Repository:
@@ -64,7 +65,7 @@ class Repository:
         self._here: str | None = None
         self._synced: str | None = None
         self._first: asyncio.Task[Pulled] | None = None
-        self._asked: list[tuple[bool, asyncio.Future[None]]] = []
+        self._asked: list[tuple[Cause | None, asyncio.Future[None]]] = []
         self._poke = asyncio.Event()
         self._stop = asyncio.Event()
 
@@ -108,11 +109,11 @@ class Repository:
         while not self._stop.is_set():
             self._poke.clear()
             asked, self._asked = self._asked, []
-            prune = any(confirmed for confirmed, _ in asked)
+            confirmed = next((cause for cause, _ in asked if cause), None)
             try:
-                await self._pull(confirmed=prune)
+                await self._pull(confirmed=confirmed is not None)
                 if asked or self._here != self._synced:
-                    await self._sync(prune)
+                    await self._sync(confirmed)
                     self._synced = self._here
             except Unavailable as outage:
                 if not self._stop.is_set():
@@ -133,16 +134,16 @@ class Repository:
         self._poke.set()
         self._checkout.end()
 
-    async def pull_now(self, *, prune: bool = False) -> None:
+    async def pull_now(self, *, confirmed: Cause | None = None) -> None:
         """Pull and sync at once, and wait until that is done; many that ask are one.
 
-        With `prune` a rewritten branch is taken, and a held sync goes on. Raises what the sync
-        raises, and `Unavailable` when the service stops.
+        Where somebody has `confirmed` it, a rewritten branch is taken, and a held sync goes on.
+        Raises what the sync raises, and `Unavailable` when the service stops.
         """
         if self._stop.is_set():
             raise Unavailable(_OVER)
         done = asyncio.get_running_loop().create_future()
-        self._asked.append((prune, done))
+        self._asked.append((confirmed, done))
         self._poke.set()
         await done
 
@@ -191,7 +192,9 @@ async def forget_pull(database: Database) -> None:
         await database.write(lambda connection: set_value(connection, _REMEMBERED, {}))
 
 
-def _answer(asked: list[tuple[bool, asyncio.Future[None]]], error: Exception | None) -> None:
+def _answer(
+    asked: list[tuple[Cause | None, asyncio.Future[None]]], error: Exception | None
+) -> None:
     for _, done in asked:
         if done.done():
             continue

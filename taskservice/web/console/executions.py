@@ -121,7 +121,7 @@ async def cancel_execution(
 ) -> Response[None]:
     """Stops it."""
     said = language_of(request).gettext("The execution was cancelled.")
-    work = service.executions.cancel(task_id, log_id, by=caller)
+    work = service.executions.cancel(task_id, log_id, by=caller, via="console")
     return await changed(request, work, said, execution_address(task_id, log_id))
 
 
@@ -138,7 +138,9 @@ async def run_again(
 
     async def work() -> None:
         execution = await service.executions.get(task_id, log_id)
-        made.append(await service.executions.trigger(task_id, execution.func_args, by=caller))
+        made.append(
+            await service.executions.trigger(task_id, execution.func_args, by=caller, via="console")
+        )
 
     said = language_of(request).gettext("The task runs again: this is its new execution.")
     answer = await changed(request, work(), said, execution_address(task_id, log_id))

@@ -71,7 +71,9 @@ async def trigger(
 
     async def run() -> None:
         own = decoded((await service.tasks.show(task_id)).func_args, {})
-        await service.executions.trigger(task_id, arguments.given_by(form, own), by=caller)
+        await service.executions.trigger(
+            task_id, arguments.given_by(form, own), by=caller, via="console"
+        )
 
     said = language_of(request).gettext("It runs now.")
     return await changed(request, run(), said, address_of(task_id))
@@ -151,7 +153,7 @@ async def resume_all(request: AnyRequest, service: ServiceDep, caller: Caller) -
 async def trigger_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Runs them now."""
     return await _bulk(
-        request, lambda task_id: service.executions.trigger(task_id, None, by=caller)
+        request, lambda task_id: service.executions.trigger(task_id, None, by=caller, via="console")
     )
 
 
