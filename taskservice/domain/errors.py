@@ -95,6 +95,11 @@ class NotFound(TaskserviceError):
     """There is no such task, execution or override."""
 
 
+def no_task(task_id: str) -> NotFound:
+    """The error where there is no such task, or none that is seen."""
+    return NotFound(f"no task {task_id[:100]!r}")
+
+
 class Conflict(TaskserviceError):
     """The request doesn't fit the state that the task is in."""
 
@@ -113,6 +118,11 @@ class UnknownToken(Unauthenticated):
 
 class Forbidden(TaskserviceError):
     """The token's role does not allow this."""
+
+
+def out_of_sight(tags: Iterable[str]) -> Forbidden:
+    """The error where a task would bear none of the tags that somebody is narrowed to."""
+    return Forbidden(f"the task must bear one of the tags of this token: {', '.join(tags)}")
 
 
 class TooManyRequests(TaskserviceError):

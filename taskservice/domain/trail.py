@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from taskservice.domain import overlay
 from taskservice.domain.overlay import DELETED, Declaration, Override, same
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.state import Resolution
 from taskservice.domain.task import UNSET
 
@@ -30,13 +31,15 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 class Cause:
     """Who does something (a name, `file` or `service`), by what way, and why.
 
-    `reverting` says that overrides are taken back, where a value alone could not tell.
+    `reverting` says that overrides are taken back, where a value alone could not tell; a task
+    out of `sight` is none to them.
     """
 
     by: str
     via: Via
     reason: str | None = None
     reverting: bool = False
+    sight: Sight = ALL
 
 
 FILE = Cause(by="file", via="file")

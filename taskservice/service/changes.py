@@ -7,14 +7,22 @@ from types import MappingProxyType
 import structlog
 
 from taskservice.domain import overlay, state
-from taskservice.domain.errors import Conflict, Fault, Invalid, Unavailable
+from taskservice.domain.errors import (
+    Conflict,
+    Fault,
+    Invalid,
+    Unavailable,
+    no_task,
+    out_of_sight,
+)
 from taskservice.domain.overlay import DELETED, Declaration
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.task import unknown_fields
 from taskservice.domain.task_id import id_fault
 from taskservice.domain.trail import EXPIRY, Cause, Via
 from taskservice.service import definitions
 from taskservice.service.checks import Checks, NotImported
-from taskservice.service.definitions import Definition, decision_for, live, no_task
+from taskservice.service.definitions import Definition, decision_for, live
 from taskservice.service.moments import now_utc, parse_until
 from taskservice.service.offload import Offload
 from taskservice.service.preconditions import Precondition
@@ -44,6 +52,8 @@ Decide = Callable[[StoredTask | None, datetime], Decision]
 class Changes:
     """What can be done to tasks. `by` is the name of who asks, `via` the way that is come by.
 
+    A task out of `sight` is none to them, and none can be made one: that is `Forbidden`.
+
     `zone` is that of times which name none, `default_executor` for tasks that name none; what is
     large is decided by `deciding`.
     """
@@ -66,8 +76,10 @@ class Changes:
         self._default_executor = default_executor
         self._stuck: dict[str, datetime] = {}
 
-    async def create(self, fields: Mapping[str, object], *, by: str, via: Via = "api") -> Shown:
-        """Make a task of the API's own. Raises `Invalid` and `Conflict`."""
+    async def create(
+        self, fields: Mapping[str, object], *, by: str, via: Via = "api", sight: Sight = ALL
+    ) -> Shown:
+        """Make a task of the API's own. Raises `Invalid`, `Conflict` and `Forbidden`."""
         given = {name: value for name, value in fields.items() if name != "id"}
         wanted = fields.get("id")
         task_id = wanted if isinstance(wanted, str) else new_id()
@@ -83,6 +95,8 @@ class Changes:
             faults += invalid.faults
         if faults:
             raise Invalid(faults)
+        if task and not sight.sees(task.tags):
+            raise out_of_sight(sight.tags or ())
         declaration = Declaration(source="api", fields=given)
 
         def decide(stored: StoredTask | None, now: datetime) -> Decision:
@@ -106,6 +120,7 @@ class Changes:
         *,
         by: str,
         via: Via = "api",
+        sight: Sight = ALL,
         reason: str | None = None,
         until: str | None = None,
         precondition: Precondition = ALWAYS,
@@ -113,7 +128,7 @@ class Changes:
         """Set the fields given, each to the value given; on a declared task they are overrides."""
         if unknown := unknown_fields(changes):
             raise Invalid(unknown)
-        cause, end = self._cause(by, via, reason, until)
+        cause, end = self._cause(by, via, sight, reason, until)
 
         def redefine(stored: StoredTask, now: datetime) -> Definition:
             return definitions.with_fields(
@@ -132,34 +147,40 @@ class Changes:
         *,
         by: str,
         via: Via = "api",
+        sight: Sight = ALL,
         reason: str | None = None,
         until: str | None = None,
         precondition: Precondition = ALWAYS,
     ) -> Shown:
         """Pause a task or let it go on."""
-        cause, end = self._cause(by, via, reason, until)
+        cause, end = self._cause(by, via, sight, reason, until)
 
         def redefine(stored: StoredTask, now: datetime) -> Definition:
             return definitions.with_pause(stored, paused, cause, end, now=now)
 
         return await self._redefine(task_id, redefine, cause, precondition=precondition)
 
-    async def keep(self, task_id: str, field: str, *, by: str, via: Via = "api") -> Shown:
+    async def keep(
+        self, task_id: str, field: str, *, by: str, via: Via = "api", sight: Sight = ALL
+    ) -> Shown:
         """Let an override stand over what the file says by now; who set it, and why, stays."""
-        cause = Cause(by=by, via=via)
+        cause = Cause(by=by, via=via, sight=sight)
 
         def redefine(stored: StoredTask, now: datetime) -> Definition:
             return definitions.with_override_kept(stored, field, cause, now=now)
 
         return await self._redefine(task_id, redefine, cause)
 
-    async def revert(self, task_id: str, field: str | None, *, by: str, via: Via = "api") -> Shown:
+    async def revert(
+        self, task_id: str, field: str | None, *, by: str, via: Via = "api", sight: Sight = ALL
+    ) -> Shown:
         """End all overrides of a task, or that of one field."""
 
         def redefine(stored: StoredTask, _now: datetime) -> Definition:
             return definitions.without_overrides(stored, field)
 
-        return await self._redefine(task_id, redefine, Cause(by=by, via=via, reverting=True))
+        cause = Cause(by=by, via=via, reverting=True, sight=sight)
+        return await self._redefine(task_id, redefine, cause)
 
     async def delete(
         self,
@@ -167,6 +188,7 @@ class Changes:
         *,
         by: str,
         via: Via = "api",
+        sight: Sight = ALL,
         reason: str | None = None,
         until: str | None = None,
         precondition: Precondition = ALWAYS,
@@ -175,7 +197,7 @@ class Changes:
 
         Its log is kept for a while, and is there again then.
         """
-        cause, end = self._cause(by, via, reason, until)
+        cause, end = self._cause(by, via, sight, reason, until)
 
         def decide(found: StoredTask | None, now: datetime) -> Decision:
             stored = live(task_id, found, precondition, retired=True)
@@ -192,7 +214,9 @@ class Changes:
 
         await self._change(task_id, decide, cause)
 
-    async def restore(self, task_id: str, *, by: str, via: Via = "api") -> Shown:
+    async def restore(
+        self, task_id: str, *, by: str, via: Via = "api", sight: Sight = ALL
+    ) -> Shown:
         """Take back the API's deletion of a declared task."""
 
         def decide(stored: StoredTask | None, now: datetime) -> Decision:
@@ -203,7 +227,8 @@ class Changes:
             later = stored.declaration, definitions.without(stored.overrides, DELETED)
             return decision_for(task_id, stored, later, now=now, zone=self._zone)
 
-        return (await self._change(task_id, decide, Cause(by=by, via=via))).shown(task_id)
+        cause = Cause(by=by, via=via, sight=sight)
+        return (await self._change(task_id, decide, cause)).shown(task_id)
 
     async def expire(self) -> None:
         """End the overrides whose time is over."""
@@ -275,11 +300,11 @@ class Changes:
         raise Unavailable("the module of the task's function can't be imported yet")
 
     def _cause(
-        self, by: str, via: Via, reason: str | None, until: str | None
+        self, by: str, via: Via, sight: Sight, reason: str | None, until: str | None
     ) -> tuple[Cause, datetime | None]:
         """The cause of a change, and when it ends by itself, if it does. Raises `Invalid`."""
         if reason is not None and len(reason) > LONGEST_REASON:
             fault = f"must have at most {LONGEST_REASON} characters, not {len(reason)}"
             raise Invalid([Fault(field="reason", reason=fault)])
         end = None if until is None else parse_until(until, self._zone, now_utc())
-        return Cause(by=by, via=via, reason=reason), end
+        return Cause(by=by, via=via, reason=reason, sight=sight), end

@@ -9,9 +9,8 @@ from typing import Any
 
 from taskservice.domain import overlay
 from taskservice.domain.check import has_controls
-from taskservice.domain.errors import Conflict, NotFound
+from taskservice.domain.errors import Conflict, NotFound, no_task
 from taskservice.domain.overlay import DELETED, Override
-from taskservice.service.definitions import no_task
 from taskservice.service.promoting import (
     MOST_BYTES,
     TOO_MUCH,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskservice.domain.preview import Preview
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.task import Task
 from taskservice.service.checks import Checks
 from taskservice.service.contributions import Promotions, promotions_of
@@ -84,10 +85,11 @@ class Declarations:
         )
         return sorted(found, key=lambda one: one.field) if overridden else found
 
-    async def all_overrides(self) -> list[TaskOverride]:
-        """What the API changed of any task, deleted ones too but no retired ones."""
+    async def all_overrides(self, sight: Sight = ALL) -> list[TaskOverride]:
+        """What the API changed of any task in sight, deleted ones too but no retired ones."""
         async with self._database.read() as connection:
-            found = await store.load(connection, await overridden(connection))
+            ids = await store.seen(connection, await overridden(connection), sight)
+            found = await store.load(connection, list(ids))
         return overrides_of(found, executor=self._default_executor)
 
     def plan_to_come(self) -> AbstractAsyncContextManager[None]:

@@ -5,7 +5,14 @@ from dataclasses import replace
 from datetime import datetime, tzinfo
 
 from taskservice.domain import overlay, state
-from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound, PreconditionFailed
+from taskservice.domain.errors import (
+    Conflict,
+    Fault,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    no_task,
+)
 from taskservice.domain.overlay import Declaration, Override
 from taskservice.domain.task import Task, parse_task
 from taskservice.domain.trail import Cause
@@ -132,11 +139,6 @@ def decision_for(
 def without(overrides: tuple[Override, ...], field: str) -> tuple[Override, ...]:
     """The overrides but that of a field."""
     return tuple(one for one in overrides if one.field != field)
-
-
-def no_task(task_id: str) -> NotFound:
-    """The error where there is no such task."""
-    return NotFound(f"no task {task_id[:100]!r}")
 
 
 def no_until(until: datetime | None) -> None:

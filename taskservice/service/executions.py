@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import tzinfo
 
-from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound
+from taskservice.domain.errors import Conflict, Fault, Invalid, NotFound, no_task
 from taskservice.domain.placeholders import borrowed_faults
 from taskservice.domain.run import OPEN
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.state import faults_of
 from taskservice.domain.trail import Cause, Via
 from taskservice.engine.engine import Engine
@@ -122,10 +123,13 @@ class Executions:
         by: str,
         via: Via = "api",
         reason: str | None = None,
+        sight: Sight = ALL,
     ) -> ExecutionRow:
         """Run a task now, paused or not; `func_args` go before its own for this run."""
         async with self._database.read() as connection:
             before = (await listed(connection, task_id)).state
+        if not sight.sees(before.task.tags):
+            raise no_task(task_id)
         if wrong := faults_of(before, self._zone):
             raise Conflict(f"the task is at fault: {'; '.join(map(str, wrong))}")
         task = before.task

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from taskservice.domain.errors import StartError
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.task import Task
 from taskservice.domain.trail import Cause, Via
 from taskservice.engine.engine import Engine
@@ -125,7 +126,9 @@ class Syncs:
     def _check(self, task_id: str, fields: Mapping[str, object]) -> Task:
         return self._checks.check(task_id, fields, patience=self._patience)
 
-    async def sync(self, *, prune: bool, by: str, via: Via = "api") -> dict[str, Any]:
+    async def sync(
+        self, *, prune: bool, by: str, via: Via = "api", sight: Sight = ALL
+    ) -> dict[str, Any]:
         """Sync by content, now, and pull before where a repository is followed; the report.
 
         With `prune` a held sync goes on, and a rewritten branch is taken.
@@ -136,7 +139,7 @@ class Syncs:
         else:
             kind: NoticeKind = "prune" if prune else "sync"
             await ask(self._database, kind, None, cause, recipient=None)
-        return await self.report()
+        return await self.report(sight)
 
     async def sync_for_webhook(self, *, seconds: float = WEBHOOK_SECONDS) -> dict[str, Any]:
         """Sync now; the report, of what there is when that takes too long for a webhook."""
@@ -154,18 +157,23 @@ class Syncs:
         else:
             await self.syncer.sync_now(confirmed=confirmed)
 
-    async def report(self) -> dict[str, Any]:
-        """How the folder and the table stand to one another, as the one that schedules says."""
+    async def report(self, sight: Sight = ALL) -> dict[str, Any]:
+        """How the folder and the table stand to one another, as the one that schedules says.
+
+        With a sight that is narrowed it tells of the tasks in it alone.
+        """
         grace = timedelta(seconds=self._settings.prune_grace)
         async with self._database.read() as connection:
             report = await last_report(connection)
             repository = await last_pull(connection)
-            drift = await store.drift_counts(connection)
-            retired = await store.retired(connection)
+            drift = await store.drift_counts(connection, sight)
+            retired = await store.retired(connection, sight)
             scheduler = await scheduler_name(connection)
+        report["errors"] = [*report["errors"], *await self._checkup.errors()]
+        if sight.is_narrowed:
+            report = await self._in_sight(report, sight)
         return {
             **report,
-            "errors": [*report["errors"], *await self._checkup.errors()],
             "repository": repository,
             "scheduler": scheduler,
             "declared": sum(drift.values()),
@@ -180,6 +188,19 @@ class Syncs:
                 }
                 for listed in retired
             ],
+        }
+
+    async def _in_sight(self, report: Mapping[str, Any], sight: Sight) -> dict[str, Any]:
+        """What of a report's faults, and of a held sync, is about tasks in sight."""
+        errors, held = report["errors"], report["held"]
+        ids = {error["task_id"] for error in errors} | set(held["task_ids"] if held else ())
+        async with self._database.read() as connection:
+            seen = await store.seen(connection, ids - {None}, sight)
+        told = [task_id for task_id in held["task_ids"] if task_id in seen] if held else []
+        return {
+            **report,
+            "errors": [error for error in errors if error["task_id"] in seen],
+            "held": {**held, "task_ids": told} if told else None,
         }
 
 

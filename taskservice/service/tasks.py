@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 
-from taskservice.domain.errors import Fault, Invalid
+from taskservice.domain.errors import Fault, Invalid, no_task
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.state import next_fires
 from taskservice.service.checks import Checks
 from taskservice.service.checkup import Checkup
-from taskservice.service.definitions import no_task
 from taskservice.service.forecasting import Forecast, Trial, forecast_after, forecast_of
 from taskservice.service.moments import now_utc
 from taskservice.service.offload import Offload
@@ -83,10 +83,15 @@ class Tasks:
         for one in requests:
             one.fulfil(counts[one.asked])
 
-    async def states(self) -> dict[str, int]:
-        """How many live tasks there are in each status."""
+    async def sees(self, task_id: str, sight: Sight) -> bool:
+        """Whether there is such a task in sight, a retired or deleted one too."""
         async with self._database.read() as connection:
-            return await connection.run_sync(history.states)
+            return bool(await store.seen(connection, [task_id], sight))
+
+    async def states(self, sight: Sight = ALL) -> dict[str, int]:
+        """How many live tasks in sight there are in each status."""
+        async with self._database.read() as connection:
+            return await connection.run_sync(history.states, sight)
 
     async def ends_of_pauses(self, task_ids: Sequence[str]) -> dict[str, datetime]:
         """When the pauses end by themselves that overrides of these tasks have with an end."""

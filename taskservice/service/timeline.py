@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import nlargest
 from operator import add
 
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.state import TaskState, faults_of, trigger_of
 from taskservice.domain.trigger import Trigger, count_by_slot, upcoming
 from taskservice.engine.engine import Engine
@@ -134,13 +135,18 @@ class Timelines:
         self._zone = zone
         self._looking = looking
 
-    async def make(self, wanted: str, *, page: int, size: int, now: datetime) -> Timeline:
-        """The timeline at a moment, with lanes of the tasks in whose name or id `wanted` is."""
+    async def make(
+        self, wanted: str, *, page: int, size: int, now: datetime, sight: Sight = ALL
+    ) -> Timeline:
+        """The timeline of the tasks in sight at a moment.
+
+        It has lanes of those in whose name or id `wanted` is.
+        """
         present = _floor(now)
         begin = present - SLOTS * SLOT
         # The database counts on a thread of its own.
         (cut, counted, ran, names, passing), (triggers, future) = await asyncio.gather(
-            self._past(wanted, begin), self._future(now, present)
+            self._past(wanted, begin, sight), self._future(now, present, sight)
         )
         known = _Known(
             begin=begin,
@@ -161,25 +167,31 @@ class Timelines:
             slots=known.slots,
             lanes=await self._lanes(shown, known, triggers, now),
             total=len(ids),
-            busiest=await self._busiest(known),
+            busiest=await self._busiest(known, sight),
         )
 
     async def _past(
-        self, wanted: str, begin: datetime
+        self, wanted: str, begin: datetime, sight: Sight
     ) -> tuple[datetime | None, list[Count], dict[str, int], dict[str, str], dict[str, str]]:
         """Where the log is cut, its counts by slot and by task, and the names of tasks."""
         async with self._database.read() as connection:
             cut = await connection.run_sync(log.first_of_newest, begin, self._most)
-            counted = await connection.run_sync(log.by_slot, cut or begin, begin, SECONDS)
-            ran = await connection.run_sync(log.by_task, cut or begin)
-            names = await connection.run_sync(log.names, "")
-            passing = await connection.run_sync(log.names, wanted) if wanted else names
+            counted = await connection.run_sync(
+                log.by_slot, cut or begin, begin, SECONDS, sight=sight
+            )
+            ran = await connection.run_sync(log.by_task, cut or begin, sight)
+            names = await connection.run_sync(log.names, "", sight)
+            passing = await connection.run_sync(log.names, wanted, sight) if wanted else names
         return cut, counted, ran, names, passing
 
     async def _future(
-        self, now: datetime, present: datetime
+        self, now: datetime, present: datetime, sight: Sight
     ) -> tuple[Mapping[str, Trigger], _Future]:
         triggers = await self._triggers()
+        if sight.is_narrowed:
+            async with self._database.read() as connection:
+                seen = await store.ids_seen(connection, sight)
+            triggers = {one: trigger for one, trigger in triggers.items() if one in seen}
         return triggers, await self._looking.run(_forecast, triggers, now, present)
 
     async def _triggers(self) -> Mapping[str, Trigger]:
@@ -224,13 +236,13 @@ class Timelines:
             for task_id in ids
         ]
 
-    async def _busiest(self, known: _Known) -> list[BusySlot]:
+    async def _busiest(self, known: _Known, sight: Sight) -> list[BusySlot]:
         """The slots with most in them, in the order of time."""
         past = known.slots[: SLOTS + 1]
         crowded = _most([sum(slot.past.values()) for slot in past])
         spans = [(past[place].begin, past[place].begin + SLOT) for place in crowded]
         async with self._database.read() as connection:
-            shares = await connection.run_sync(log.busiest, spans)
+            shares = await connection.run_sync(lambda some: log.busiest(some, spans, sight=sight))
         busy = [
             BusySlot(slot=past[place], future=False, tasks=_named(tasks, known.names))
             for place, tasks in zip(crowded, shares, strict=True)

@@ -14,10 +14,12 @@ import structlog
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.run import OPEN
+from taskservice.domain.sight import ALL, Sight
 from taskservice.service.events import Event, Subscription
 from taskservice.service.moments import now_utc
 from taskservice.storage import changes, shown
 from taskservice.storage import executions as log
+from taskservice.storage import tasks as store
 from taskservice.storage.changes import Look
 from taskservice.storage.database import LIMITS, Connection, Database
 from taskservice.storage.executions import ExecutionRow
@@ -91,21 +93,25 @@ class Watcher:
         task_id: str | None = None,
         *,
         again: bool = False,
+        sight: Sight = ALL,
         holds: Callable[[], bool] = lambda: True,
     ) -> Subscription:
         """Be told of what changes from now on; `again`: something was told before, and missed.
 
-        It ends when `holds`, asked time and again, says that it may not be told any more. Raises
-        `Unavailable`.
+        Of tasks out of `sight` nothing is told. It ends when `holds`, asked time and again, says
+        that no more may be told. Raises `Unavailable`.
         """
         if self._stop.is_set():
             raise Unavailable("the service is stopping")
-        subscription = Subscription(task_id, self._subscriptions.discard, holds=holds)
+        subscription = Subscription(task_id, self._subscriptions.discard, sight=sight, holds=holds)
         self._subscriptions.add(subscription)
         try:
             async with self._beginning:
                 if self._watching is None:
                     await self._begin()
+            if sight.is_narrowed:
+                async with self._database.read() as connection:
+                    subscription.known |= await store.ids_seen(connection, sight)
         except BaseException:
             subscription.close()
             raise
@@ -256,11 +262,14 @@ def _events(
         *(Event(name="task-gone", task_id=one, data={"id": one}) for one in sorted(gone)),
         # What ends of a deleted task is nobody's business any more.
         *(
-            Event(name="execution", task_id=one.task_id, data=one)
+            Event(name="execution", task_id=one.task_id, tags=tasks[one.task_id].tags, data=one)
             for one in executions
             if one.task_id in tasks
         ),
-        *(Event(name="task", task_id=one, data=tasks[one]) for one in sorted(tasks)),
+        *(
+            Event(name="task", task_id=one, tags=tasks[one].tags, data=tasks[one])
+            for one in sorted(tasks)
+        ),
     ]
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from taskservice.domain.errors import Unavailable
 from taskservice.domain.placement import Placement
+from taskservice.domain.sight import ALL, Sight
 from taskservice.storage import workers as store
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.workers import Listed, RunningExecution, RunningExecutions, Waiting
@@ -81,30 +82,37 @@ class Workers:
         self._unserved: Sequence[str] = ()
         self._has_workers = False
 
-    async def report(self) -> WorkersReport:
-        """Who executes, what runs there, and what waits. Raises `Unavailable`."""
+    async def report(self, sight: Sight = ALL) -> WorkersReport:
+        """Who executes, and what of tasks in sight runs there and waits. Raises `Unavailable`."""
         async with self._database.read() as connection:
             found = await store.listed(connection, limit=MOST_WORKERS)
             ids = [one.id for one in found]
             running = await connection.run_sync(
-                lambda some: store.running(some, ids, each=MOST_RUNNING)
+                lambda some: store.running(some, ids, each=MOST_RUNNING, sight=sight)
             )
-            queues = await self.queues(connection, found)
+            queues = await self.queues(connection, found, sight)
         listed = [_told(one, running.get(one.id)) for one in found]
         return WorkersReport(workers=listed, queues=queues)
 
-    async def queues(self, connection: Connection, found: Sequence[Listed]) -> list[ListedQueue]:
-        """The queues that a task names or where something waits, by name; `found` may serve them.
+    async def queues(
+        self, connection: Connection, found: Sequence[Listed], sight: Sight = ALL
+    ) -> list[ListedQueue]:
+        """The queues that a task in sight names or waits in, by name; `found` may serve them.
 
-        Where there are too many, those where nothing waits are left out.
+        What waits is of these tasks alone. Where there are too many queues, those where nothing
+        waits are left out.
         """
         placement = self._placement
         named = await connection.run_sync(
             lambda some: store.named(
-                some, executor=placement.executor, queue=placement.queue, limit=MOST_QUEUES
+                some,
+                executor=placement.executor,
+                queue=placement.queue,
+                limit=MOST_QUEUES,
+                sight=sight,
             )
         )
-        waiting = await connection.run_sync(store.waiting)
+        waiting = await connection.run_sync(lambda some: store.waiting(some, sight=sight))
         serving = _serving(found)
         names = sorted(waiting) + sorted(set(named) - waiting.keys())
         return [

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import structlog
 
-from taskservice.domain.errors import Unavailable
+from taskservice.domain.errors import Unavailable, no_task, out_of_sight
 from taskservice.domain.overlay import Declaration, Override
 from taskservice.domain.redaction import Hiding
+from taskservice.domain.sight import Sight
 from taskservice.domain.state import FireDue, Resolution, TaskState
 from taskservice.domain.trail import Author, Cause, Event, end_of, event_of, events_of, retirement
 from taskservice.storage import deletion, events, executions, owners, tasks
@@ -297,9 +298,28 @@ async def _decided(
     change: _Change, stored: Mapping[str, StoredTask], now: datetime
 ) -> Decision | Exception:
     try:
-        return await change.decide(stored, now)
+        _refuse_unseen(change, stored)
+        decision = await change.decide(stored, now)
+        _refuse_to_hide(change.cause.sight, decision)
+        return decision
     except Exception as error:
         return error
+
+
+def _refuse_unseen(change: _Change, stored: Mapping[str, StoredTask]) -> None:
+    """Raise `NotFound` where one of the tasks is out of sight to whoever changes it."""
+    sight = change.cause.sight
+    if sight.is_narrowed:
+        for task_id in change.task_ids:
+            if task_id in stored and not sight.sees(stored[task_id].tags):
+                raise no_task(task_id)
+
+
+def _refuse_to_hide(sight: Sight, decision: Decision) -> None:
+    """Raise `Forbidden` where a task would get out of sight to whoever changes it."""
+    for made in decision.resolutions:
+        if made.state and not sight.sees(made.state.task.tags):
+            raise out_of_sight(sight.tags or ())
 
 
 def _events(

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, select, text
 
 from taskservice.domain.run import EXECUTION_STATUSES
+from taskservice.domain.sight import ALL, Sight
 from taskservice.storage.deletion import log_begins
 from taskservice.storage.rows import chunks
+from taskservice.storage.sight import tasks_seen
 from taskservice.storage.tables import task_execution_log, task_manage, task_override
 
 _L, _T, _O = task_execution_log.c, task_manage.c, task_override.c
@@ -63,9 +65,10 @@ def latest_of(tasks: int) -> Any:
     return text(query).columns(_L.id, _L.task_id, _L.status, _L.start_time, _L.end_time)
 
 
-def states(connection: Connection) -> dict[str, int]:
-    """How many tasks there are in each status, without the retired ones."""
-    query = select(_T.status, func.count()).where(_T.retired_at.is_(None)).group_by(_T.status)
+def states(connection: Connection, sight: Sight = ALL) -> dict[str, int]:
+    """How many tasks in sight there are in each status, without the retired ones."""
+    where = _T.retired_at.is_(None), *tasks_seen(sight)
+    query = select(_T.status, func.count()).where(*where).group_by(_T.status)
     return {status: count for status, count in connection.execute(query)}
 
 

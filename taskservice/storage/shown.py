@@ -30,11 +30,13 @@ from sqlalchemy import type_coerce as as_type
 
 from taskservice.domain.overlay import Declaration, Drift
 from taskservice.domain.run import TASK_STATUSES, TaskStatus
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.state import TaskState
 from taskservice.domain.task import FIELDS, Task
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import select_unreturned
 from taskservice.storage.rows import chunks, holds, to_json
+from taskservice.storage.sight import bears, tasks_seen
 from taskservice.storage.tables import LIVE, task_declaration, task_execution_log, task_manage
 from taskservice.storage.task_rows import state_of
 
@@ -93,7 +95,7 @@ class Shown(_row()):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which tasks a list is of; a field that is None doesn't narrow it."""
+    """Which tasks a list is of: those in `sight`; a field that is None doesn't narrow it."""
 
     status: str | None = None
     task_type: str | None = None
@@ -104,6 +106,7 @@ class Filter:
     q: str | None = None
     task_ids: tuple[str, ...] | None = None
     retired: bool = False
+    sight: Sight = ALL
 
 
 _KNOWN = {column.name: column for table in (task_declaration, task_manage) for column in table.c}
@@ -268,6 +271,7 @@ def _counting(wanted: Filter) -> Any:
 def _conditions(wanted: Filter) -> list[Any]:
     retired = _T.retired_at.is_not(None) if wanted.retired else _T.retired_at.is_(None)
     where: list[Any] = [retired, LIVE] if wanted.retired else [retired]
+    where += tasks_seen(wanted.sight)
     for name in ("status", "task_type", "trigger_type", "source", "drift"):
         value = getattr(wanted, name)
         if value is not None:
@@ -278,9 +282,7 @@ def _conditions(wanted: Filter) -> list[Any]:
     if wanted.task_ids is not None:
         where.append(_T.id.in_(wanted.task_ids))
     if wanted.tag is not None:
-        # The column holds JSON: a tag stands in it quoted. Unlike LIKE, instr minds the case.
-        quoted = msgspec.json.encode(wanted.tag).decode()
-        where.append(func.instr(_T.tags, literal(quoted, String())) > 0)
+        where.append(bears([wanted.tag]))
     if wanted.q:
         columns = (_T.id, _T.name, _T.description, _T.func_path)
         where.append(or_(*(holds(column, wanted.q) for column in columns)))

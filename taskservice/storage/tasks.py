@@ -20,13 +20,15 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.errors import Fault
-from taskservice.domain.overlay import DELETED, Declaration, Override, digest
+from taskservice.domain.overlay import DELETED, Declaration, Override, digest, merge
 from taskservice.domain.plan import StoredDeclaration
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.state import TaskState
 from taskservice.storage.deletion import hidden
 from taskservice.storage.dialects import upsert
 from taskservice.storage.overrides import OVERRIDE
 from taskservice.storage.rows import chunks
+from taskservice.storage.sight import tasks_seen
 from taskservice.storage.tables import (
     LIVE,
     task_declaration,
@@ -48,6 +50,7 @@ _LISTED = (
 # Deleted ones too: a caller may have to lock them.
 _STATES = select(task_manage).where(_T.id.in_(_IDS)).order_by(_T.id)
 _STATES_LOCKED = _STATES.with_for_update()
+_TAGS = select(_T.id, _T.tags).where(_T.id.in_(_IDS), LIVE)
 _DECLARED = select(task_declaration).where(_D.task_id.in_(_IDS))
 # Not joined to the declaration: it would come once more with each of its overrides.
 _OVERRIDES = select(*OVERRIDE).where(_O.task_id.in_(_IDS)).order_by(_O.task_id, _O.field)
@@ -91,6 +94,14 @@ class StoredTask:
     declared_by: str | None
     overrides: tuple[Override, ...] = ()
     faults: tuple[Fault, ...] = ()
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that it bears, or would, were it restored."""
+        if self.state is not None:
+            return self.state.task.tags
+        tags = merge(self.declaration, self.overrides).get("tags")
+        return tuple(map(str, tags)) if isinstance(tags, list | tuple) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +166,25 @@ _AT_ONCE = 500
 
 def _may_be_overridden(state: TaskState | None) -> bool:
     return state is None or bool(state.overridden or state.faults)
+
+
+async def seen(connection: AsyncConnection, ids: Collection[str], sight: Sight) -> frozenset[str]:
+    """Those of these tasks that are in sight, deleted ones too that can be restored."""
+    if not sight.is_narrowed:
+        return frozenset(ids)
+    found: set[str] = set()
+    for piece in chunks(sorted(ids)):
+        rows = (await connection.execute(_TAGS, {"ids": piece})).all()
+        found |= {row.id for row in rows if isinstance(row.tags, list) and sight.sees(row.tags)}
+        rest = set(piece) - {row.id for row in rows}
+        stored = await load(connection, list(rest)) if rest else {}
+        found |= {task_id for task_id, task in stored.items() if sight.sees(task.tags)}
+    return frozenset(found)
+
+
+async def ids_seen(connection: AsyncConnection, sight: Sight) -> set[str]:
+    """The ids of all tasks in sight, retired ones too."""
+    return set((await connection.execute(select(_T.id).where(LIVE, *tasks_seen(sight)))).scalars())
 
 
 async def states_of(
@@ -272,18 +302,19 @@ async def retired_before(connection: AsyncConnection, moment: datetime, *, limit
     return list((await connection.execute(query)).scalars())
 
 
-async def retired(connection: AsyncConnection) -> list[Listed]:
-    """Tasks that wait to be pruned, the earliest first."""
-    query = _listed().where(_T.retired_at.is_not(None), LIVE).order_by(_T.retired_at, _T.id)
+async def retired(connection: AsyncConnection, sight: Sight = ALL) -> list[Listed]:
+    """Tasks in sight that wait to be pruned, the earliest first."""
+    where = _T.retired_at.is_not(None), LIVE, *tasks_seen(sight)
+    query = _listed().where(*where).order_by(_T.retired_at, _T.id)
     found = [_listing(row) for row in await connection.execute(query)]
     return [listed for listed in found if listed.state.retired_at]
 
 
-async def drift_counts(connection: AsyncConnection) -> dict[str, int]:
-    """How many tasks that files declare are in each state of drift, retired ones apart."""
+async def drift_counts(connection: AsyncConnection, sight: Sight = ALL) -> dict[str, int]:
+    """How many tasks in sight that files declare are in each drift, retired ones apart."""
     query = (
         select(_T.drift, func.count())
-        .where(_T.source == "file", _T.retired_at.is_(None))
+        .where(_T.source == "file", _T.retired_at.is_(None), *tasks_seen(sight))
         .group_by(_T.drift)
     )
     counts = {"in_sync": 0, "overridden": 0, "conflict": 0}

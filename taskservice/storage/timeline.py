@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, func, or_, select, text, union_all
 
 from taskservice.domain.run import EXECUTION_STATUSES, OPEN
+from taskservice.domain.sight import ALL, Sight
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.history import Past, is_told
 from taskservice.storage.rows import holds
+from taskservice.storage.sight import executions_seen, executions_seen_text, tasks_seen
 from taskservice.storage.tables import VISIBLE, task_execution_log, task_manage
 
 _L, _T = task_execution_log.c, task_manage.c
@@ -57,14 +59,27 @@ def first_of_newest(connection: Connection, since: datetime, most: int = MOST) -
     return found
 
 
-def by_slot(connection: Connection, since: datetime, origin: datetime, seconds: int) -> list[Count]:
-    """The executions since a moment, counted by slots that are counted from `origin`."""
+def by_slot(
+    connection: Connection,
+    since: datetime,
+    origin: datetime,
+    seconds: int,
+    *,
+    sight: Sight = ALL,
+) -> list[Count]:
+    """The executions in sight since a moment, counted by slots that are counted from `origin`."""
     slot = dialect_of(connection).slot("start_time")
+    seen, parameters = executions_seen_text(sight)
     query = text(
         f"SELECT {slot} AS slot, status, count(*) AS count FROM task_execution_log "
-        f"WHERE start_time >= :since AND {VISIBLE} GROUP BY 1, 2"
+        f"WHERE start_time >= :since AND {VISIBLE}{seen} GROUP BY 1, 2"
     ).bindparams(_SINCE)
-    values = {"since": since, "origin": int(origin.timestamp()), "seconds": seconds}
+    values = {
+        "since": since,
+        "origin": int(origin.timestamp()),
+        "seconds": seconds,
+        **parameters,
+    }
     # What can't be read is in no slot.
     return [
         Count(int(row[0]), row[1], row[2])
@@ -73,36 +88,37 @@ def by_slot(connection: Connection, since: datetime, origin: datetime, seconds: 
     ]
 
 
-def by_task(connection: Connection, since: datetime) -> dict[str, int]:
-    """How many executions each task had since a moment."""
+def by_task(connection: Connection, since: datetime, sight: Sight = ALL) -> dict[str, int]:
+    """How many executions each task in sight had since a moment."""
     query = (
         select(_L.task_id, func.count())
-        .where(_L.start_time >= since, text(VISIBLE))
+        .where(_L.start_time >= since, text(VISIBLE), *executions_seen(sight))
         .group_by(_L.task_id)
     )
     return {task_id: count for task_id, count in connection.execute(query)}
 
 
 def busiest(
-    connection: Connection, spans: Sequence[tuple[datetime, datetime]]
+    connection: Connection, spans: Sequence[tuple[datetime, datetime]], *, sight: Sight = ALL
 ) -> list[list[tuple[str, int]]]:
-    """For each span of time, the tasks with most executions that began in it; how many."""
+    """For each span of time, the tasks in sight with most executions that began in it; how many."""
     if not spans:
         return []
-    values: dict[str, Any] = {"names": NAMES}
+    seen, parameters = executions_seen_text(sight)
+    values: dict[str, Any] = {"names": NAMES, **parameters}
     for number, (begin, end) in enumerate(spans):
         values |= {f"begin{number}": begin, f"end{number}": end}
     found: list[list[tuple[str, int]]] = [[] for _ in spans]
-    for number, task_id, count in connection.execute(_busiest(len(spans)), values):
+    for number, task_id, count in connection.execute(_busiest(len(spans), seen), values):
         found[number].append((task_id, count))
     return [sorted(tasks, key=lambda one: (-one[1], one[0])) for tasks in found]
 
 
 @lru_cache(maxsize=20)
-def _busiest(spans: int) -> Any:
+def _busiest(spans: int, seen: str) -> Any:
     part = (
         "SELECT * FROM (SELECT {0} AS span, task_id, count(*) AS count FROM task_execution_log "
-        f"WHERE start_time >= :begin{{0}} AND start_time < :end{{0}} AND {VISIBLE} "
+        f"WHERE start_time >= :begin{{0}} AND start_time < :end{{0}} AND {VISIBLE}{seen} "
         "GROUP BY task_id ORDER BY count(*) DESC, task_id LIMIT :names) AS part{0}"
     )
     query = text(" UNION ALL ".join(part.format(number) for number in range(spans)))
@@ -147,9 +163,9 @@ def by_task_and_slot(
     ]
 
 
-def names(connection: Connection, wanted: str) -> dict[str, str]:
-    """The names of the tasks, by id, in whose name or id this text stands; of all for none."""
-    query = select(_T.id, _T.name).where(_T.retired_at.is_(None))
+def names(connection: Connection, wanted: str, sight: Sight = ALL) -> dict[str, str]:
+    """The names of the tasks in sight, by id, in whose name or id this text stands if it is one."""
+    query = select(_T.id, _T.name).where(_T.retired_at.is_(None), *tasks_seen(sight))
     if wanted:
         query = query.where(or_(holds(_T.id, wanted), holds(_T.name, wanted)))
     return {task_id: name for task_id, name in connection.execute(query)}

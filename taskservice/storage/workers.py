@@ -23,11 +23,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.placement import CELERY
+from taskservice.domain.sight import ALL, Sight
 from taskservice.storage.damage import UNKNOWN_SINCE
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.executions import ExecutionRow, held
 from taskservice.storage.owners import QUEUE
 from taskservice.storage.rows import chunks
+from taskservice.storage.sight import executions_seen, executions_seen_text, tasks_seen
 from taskservice.storage.tables import (
     LIVE,
     task_execution_log,
@@ -123,12 +125,14 @@ async def gone(connection: AsyncConnection, owner: str) -> None:
     await connection.execute(update(task_worker).where(*where).values(gone=now))
 
 
-def waiting(connection: Connection, before: datetime | None = None) -> dict[str, Waiting]:
-    """What waits, by queue, and of it since `before`; where nothing does, there is nothing."""
+def waiting(
+    connection: Connection, before: datetime | None = None, *, sight: Sight = ALL
+) -> dict[str, Waiting]:
+    """What waits of tasks in sight, by queue, and of it since `before`, where something does."""
     overdue = func.sum(case((_L.queued_at < before, 1), else_=0)) if before else literal(0)
     query = (
         select(_L.queue, func.count(), func.min(_L.queued_at), overdue)
-        .where(_L.owner == QUEUE)
+        .where(_L.owner == QUEUE, *executions_seen(sight))
         .group_by(_L.queue)
     )
     return {
@@ -227,24 +231,27 @@ async def listed(connection: AsyncConnection, *, limit: int) -> list[Listed]:
 
 
 def running(
-    connection: Connection, owners: Sequence[str], *, each: int
+    connection: Connection, owners: Sequence[str], *, each: int, sight: Sight = ALL
 ) -> dict[str, RunningExecutions]:
-    """What runs at these owners: how many executions, and `each` of those that began first.
+    """What runs at these owners, of tasks in sight: how many, and `each` of those that began first.
 
     Of an owner at which nothing runs there is nothing.
     """
     with_index = dialect_of(connection).with_index("idx_owner")
+    seen, parameters = executions_seen_text(sight)
     counts = {
         owner: number
-        for owner, number in connection.execute(_running_counts(with_index), {"queue": QUEUE})
+        for owner, number in connection.execute(
+            _running_counts(with_index, seen), {"queue": QUEUE, **parameters}
+        )
     }
     found = {
         owner: RunningExecutions(count=counts[owner]) for owner in owners if owner in counts
     }  # fmt: skip
     for piece in chunks(list(found), TOGETHER):
         values = {f"owner{number}": owner for number, owner in enumerate(piece)}
-        query = _first_running(len(piece), with_index)
-        for row in connection.execute(query, {**values, "each": each}):
+        query = _first_running(len(piece), with_index, seen)
+        for row in connection.execute(query, {**values, "each": each, **parameters}):
             if isinstance(row.start_time, datetime):
                 found[row.owner].first.append(
                     RunningExecution(id=row.id, task_id=row.task_id, start_time=row.start_time)
@@ -254,14 +261,16 @@ def running(
     return found
 
 
-def named(connection: Connection, *, executor: str, queue: str, limit: int) -> list[str]:
-    """The queues that tasks name; `executor` and `queue` are for tasks that name none."""
+def named(
+    connection: Connection, *, executor: str, queue: str, limit: int, sight: Sight = ALL
+) -> list[str]:
+    """The queues that tasks in sight name; `executor` and `queue` are for tasks that name none."""
     sent = or_(_T.executor == CELERY, _T.executor.is_(None)) if executor == CELERY else (
         _T.executor == CELERY
     )  # fmt: skip
     query = (
         select(_T.queue)
-        .where(LIVE, _T.retired_at.is_(None), or_(_T.queue.is_not(None), sent))
+        .where(LIVE, _T.retired_at.is_(None), or_(_T.queue.is_not(None), sent), *tasks_seen(sight))
         .distinct()
         .limit(limit)
     )
@@ -272,19 +281,21 @@ def named(connection: Connection, *, executor: str, queue: str, limit: int) -> l
 
 
 # Few rows have an owner: no planner is to go through all the others.
-@cache
-def _running_counts(with_index: str) -> Any:
+@lru_cache(maxsize=50)
+def _running_counts(with_index: str, seen: str) -> Any:
     return text(
         f"SELECT owner, count(*) AS number FROM task_execution_log {with_index} "
-        "WHERE owner IS NOT NULL AND owner <> :queue AND status = 'running' GROUP BY owner"
+        f"WHERE owner IS NOT NULL AND owner <> :queue AND status = 'running'{seen} GROUP BY owner"
     )
 
 
 @lru_cache(maxsize=TOGETHER)
-def _first_running(owners: int, with_index: str) -> Any:
+def _first_running(owners: int, with_index: str, seen: str) -> Any:
     part = (
-        f"SELECT * FROM (SELECT owner, id, task_id, start_time FROM task_execution_log {with_index}"
-        " WHERE owner = :owner{0} AND status = 'running' ORDER BY start_time, id LIMIT :each)"
+        "SELECT * FROM (SELECT owner, id, task_id, start_time FROM task_execution_log "
+        f"{with_index}"
+        f" WHERE owner = :owner{{0}} AND status = 'running'{seen} ORDER BY start_time, id "
+        "LIMIT :each)"
         " AS part{0}"
     )
     query = " UNION ALL ".join(part.format(number) for number in range(owners))

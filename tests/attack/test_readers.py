@@ -39,6 +39,7 @@ ATTACKED_BY = {
     "engine/supervisor.py": "engine/test_process.py",
     "engine/worker.py": "engine/test_process.py",
     "examples_shell.py": "cli/test_crontab.py",
+    "service/events.py": "attack/test_damaged_rows.py",
     "service/promoting.py": "attack/test_promote.py",
     "settings/database.py": "test_settings.py",
     "storage/damage.py": "attack/test_damaged_rows.py",

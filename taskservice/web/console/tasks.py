@@ -1,7 +1,7 @@
 """The page of all tasks, and what can be done to several of them."""
 
 import asyncio
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, get_args
 
@@ -44,13 +44,13 @@ class Wanted:
     def filter(self) -> Filter:
         """The tasks that pass."""
         names = ("status", "task_type", "trigger_type", "source", "drift", "tag", "q")
-        given = {name: getattr(self, name) or None for name in names}
+        given: dict[str, Any] = {name: getattr(self, name) or None for name in names}
         return Filter(**given, retired=self.retired)
 
     @property
     def narrows(self) -> bool:
         """Whether not all tasks are asked for."""
-        return any(getattr(self.filter, one.name) for one in fields(Filter))
+        return self.filter != Filter()
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
