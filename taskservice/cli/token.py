@@ -12,7 +12,7 @@ import rich_click as click
 from taskservice.cli.arguments import ahead
 from taskservice.cli.describe import when_in_table
 from taskservice.cli.output import output_option, print_json, print_table, relative_time, say
-from taskservice.settings import ROLES, Role, Settings, is_name
+from taskservice.settings import ROLES, Role, Settings, entries, is_name
 
 if TYPE_CHECKING:
     from taskservice.service.tokens import Tokens
@@ -42,19 +42,25 @@ def token() -> None:
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What it may.")
 @click.option(
+    "--tags",
+    metavar="TAGS",
+    help="Only for tasks that bear one of these, comma-separated.  [all tasks]",
+)
+@click.option(
     "--expires",
     metavar="SPAN",
     callback=ahead,
     help="After what time it is good no more, like 12h or 90d.  [never]",
 )
 @output_option
-def create(name: str, role: Role, expires: datetime | None, output: str) -> None:
+def create(name: str, role: Role, tags: str | None, expires: datetime | None, output: str) -> None:
     """Make a token, and print it: this once, for it is kept nowhere.
 
     \b
     Examples:
       taskservice token create ann --role admin
       taskservice token create ci --role operator --expires 90d
+      taskservice token create bob --role operator --tags billing,reports
     """
     if not is_name(name):
         raise click.BadParameter(
@@ -62,13 +68,15 @@ def create(name: str, role: Role, expires: datetime | None, output: str) -> None
         )
 
     async def work(tokens: "Tokens") -> "tuple[StoredToken, str]":
-        return await tokens.create(name, role, expires_at=expires, by=user())
+        words = None if tags is None else list(dict.fromkeys(entries(tags)))
+        return await tokens.create(name, role, tags=words, expires_at=expires, by=user())
 
     made, text = _done(work)
     if output == "json":
         print_json({**_as_json(made), "token": text})
         return
-    say(f"{made.name}: {made.role}. Keep it, it is not shown again:", err=True)
+    narrowed = "" if made.tags is None else f", for tasks with {' or '.join(made.tags)}"
+    say(f"{made.name}: {made.role}{narrowed}. Keep it, it is not shown again:", err=True)
     say(text)
 
 
@@ -90,11 +98,12 @@ def list_tokens(output: str) -> None:
         print_json(found)
         return
     print_table(
-        ("NAME", "ROLE", "CREATED", "BY", "EXPIRES", "LAST USED"),
+        ("NAME", "ROLE", "TAGS", "CREATED", "BY", "EXPIRES", "LAST USED"),
         (
             (
                 each["name"],
                 each["role"],
+                "all tasks" if each["tags"] is None else ", ".join(each["tags"]),
                 when_in_table(each["created_at"]),
                 each["created_by"],
                 when_in_table(each["expires_at"]),
@@ -155,4 +164,4 @@ def _as_json(token: "StoredToken") -> dict[str, Any]:
 
 
 _TIMES = ("created_at", "expires_at", "last_used_at")
-_TOLD = ("name", "role", "created_at", "created_by", "expires_at", "last_used_at")
+_TOLD = ("name", "role", "tags", "created_at", "created_by", "expires_at", "last_used_at")

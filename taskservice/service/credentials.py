@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 
 from taskservice.domain.errors import Unavailable
+from taskservice.domain.sight import ALL, Sight
 from taskservice.service.moments import now_utc
 from taskservice.settings import ROLES, Role, Settings, hash_of, is_loopback
 from taskservice.storage import api_tokens
@@ -31,10 +32,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Whose a token is: a name and a role; `stored` is the row's id, of one that is stored."""
+    """Whose a token is: a name, a role, and which tasks it is for.
+
+    `stored` is the row's id, of one that is stored.
+    """
 
     name: str
     role: Role
+    sight: Sight = ALL
     token_hash: bytes = field(repr=False)
     expires_at: datetime | None = None
     stored: str | None = None
@@ -154,11 +159,12 @@ class Credentials:
 
 def _principal(stored: StoredToken) -> Principal | None:
     role = next((role for role in ROLES if role == stored.role), None)
-    if role is None or stored.tags is not None:
+    if role is None:
         return None
     return Principal(
         name=stored.name,
         role=role,
+        sight=Sight(stored.tags),
         token_hash=stored.token_hash,
         expires_at=stored.expires_at,
         stored=stored.id,

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from taskservice.domain.errors import Conflict
+from taskservice.domain.check import Refused
+from taskservice.domain.errors import Conflict, Fault, Invalid
+from taskservice.domain.field_types import words
 from taskservice.domain.trail import Action, Cause, Change, event_of
 from taskservice.service.credentials import PREFIX
 from taskservice.service.moments import now_utc
@@ -20,6 +22,9 @@ from taskservice.storage.schema import prepare
 
 RESERVED = frozenset({"anonymous", "file", "schedule", "service", "webhook"})
 """Names by which the service tells of what no token did."""
+
+MOST_TAGS = 20
+"""How many tags a token may be narrowed to."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHANCE, _CHECK = 43, 6
@@ -44,8 +49,11 @@ class Tokens:
     ) -> tuple[StoredToken, str]:
         """Make a token; what is stored of it, and it itself, which nobody can tell again.
 
-        Raises `Conflict` where the name is taken, or there are too many.
+        With `tags` it is for tasks alone that bear one of them. Raises `Conflict` where the name
+        is taken, or there are too many, and `Invalid` for what can't be the tag of a task.
         """
+        if tags is not None and (faults := _faults_of(tags)):
+            raise Invalid(faults)
         if name in RESERVED or name in {one.name for one in self._settings.api_tokens}:
             whose = "the service's own" if name in RESERVED else "that of one in the environment"
             raise Conflict(f"the name {name!r} is {whose}: choose another")
@@ -62,6 +70,8 @@ class Tokens:
         )
 
         changes = [Change("name", None, name), Change("role", None, role)]
+        if tags is not None:
+            changes.append(Change("tags", None, list(tags)))
         if expires_at:
             changes.append(Change("expires_at", None, expires_at.isoformat()))
 
@@ -88,6 +98,17 @@ class Tokens:
             await _record(connection, "token_revoked", by, [Change("name", name, None)])
 
         await self._database.write(work)
+
+
+def _faults_of(tags: Sequence[str]) -> list[Fault]:
+    """What is wrong with the tags of a token."""
+    if not 0 < len(tags) <= MOST_TAGS:
+        return [Fault(field="tags", reason=f"must be 1 to {MOST_TAGS}, not {len(tags)}")]
+    try:
+        words.parse(list(tags))
+    except Refused as refused:
+        return refused.faults("tags")
+    return []
 
 
 @asynccontextmanager

@@ -16,12 +16,14 @@ from litestar.typing import FieldDefinition
 
 from taskservice.domain import errors
 from taskservice.domain.errors import Fault, Invalid, TaskserviceError, TooManyRequests
+from taskservice.domain.sight import Sight
 from taskservice.domain.task import nearest
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web import api, auth, console, rules, schemas
 from taskservice.web.api import events
 from taskservice.web.api.parameters import HEAD, ServiceDep
+from taskservice.web.api.parameters import Caller as CallerDep
 from taskservice.web.console import problems, render
 from taskservice.web.console.reference import show_reference
 from taskservice.web.guesses import Guesses
@@ -97,6 +99,7 @@ def create_app(
         dependencies={
             "service": Provide(lambda: service, sync_to_thread=False),
             "caller": Provide(_caller, sync_to_thread=False),
+            "sight": Provide(_sight, sync_to_thread=False),
         },
         state=State(
             {
@@ -129,6 +132,11 @@ def _caller(request: AnyRequest, service: ServiceDep) -> str:
     """
     name: str = request.user
     return name
+
+
+def _sight(request: AnyRequest, caller: CallerDep) -> Sight:
+    """Which tasks the caller sees; it comes after the caller, as that does after the service."""
+    return auth.sight_of(request)
 
 
 async def _before_request(request: AnyRequest) -> Response[None] | None:

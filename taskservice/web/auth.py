@@ -12,12 +12,20 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from taskservice.domain.errors import Forbidden, Unauthenticated, UnknownToken
-from taskservice.service import FRESH_SECONDS, Credentials, EndedSessions, Principal, now_utc
+from taskservice.domain.errors import Forbidden, Unauthenticated, UnknownToken, no_task
+from taskservice.domain.sight import ALL, Sight
+from taskservice.service import (
+    FRESH_SECONDS,
+    Credentials,
+    EndedSessions,
+    Principal,
+    Service,
+    now_utc,
+)
 from taskservice.settings import ROLES, Role, Settings
 from taskservice.web import session, webhook
 from taskservice.web.guesses import Guesses
-from taskservice.web.rules import Rule, rule_of
+from taskservice.web.rules import REFUSED, Rule, rule_of
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -36,6 +44,11 @@ class Caller:
     principal: Principal | None = None
     session: str | None = field(default=None, repr=False)
     csrf: str | None = field(default=None, repr=False)
+
+    @property
+    def sight(self) -> Sight:
+        """Which tasks the caller sees."""
+        return self.principal.sight if self.principal else ALL
 
     def may(self, needed: Role) -> bool:
         """Whether the caller's role allows what needs that one."""
@@ -65,6 +78,8 @@ def guard(settings: Settings) -> Callable[[Connection, BaseRouteHandler], Awaita
             caller = admit(connection, rule.needs)
             if caller.csrf and _method(connection) not in SAFE_METHODS:
                 await _refuse_forged(connection, caller.csrf)
+            if caller.sight.is_narrowed:
+                await _refuse_out_of_sight(connection, rule, caller)
             connection.scope["user"], connection.scope["auth"] = caller.name, caller
 
     return check
@@ -79,6 +94,25 @@ async def freshen(connection: Connection) -> None:
     elif credentials.are_needed and session.COOKIE in connection.cookies:
         await ended_sessions_of(connection).refresh()
         await credentials.refresh(seconds=FRESH_SECONDS)
+
+
+async def _refuse_out_of_sight(connection: Connection, rule: Rule, caller: Caller) -> None:
+    """Raise NotFound for a task that the caller doesn't see, and Forbidden for what is not theirs.
+
+    Which routes are about one task is seen by their addresses, so that none is left out.
+    """
+    task_id = connection.path_params.get("task_id")
+    service: Service = connection.app.state.service
+    if task_id is not None and not await service.tasks.sees(task_id, caller.sight):
+        raise no_task(task_id)
+    if rule.narrowed == REFUSED:
+        raise Forbidden(f"{caller.name} is for tasks with certain tags; this concerns all tasks")
+
+
+def sight_of(connection: Connection) -> Sight:
+    """Which tasks the caller of a request sees, who was let in; of a webhook it says nothing."""
+    caller = connection.scope.get("auth")
+    return caller.sight if isinstance(caller, Caller) else ALL
 
 
 def admit(connection: Connection, needed: Role, *, can_hold: bool = True) -> Caller:

@@ -44,6 +44,22 @@ def test_a_token_is_made_shown_once_listed_and_revoked(tmp_path: Path) -> None:
     assert token(tmp_path, "revoke", "ci") == (1, "", "taskservice: there is no token 'ci'\n")
 
 
+def test_one_is_narrowed_to_tags(tmp_path: Path) -> None:
+    made = token(tmp_path, "create", "bob", "--role", "operator", "--tags", "billing, 日报,billing")
+    assert made.err == (
+        "bob: operator, for tasks with billing or 日报. Keep it, it is not shown again:\n"
+    )
+    assert [one["tags"] for one in listed(tmp_path)] == [["billing", "日报"]]
+    assert "billing, 日报" in token(tmp_path, "list").out
+    for tags, said in (("", "must be 1 to 20, not 0"), ("a,,b", "must be a word of 1 to")):
+        done = token(tmp_path, "create", "eve", "--role", "admin", "--tags", tags)
+        assert (done.status, done.out) == (1, "")
+        assert said in done.err and done.err.count("\n") == 1
+    many = ",".join(map(str, range(21)))
+    assert token(tmp_path, "create", "eve", "--role", "admin", "--tags", many).status == 1
+    assert len(listed(tmp_path)) == 1
+
+
 def test_for_programs_it_is_json(tmp_path: Path) -> None:
     made = token(tmp_path, "create", "ann@example.org", "--role", "admin", "-o", "json")
     told = json.loads(made.out)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from taskservice.domain.errors import Conflict, Unavailable
+from taskservice.domain.sight import Sight
 from taskservice.service import Credentials, now_utc
 from taskservice.service.tokens import Tokens, check_digits, new_token
 from taskservice.settings import ApiToken, Settings, hash_of
@@ -59,10 +60,20 @@ async def test_a_token_is_known_at_once_and_until_it_is_revoked(database: Databa
     assert credentials.find(text) is credentials.named("ci") is None
 
 
+async def test_one_with_tags_sees_by_them(database: Database) -> None:
+    tokens, credentials = Tokens(Settings(), database), Credentials(Settings(), database)
+    for name, tags in (("ci", ["a", "日报"]), ("ann", None)):
+        _, text = await tokens.create(name, "operator", tags=tags, by="ann")
+        await credentials.freshen(text)
+        found = credentials.find(text)
+        assert found is not None
+        assert found.sight == Sight(None if tags is None else tuple(tags))
+
+
 async def test_the_trail_tells_of_it_and_never_what_it_is(database: Database) -> None:
     tokens = Tokens(Settings(), database)
     end = now_utc() + timedelta(days=1)
-    made, text = await tokens.create("ci", "operator", expires_at=end, by="ann")
+    made, text = await tokens.create("ci", "operator", tags=["a"], expires_at=end, by="ann")
     with pytest.raises(Conflict):
         await tokens.create("ci", "admin", by="ann")
     await tokens.revoke("ci", by="bob")
@@ -70,7 +81,7 @@ async def test_the_trail_tells_of_it_and_never_what_it_is(database: Database) ->
         revoked, created = (await events.page(connection, limit=10)).items
     assert (created.event.action, created.event.by) == ("token_created", "ann")
     assert {one.field: one.new for one in created.event.changes} == {
-        "name": "ci", "role": "operator", "expires_at": end.isoformat()
+        "name": "ci", "role": "operator", "tags": ["a"], "expires_at": end.isoformat()
     }  # fmt: skip
     assert (revoked.event.action, revoked.event.by) == ("token_revoked", "bob")
     told = repr((created, revoked))

@@ -1,7 +1,8 @@
 """The route that tells what changes, for as long as the client listens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Annotated
 from weakref import WeakKeyDictionary
 
@@ -12,12 +13,13 @@ from litestar.params import QueryParameter
 from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from taskservice.domain.errors import Unavailable
 from taskservice.service import Event, Subscription
 from taskservice.settings import Executor
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
 from taskservice.web import auth, schemas
-from taskservice.web.api.parameters import AnyRequest, ServiceDep, is_head
+from taskservice.web.api.parameters import AnyRequest, ServiceDep, SightDep, is_head
 from taskservice.web.openapi import problems
 
 STREAM = "text/event-stream"
@@ -51,6 +53,7 @@ _frames: WeakKeyDictionary[Event, bytes] = WeakKeyDictionary()
 async def get_events(
     request: AnyRequest,
     service: ServiceDep,
+    sight: SightDep,
     task_id: Annotated[
         str | None, QueryParameter(max_length=36, description="Only what is about this task")
     ] = None,
@@ -66,9 +69,20 @@ async def get_events(
     if is_head(request):
         return Response(b"", media_type=STREAM, headers=_HEADERS).to_asgi_response(None, request)
     again = "last-event-id" in request.headers
-    subscription = await service.watcher.subscribe(task_id, again=again, holds=auth.holds(request))
+    subscription = await service.watcher.subscribe(
+        task_id, again=again, sight=sight, holds=auth.holds(request)
+    )
+
+    async def frame(event: Event) -> bytes:
+        if event.name == "sync" and sight.is_narrowed:
+            try:
+                event = replace(event, data=await service.syncs.report(sight))
+            except Unavailable:
+                return b""  # there will be a reset
+        return _frame(event, service.settings.executor)
+
     answer = ASGIStreamingResponse(
-        iterator=_sent(subscription, service.settings.executor, request.app.state.comment_seconds),
+        iterator=_sent(subscription, frame, request.app.state.comment_seconds),
         media_type=STREAM,
         headers=_HEADERS,
         status_code=200,
@@ -82,7 +96,9 @@ async def get_events(
 
 
 async def _sent(
-    subscription: Subscription, executor: Executor, comment_seconds: float
+    subscription: Subscription,
+    frame: Callable[[Event], Awaitable[bytes]],
+    comment_seconds: float,
 ) -> AsyncIterator[bytes]:
     yield _BEGIN
     while (events := await subscription.next(comment_seconds)) is not None:
@@ -91,7 +107,7 @@ async def _sent(
         # Many are sent together, but no more than a client that is slow may leave unread.
         piece = bytearray()
         for event in events:
-            piece += _frame(event, executor)
+            piece += await frame(event)
             if len(piece) >= PIECE:
                 yield bytes(piece)
                 piece.clear()

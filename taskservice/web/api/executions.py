@@ -17,6 +17,7 @@ from taskservice.web.api.parameters import (
     PageNumber,
     PageSize,
     ServiceDep,
+    SightDep,
 )
 from taskservice.web.openapi import problems, with_body
 
@@ -38,11 +39,17 @@ Before = Annotated[
     operation_class=with_body(body_schemas.TRIGGER, body_schemas.TRIGGER_EXAMPLES, required=False),
 )
 async def trigger_task(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> schemas.Execution:
     """Runs it, paused or not, with other `func_args` for this once if they are given."""
     arguments = await bodies.trigger_arguments(request)
-    return schemas.Execution.of(await service.executions.trigger(task_id, arguments, by=caller))
+    return schemas.Execution.of(
+        await service.executions.trigger(task_id, arguments, by=caller, sight=sight)
+    )
 
 
 @get(

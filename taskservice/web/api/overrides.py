@@ -17,6 +17,7 @@ from taskservice.web.api.parameters import (
     AnyRequest,
     Caller,
     ServiceDep,
+    SightDep,
     task_answer,
 )
 from taskservice.web.openapi import ETAG, documented_header, problems, with_body, with_text
@@ -54,11 +55,10 @@ async def list_overrides(
     tags=["Overrides"],
     responses=problems(),
 )
-async def list_all_overrides(service: ServiceDep) -> list[schemas.TaskOverride]:
+async def list_all_overrides(service: ServiceDep, sight: SightDep) -> list[schemas.TaskOverride]:
     """The same of every task, by id: of those that the API deleted too."""
-    return [
-        schemas.TaskOverride.of_task(found) for found in await service.declarations.all_overrides()
-    ]
+    found = await service.declarations.all_overrides(sight)
+    return [schemas.TaskOverride.of_task(one) for one in found]
 
 
 @delete(
@@ -73,6 +73,7 @@ async def list_all_overrides(service: ServiceDep) -> list[schemas.TaskOverride]:
 async def revert_overrides(
     service: ServiceDep,
     caller: Caller,
+    sight: SightDep,
     task_id: FromPath[str],
     field: Annotated[
         str | None,
@@ -80,7 +81,9 @@ async def revert_overrides(
     ] = None,
 ) -> Response[schemas.Task]:
     """Lets the fields follow the file again."""
-    return task_answer(service, await service.changes.revert(task_id, field, by=caller))
+    return task_answer(
+        service, await service.changes.revert(task_id, field, by=caller, sight=sight)
+    )
 
 
 @get(
@@ -161,10 +164,10 @@ def _encoded(promotions: Promotions) -> bytes:
     response_headers=[ETAG],
 )
 async def restore_task(
-    service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    service: ServiceDep, caller: Caller, sight: SightDep, task_id: FromPath[str]
 ) -> Response[schemas.Task]:
     """Takes back the API's deletion of a task that a file declares."""
-    return task_answer(service, await service.changes.restore(task_id, by=caller))
+    return task_answer(service, await service.changes.restore(task_id, by=caller, sight=sight))
 
 
 HANDLERS = (

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
 from taskservice.domain.errors import Fault
+from taskservice.domain.sight import Sight
 from taskservice.service import LONGEST_REASON, Precondition, Service
 from taskservice.storage.shown import Shown
 from taskservice.web import schemas
@@ -15,6 +16,7 @@ from taskservice.web.openapi import problems
 
 ServiceDep = NamedDependency[SkipValidation[Service]]
 Caller = NamedDependency[str]
+SightDep = NamedDependency[SkipValidation[Sight]]
 AnyRequest = Request[Any, Any, Any]
 
 PageNumber = Annotated[int, QueryParameter(ge=1, le=1_000_000_000, description="From 1")]

@@ -6,8 +6,9 @@ from litestar import Request, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import QueryParameter
 
+from taskservice.domain.errors import Forbidden
 from taskservice.web import schemas, webhook
-from taskservice.web.api.parameters import Caller, ServiceDep
+from taskservice.web.api.parameters import Caller, ServiceDep, SightDep
 from taskservice.web.openapi import problems
 
 METRICS = "text/plain; version=0.0.4"
@@ -20,9 +21,9 @@ METRICS = "text/plain; version=0.0.4"
     tags=["Sync"],
     responses=problems(),
 )
-async def get_sync(service: ServiceDep) -> schemas.SyncReport:
+async def get_sync(service: ServiceDep, sight: SightDep) -> schemas.SyncReport:
     """Errors by file, tasks by drift, tasks that wait to be deleted, and the repository."""
-    return schemas.SyncReport.of(await service.syncs.report())
+    return schemas.SyncReport.of(await service.syncs.report(sight))
 
 
 @post(
@@ -38,6 +39,7 @@ async def sync_now(
     request: Request[Any, Any, Any],
     service: ServiceDep,
     caller: Caller,
+    sight: SightDep,
     prune: Annotated[bool, QueryParameter(description="Let a held sync go on")] = False,
 ) -> schemas.SyncReport:
     """Reads the folder, and answers when its tasks are live; a followed repository is pulled first.
@@ -48,7 +50,9 @@ async def sync_now(
     """
     if request.scope.get("auth") == "webhook":
         return schemas.SyncReport.of(await service.syncs.sync_for_webhook())
-    return schemas.SyncReport.of(await service.syncs.sync(prune=prune, by=caller))
+    if prune and sight.is_narrowed:
+        raise Forbidden(f"{caller} is for tasks with certain tags; a held sync concerns all tasks")
+    return schemas.SyncReport.of(await service.syncs.sync(prune=prune, by=caller, sight=sight))
 
 
 @get(
@@ -70,12 +74,12 @@ async def list_functions(service: ServiceDep) -> list[schemas.Function]:
     tags=["Workers"],
     responses=problems(),
 )
-async def list_workers(service: ServiceDep) -> schemas.Workers:
+async def list_workers(service: ServiceDep, sight: SightDep) -> schemas.Workers:
     """Services and workers with what runs there; queues with what waits in them.
 
     At most 1,000 of each are told. A queue is listed when a task names it or something waits in it.
     """
-    return schemas.Workers.of(await service.workers.report())
+    return schemas.Workers.of(await service.workers.report(sight))
 
 
 @get(

@@ -25,6 +25,7 @@ from taskservice.web.api.parameters import (
     PageSize,
     Reason,
     ServiceDep,
+    SightDep,
     TaskIds,
     Until,
     Words,
@@ -53,10 +54,10 @@ _SORTS = [f"{sign}{name}" for name in sorted(SORTABLE) for sign in ("", "-")]
     ],
 )
 async def create_task(
-    request: AnyRequest, service: ServiceDep, caller: Caller
+    request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
 ) -> Response[schemas.Task]:
     """Takes the fields of a task, and an `id` if it is not to be made."""
-    task = await service.changes.create(await bodies.json_object(request), by=caller)
+    task = await service.changes.create(await bodies.json_object(request), by=caller, sight=sight)
     answer = task_answer(service, task)
     answer.set_header("Location", f"/task-manage/{quote(task.id, safe='')}")
     return answer
@@ -71,6 +72,7 @@ async def create_task(
 )
 async def list_tasks(
     service: ServiceDep,
+    sight: SightDep,
     status: FromQuery[TaskStatus | None] = None,
     task_type: Words = None,
     trigger_type: FromQuery[schemas.TriggerType | None] = None,
@@ -113,6 +115,7 @@ async def list_tasks(
         q=q,
         task_ids=ids,
         retired=retired,
+        sight=sight,
     )
     found, total = await service.tasks.find(wanted, sort=sort, page=page, size=size)
     items = [schemas.Task.of(task, service.settings.executor) for task in found]
@@ -168,6 +171,7 @@ async def change_task(
     request: AnyRequest,
     service: ServiceDep,
     caller: Caller,
+    sight: SightDep,
     task_id: FromPath[str],
     reason: Reason = None,
     until: Until = None,
@@ -180,6 +184,7 @@ async def change_task(
         task_id,
         changes,
         by=caller,
+        sight=sight,
         reason=reason,
         until=until,
         precondition=precondition_of(if_match, if_none_match),
@@ -197,6 +202,7 @@ async def change_task(
 async def delete_task(
     service: ServiceDep,
     caller: Caller,
+    sight: SightDep,
     task_id: FromPath[str],
     reason: Reason = None,
     until: Until = None,
@@ -206,7 +212,7 @@ async def delete_task(
     """Deletes it with its log. A declared task can be restored."""
     precondition = precondition_of(if_match, if_none_match)
     await service.changes.delete(
-        task_id, by=caller, reason=reason, until=until, precondition=precondition
+        task_id, by=caller, sight=sight, reason=reason, until=until, precondition=precondition
     )
 
 
@@ -222,6 +228,7 @@ async def delete_task(
 async def pause_task(
     service: ServiceDep,
     caller: Caller,
+    sight: SightDep,
     task_id: FromPath[str],
     reason: Reason = None,
     until: Until = None,
@@ -231,7 +238,7 @@ async def pause_task(
     """Lets it fire no more, until it is resumed or `until` comes."""
     precondition = precondition_of(if_match, if_none_match)
     task = await service.changes.set_paused(
-        task_id, True, by=caller, reason=reason, until=until, precondition=precondition
+        task_id, True, by=caller, sight=sight, reason=reason, until=until, precondition=precondition
     )
     return task_answer(service, task)
 
@@ -248,6 +255,7 @@ async def pause_task(
 async def resume_task(
     service: ServiceDep,
     caller: Caller,
+    sight: SightDep,
     task_id: FromPath[str],
     reason: Reason = None,
     until: Until = None,
@@ -257,7 +265,13 @@ async def resume_task(
     """Lets it fire again."""
     precondition = precondition_of(if_match, if_none_match)
     task = await service.changes.set_paused(
-        task_id, False, by=caller, reason=reason, until=until, precondition=precondition
+        task_id,
+        False,
+        by=caller,
+        sight=sight,
+        reason=reason,
+        until=until,
+        precondition=precondition,
     )
     return task_answer(service, task)
 

@@ -15,7 +15,7 @@ from taskservice.domain.field_types import FieldType
 from taskservice.domain.task import FIELDS, OPTIONAL
 from taskservice.service import Precondition, Service, Trial
 from taskservice.web import session
-from taskservice.web.api.parameters import Caller, ServiceDep
+from taskservice.web.api.parameters import Caller, ServiceDep, SightDep
 from taskservice.web.console import flash
 from taskservice.web.console.render import (
     CONSOLE,
@@ -130,7 +130,11 @@ async def show_edit(
 
 @post("/tasks/{task_id:str}/edit", opt=CONSOLE)
 async def edit(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[Any]:
     """Saves what was changed in the form; with `preview` it only tells what would come of it."""
     form = await session.form_of(request)
@@ -143,6 +147,7 @@ async def edit(
             task_id,
             changes,
             by=caller,
+            sight=sight,
             via="console",
             reason=form.get("reason", "").strip() or None,
             until=form.get("until", "").strip() or None,

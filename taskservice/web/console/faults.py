@@ -42,15 +42,17 @@ class FileFaults:
     left_out: int
 
 
-async def faults_of(service: Service, errors: Sequence[SyncError]) -> list[FileFaults]:
-    """The faults by file, of the first files; their lines are read."""
+async def faults_of(
+    service: Service, errors: Sequence[SyncError], *, with_lines: bool
+) -> list[FileFaults]:
+    """The faults by file, of the first files, `with_lines` of these."""
     by_path: dict[str, list[SyncError]] = {}
     for error in errors:
         by_path.setdefault(error.path or ".", []).append(error)
     shown = dict(sorted(by_path.items())[:FILES])
     wanted = {path: _around(found[:FAULTS]) for path, found in shown.items()}
-    lines = await service.declarations.lines_of(wanted)
-    return [_of_file(path, found, lines[path]) for path, found in shown.items()]
+    lines = await service.declarations.lines_of(wanted) if with_lines else {}
+    return [_of_file(path, found, lines.get(path, {})) for path, found in shown.items()]
 
 
 def _around(errors: Sequence[SyncError]) -> set[int]:

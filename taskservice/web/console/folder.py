@@ -4,9 +4,10 @@ from typing import Any
 
 from litestar import Response, get, post
 
+from taskservice.domain.sight import Sight
 from taskservice.service import Service
 from taskservice.web import schemas
-from taskservice.web.api.parameters import Caller, ServiceDep
+from taskservice.web.api.parameters import Caller, ServiceDep, SightDep
 from taskservice.web.console.changes import changed
 from taskservice.web.console.faults import faults_of
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
@@ -18,22 +19,25 @@ MOST = 200
 
 
 @get(ADDRESS, opt=CONSOLE)
-async def show_folder(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_folder(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """The whole page."""
-    return page(request, "folder.html", **await _values(service))
+    return page(request, "folder.html", **await _values(service, sight))
 
 
 @get(f"{ADDRESS}/state", opt=CONSOLE)
-async def show_state(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_state(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """The part of it that a sync may change."""
-    return fragment(request, "folder-state.html", **await _values(service))
+    return fragment(request, "folder-state.html", **await _values(service, sight))
 
 
 @post(f"{ADDRESS}/sync", opt=CONSOLE)
-async def sync_now(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
+async def sync_now(
+    request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
+) -> Response[None]:
     """Syncs now."""
     said = language_of(request).gettext("The folder was synced.")
-    return await changed(request, service.syncs.sync(prune=False, by=caller), said, ADDRESS)
+    work = service.syncs.sync(prune=False, by=caller, sight=sight)
+    return await changed(request, work, said, ADDRESS)
 
 
 @post(f"{ADDRESS}/confirm", opt=CONSOLE)
@@ -43,21 +47,21 @@ async def confirm_sync(request: AnyRequest, service: ServiceDep, caller: Caller)
     return await changed(request, service.syncs.sync(prune=True, by=caller), said, ADDRESS)
 
 
-async def _values(service: Service) -> dict[str, Any]:
-    """What the page shows."""
-    report = schemas.SyncReport.of(await service.syncs.report())
+async def _values(service: Service, sight: Sight) -> dict[str, Any]:
+    """What the page shows: no lines of files and no commits, which may be about tasks of others."""
+    report = schemas.SyncReport.of(await service.syncs.report(sight))
     repository = report.repository
     live = repository.live if repository else report.revision
-    overrides = await service.declarations.all_overrides()
+    overrides = await service.declarations.all_overrides(sight)
+    commits = [live, repository.wanted if repository else None]
+    in_full = not sight.is_narrowed
     return {
         "report": report,
-        "files": await faults_of(service, report.errors),
+        "files": await faults_of(service, report.errors, with_lines=in_full),
         "faulty": len({error.path for error in report.errors}),
         "overrides": overrides[:MOST],
         "overridden": len(overrides),
-        "commits": await service.declarations.commits(
-            [live, repository.wanted if repository else None]
-        ),
+        "commits": await service.declarations.commits(commits) if in_full else [],
         "live": live,
         "most": MOST,
         "folder": str(service.settings.tasks_dir),

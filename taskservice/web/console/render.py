@@ -157,7 +157,8 @@ def _answer(
         "flash": None,
         "workers_address": WORKERS,
         "workers_matter": workers.matter,
-        "unserved": workers.unserved,
+        # A queue may be another team's alone.
+        "unserved": () if caller and caller.sight.is_narrowed else workers.unserved,
     }
     content = _environment(language.code).get_template(template).render(shared | dict(values))
     return Response(content, status_code=status, media_type="text/html", headers=SECURITY)

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from taskservice.domain.errors import TaskserviceError
 from taskservice.web import session
-from taskservice.web.api.parameters import Caller, ServiceDep
+from taskservice.web.api.parameters import Caller, ServiceDep, SightDep
 from taskservice.web.console import arguments, flash
 from taskservice.web.console.changes import changed, message_of
 from taskservice.web.console.render import (
@@ -42,29 +42,43 @@ def _terms_of(form: Mapping[str, str]) -> _Terms:
 
 @post("/tasks/{task_id:str}/pause", opt=CONSOLE)
 async def pause(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Lets a task fire no more."""
     terms = _terms_of(await session.form_of(request))
-    work = service.changes.set_paused(task_id, True, by=caller, via="console", **terms)
+    work = service.changes.set_paused(task_id, True, by=caller, sight=sight, via="console", **terms)
     said = language_of(request).gettext("It is paused.")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/resume", opt=CONSOLE)
 async def resume(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Lets it fire again."""
     terms = _terms_of(await session.form_of(request))
-    work = service.changes.set_paused(task_id, False, by=caller, via="console", **terms)
+    work = service.changes.set_paused(
+        task_id, False, by=caller, sight=sight, via="console", **terms
+    )
     said = language_of(request).gettext("It fires again.")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/trigger", opt=CONSOLE)
 async def trigger(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Runs it now, with the arguments of the form."""
     form = await session.form_of(request)
@@ -72,7 +86,7 @@ async def trigger(
     async def run() -> None:
         own = decoded((await service.tasks.show(task_id)).func_args, {})
         await service.executions.trigger(
-            task_id, arguments.given_by(form, own), by=caller, via="console"
+            task_id, arguments.given_by(form, own), by=caller, via="console", sight=sight
         )
 
     said = language_of(request).gettext("It runs now.")
@@ -81,7 +95,11 @@ async def trigger(
 
 @post("/tasks/{task_id:str}/revert", opt=CONSOLE)
 async def revert(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Lets a field, or all of them, follow the file again."""
     field = (await session.form_of(request)).get("field") or None
@@ -89,7 +107,7 @@ async def revert(
     said = _("It follows its declaration again.")
     return await changed(
         request,
-        service.changes.revert(task_id, field, by=caller, via="console"),
+        service.changes.revert(task_id, field, by=caller, sight=sight, via="console"),
         said,
         address_of(task_id),
     )
@@ -97,63 +115,86 @@ async def revert(
 
 @post("/tasks/{task_id:str}/keep", opt=CONSOLE)
 async def keep(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Settles the conflict of a field: it stays as it is overridden."""
     field = (await session.form_of(request)).get("field", "")
     said = language_of(request).gettext("The override stays, over what the file says now.")
-    work = service.changes.keep(task_id, field, by=caller, via="console")
+    work = service.changes.keep(task_id, field, by=caller, sight=sight, via="console")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/delete", opt=CONSOLE)
 async def delete(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Deletes a task with its log."""
     terms = _terms_of(await session.form_of(request))
     _ = language_of(request).gettext
     said = _("%(task)s is deleted.") % {"task": task_id}
-    work = service.changes.delete(task_id, by=caller, via="console", **terms)
+    work = service.changes.delete(task_id, by=caller, sight=sight, via="console", **terms)
     return await changed(request, work, said, "/")
 
 
 @post("/tasks/{task_id:str}/restore", opt=CONSOLE)
 async def restore(
-    request: AnyRequest, service: ServiceDep, caller: Caller, task_id: FromPath[str]
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
 ) -> Response[None]:
     """Takes back the deletion of a declared task."""
     said = language_of(request).gettext("It is back.")
-    work = service.changes.restore(task_id, by=caller, via="console")
+    work = service.changes.restore(task_id, by=caller, sight=sight, via="console")
     return await changed(request, work, said, address_of(task_id))
 
 
 @post("/bulk/pause", opt=CONSOLE)
-async def pause_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
+async def pause_all(
+    request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
+) -> Response[None]:
     """Pauses the tasks that were ticked."""
     terms = _terms_of(await session.form_of(request))
     return await _bulk(
         request,
         lambda task_id: service.changes.set_paused(
-            task_id, True, by=caller, via="console", **terms
+            task_id, True, by=caller, sight=sight, via="console", **terms
         ),
     )
 
 
 @post("/bulk/resume", opt=CONSOLE)
-async def resume_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
+async def resume_all(
+    request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
+) -> Response[None]:
     """Lets those tasks fire again."""
     return await _bulk(
         request,
-        lambda task_id: service.changes.set_paused(task_id, False, by=caller, via="console"),
+        lambda task_id: service.changes.set_paused(
+            task_id, False, by=caller, sight=sight, via="console"
+        ),
     )
 
 
 @post("/bulk/trigger", opt=CONSOLE)
-async def trigger_all(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
+async def trigger_all(
+    request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
+) -> Response[None]:
     """Runs them now."""
     return await _bulk(
-        request, lambda task_id: service.executions.trigger(task_id, None, by=caller, via="console")
+        request,
+        lambda task_id: service.executions.trigger(
+            task_id, None, by=caller, via="console", sight=sight
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """The page of all tasks, and what can be done to several of them."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, get_args
 
@@ -10,9 +10,10 @@ from litestar.params import FromPath
 
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import TaskStatus
+from taskservice.domain.sight import Sight
 from taskservice.service import Service
 from taskservice.storage.shown import SORTABLE, Filter
-from taskservice.web.api.parameters import ServiceDep
+from taskservice.web.api.parameters import ServiceDep, SightDep
 from taskservice.web.console.render import CONSOLE, AnyRequest, fragment, language_of, page
 from taskservice.web.console.views import views_of
 from taskservice.web.schemas import Source, TriggerType
@@ -78,29 +79,29 @@ def wanted_of(request: AnyRequest) -> Wanted:
 
 
 @get("/", opt=CONSOLE)
-async def show_tasks(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_tasks(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """The tasks that the address asks for."""
-    listed, counted = await asyncio.gather(_list(request, service), _states(service))
+    listed, counted = await asyncio.gather(_list(request, service, sight), _states(service, sight))
     return page(request, "tasks.html", **listed, **counted)
 
 
 @get("/list", opt=CONSOLE)
-async def show_list(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_list(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """The list alone."""
-    return fragment(request, "task-list.html", **await _list(request, service))
+    return fragment(request, "task-list.html", **await _list(request, service, sight))
 
 
 @get("/list/states", opt=CONSOLE)
-async def show_states(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_states(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """How many tasks there are in each status."""
-    values = await _states(service)
+    values = await _states(service, sight)
     return fragment(request, "task-states.html", **values, wanted=wanted_of(request))
 
 
-async def _list(request: AnyRequest, service: Service) -> dict[str, Any]:
+async def _list(request: AnyRequest, service: Service, sight: Sight) -> dict[str, Any]:
     wanted = wanted_of(request)
     found, total = await service.tasks.find(
-        wanted.filter, sort=wanted.sort, page=wanted.page, size=wanted.size
+        replace(wanted.filter, sight=sight), sort=wanted.sort, page=wanted.page, size=wanted.size
     )
     return {
         "views": await views_of(service, found, language_of(request)),
@@ -110,8 +111,8 @@ async def _list(request: AnyRequest, service: Service) -> dict[str, Any]:
     }
 
 
-async def _states(service: Service) -> dict[str, Any]:
-    return {"states": await service.tasks.states(), "statuses": STATUSES}
+async def _states(service: Service, sight: Sight) -> dict[str, Any]:
+    return {"states": await service.tasks.states(sight), "statuses": STATUSES}
 
 
 @get("/tasks/{task_id:str}/row", opt=CONSOLE)

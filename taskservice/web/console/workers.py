@@ -7,8 +7,9 @@ from typing import Any
 
 from litestar import Response, get
 
+from taskservice.domain.sight import Sight
 from taskservice.service import ListedWorker, Service
-from taskservice.web.api.parameters import ServiceDep
+from taskservice.web.api.parameters import ServiceDep, SightDep
 from taskservice.web.console.executions import execution_address
 from taskservice.web.console.render import CONSOLE, WORKERS, AnyRequest, fragment, page
 
@@ -35,20 +36,20 @@ class WorkerView:
 
 
 @get(WORKERS, opt=CONSOLE)
-async def show_workers(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_workers(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """The whole page."""
-    return page(request, "workers.html", **await _values(service))
+    return page(request, "workers.html", **await _values(service, sight))
 
 
 @get(f"{WORKERS}/state", opt=CONSOLE)
-async def show_state(request: AnyRequest, service: ServiceDep) -> Response[str]:
+async def show_state(request: AnyRequest, service: ServiceDep, sight: SightDep) -> Response[str]:
     """All of it that changes."""
-    return fragment(request, "workers-state.html", **await _values(service))
+    return fragment(request, "workers-state.html", **await _values(service, sight))
 
 
-async def _values(service: Service) -> dict[str, Any]:
+async def _values(service: Service, sight: Sight) -> dict[str, Any]:
     """What the page shows."""
-    report = await service.workers.report()
+    report = await service.workers.report(sight)
     return {
         "queues": report.queues,
         "workers": [_view(one) for one in report.workers],
