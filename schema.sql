@@ -64,6 +64,8 @@ CREATE TABLE `task_manage` (
   `purge_before` datetime(6) DEFAULT NULL,
   -- Where executions on celery are sent, null for the service's default.
   `queue` varchar(100) DEFAULT NULL,
+  -- A channel's name or a list of rules, null for the service's default.
+  `notify` json DEFAULT NULL,
   PRIMARY KEY (`id`),
   KEY `idx_status` (`status`),
   KEY `idx_next_run_time` (`next_run_time`),
@@ -250,10 +252,78 @@ CREATE TABLE `api_token` (
   UNIQUE KEY `uq_living_name` (`name`, `lives`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Tokens that were made by command, each as its SHA-256';
 
+CREATE TABLE `task_signal` (
+  -- Those of one task are in the order in which they were committed.
+  `id` bigint NOT NULL AUTO_INCREMENT,
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `execution_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- failed, completed, missed, skipped, late or long.
+  `what` varchar(20) NOT NULL,
+  -- The limit that will be over.
+  `seconds` double DEFAULT NULL,
+  -- When to look whether it is; null: at once.
+  `due` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `idx_signal_due` (`due`, `id`),
+  KEY `idx_signal_execution` (`execution_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What was seen of executions, until rules have judged it';
+
+CREATE TABLE `task_alert` (
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- A channel's name, and the rule's number among those of that one.
+  `rule` varchar(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  -- In a row, and when the first was.
+  `failures` int NOT NULL,
+  `since` datetime(6) DEFAULT NULL,
+  -- The id of the message that told of them.
+  `incident` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `remind_at` datetime(6) DEFAULT NULL,
+  PRIMARY KEY (`task_id`, `rule`),
+  KEY `idx_alert_remind_at` (`remind_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Where the rules of tasks that fail stand';
+
+CREATE TABLE `task_silence` (
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `reason` text NOT NULL,
+  -- When it ends by itself, if the task does not recover before.
+  `until_time` datetime(6) DEFAULT NULL,
+  `set_at` datetime(6) NOT NULL,
+  `set_by` varchar(100) NOT NULL,
+  PRIMARY KEY (`task_id`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='Tasks of which nobody is told for a while';
+
+CREATE TABLE `task_message` (
+  -- Stays the same however often it is sent.
+  `id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `channel` varchar(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+  `task_id` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  `kind` varchar(20) NOT NULL,
+  `subject` varchar(300) NOT NULL,
+  `body` text NOT NULL,
+  -- What a webhook is sent of it.
+  `data` json DEFAULT NULL,
+  `created_at` datetime(6) NOT NULL,
+  -- waiting, sent, gathered or undeliverable.
+  `state` varchar(15) NOT NULL,
+  -- When it may be sent, or sent again.
+  `due` datetime(6) NOT NULL,
+  `attempts` int NOT NULL,
+  `tried_at` datetime(6) DEFAULT NULL,
+  `sent_at` datetime(6) DEFAULT NULL,
+  `answer` varchar(200) DEFAULT NULL,
+  -- The message that tells of it, among others.
+  `gathered_in` varchar(36) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT NULL,
+  PRIMARY KEY (`id`),
+  KEY `idx_message_state` (`state`, `channel`, `due`),
+  KEY `idx_message_tried_at` (`channel`, `tried_at`),
+  KEY `idx_message_task` (`task_id`, `created_at`),
+  KEY `idx_message_created_at` (`created_at`)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='What people are told, and what became of it';
+
 -- Which migration these tables stand for: the service takes them as they are.
 CREATE TABLE `alembic_version` (
   `version_num` varchar(32) NOT NULL,
   PRIMARY KEY (`version_num`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-INSERT INTO `alembic_version` (`version_num`) VALUES ('0013');
+INSERT INTO `alembic_version` (`version_num`) VALUES ('0014');

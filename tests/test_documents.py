@@ -101,9 +101,10 @@ def test_the_settings_table_is_that_of_the_settings(
 ) -> None:
     monkeypatch.chdir(TOP)
     table = settings_table(readme)
-    assert [name for name, _ in table] == [
-        PREFIX + field.name.upper() for field in fields(Settings)
-    ]
+    names = [PREFIX + field.name.upper() for field in fields(Settings)]
+    channels = names.index(f"{PREFIX}CHANNELS")
+    names[channels] = f"{PREFIX}CHANNEL_…"  # a variable for each
+    assert [name for name, _ in table] == names
     assert Settings.from_environment(dict(table)) == Settings()
 
 

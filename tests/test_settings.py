@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from taskservice.domain.check import Refused
 from taskservice.domain.field_types import queue_name
-from taskservice.settings import ApiToken, Settings, SettingsError, broker, hash_of, is_loopback
+from taskservice.settings import (
+    PREFIX,
+    ApiToken,
+    Channel,
+    Settings,
+    SettingsError,
+    broker,
+    channel_names,
+    hash_of,
+    is_loopback,
+)
 from taskservice.settings.broker import is_queue
 
 ALICE = "alice:admin:correct-horse"
@@ -55,6 +65,11 @@ def test_the_defaults_are_the_contracts() -> None:
         celery_broker="",
         celery_queue="taskservice",
         start_timeout=300,
+        url="",
+        channels={},
+        webhook_secret="",
+        notify="",
+        notify_system="",
         git_url="",
         git_branch="main",
         git_path="",
@@ -91,6 +106,13 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         CELERY_BROKER="amqp://ann:p%40ss@broker.example:5673/team?consumer_timeout=7200",
         CELERY_QUEUE="reports.eu-1",
         START_TIMEOUT="5m",
+        URL="https://tasks.example/team/",
+        CHANNEL_OPS="https://hooks.example/x?key=1&private=yes&lang=zh",
+        CHANNEL_On_Call="mailto://ann:s3cret@mail.example?to=bob@mail.example",
+        CHANNEL_OFF="",
+        WEBHOOK_SECRET="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        NOTIFY="[{to: ops, after: 3}]",
+        NOTIFY_SYSTEM="on_call",
         GIT_URL="https://ann:p%40ss@git.example:8443/team/tasks.git",
         GIT_BRANCH="release/1.x",
         GIT_PATH="deploy/tasks.d/",
@@ -128,6 +150,24 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         celery_broker="amqp://ann:p%40ss@broker.example:5673/team?consumer_timeout=7200",
         celery_queue="reports.eu-1",
         start_timeout=300,
+        url="https://tasks.example/team",
+        channels={
+            "ops": Channel(
+                name="ops",
+                kind="webhook",
+                url="https://hooks.example/x?key=1",
+                private=True,
+                language="zh",
+            ),
+            "on_call": Channel(
+                name="on_call",
+                kind="apprise",
+                url="mailto://ann:s3cret@mail.example?to=bob@mail.example",
+            ),
+        },
+        webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        notify="[{to: ops, after: 3}]",
+        notify_system="on_call",
         git_url="https://ann:p%40ss@git.example:8443/team/tasks.git",
         git_branch="release/1.x",
         git_path="deploy/tasks.d",
@@ -245,6 +285,10 @@ def test_spans(text: str, span: timedelta) -> None:
         ("START_TIMEOUT", "", "seconds"),
         ("START_TIMEOUT", "soon", "seconds"),
         ("START_TIMEOUT", "0.5", "a second or more"),
+        ("URL", "tasks.example", "https://HOST[:PORT][/PATH]"),
+        ("URL", "https://tasks.example/?a=b", "https://HOST[:PORT][/PATH]"),
+        ("NOTIFY_SYSTEM", "Ops", "a channel's name"),
+        ("NOTIFY_SYSTEM", "ops", "no such channel; it is made by TASKSERVICE_CHANNEL_OPS"),
         ("GIT_URL", "-x", "https, http, ssh, git or file"),
         ("GIT_URL", "--upload-pack=touch", "https, http, ssh, git or file"),
         ("GIT_URL", "https://-x/repository", "https, http, ssh, git or file"),
@@ -337,6 +381,37 @@ def test_the_broker_for_the_log_has_no_password() -> None:
     settings = read(CELERY_BROKER="amqp://ann:s3cret@broker:5672/team?consumer_timeout=60")
     assert settings.shown_broker == "amqp://***@broker:5672/team"
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("CHANNEL_OPS", "s3cret", "an Apprise URL, or https://"),
+        ("CHANNEL_OPS", "https://s3cret/ x", "an Apprise URL, or https://"),
+        ("CHANNEL_OPS", "https://s3cret:99999/", "https://HOST[:PORT]/"),
+        ("CHANNEL_OPS", "https:///s3cret", "https://HOST[:PORT]/"),
+        ("CHANNEL_OPS", "https://hooks.example/#s3cret", "https://HOST[:PORT]/"),
+        ("CHANNEL_OPS", "http://hooks.example/s3cret", "say so with ?private=yes"),
+        ("CHANNEL_OPS", "https://s3cret/?private=maybe", "private must be yes or no"),
+        ("CHANNEL_OPS", "slack://s3cret/?lang=fr", "lang must be en or zh"),
+        ("CHANNEL_", "https://s3cret/", "must end with 1 to 40 letters"),
+        ("CHANNEL_A-B", "https://s3cret/", "must end with 1 to 40 letters"),
+        ("WEBHOOK_SECRET", "s3cret!", "it must be base64"),
+        ("URL", "https://ann:s3cret@tasks.example", "https://HOST"),
+    ],
+)
+def test_a_refused_channel_or_secret_is_not_shown(variable: str, value: str, allowed: str) -> None:
+    line = refusal(**{variable: value})
+    assert line.startswith(f"TASKSERVICE_{variable} is '***': ")
+    assert allowed in line and "s3cret" not in line
+
+
+def test_channels_are_known_by_name_alone() -> None:
+    given = {"CHANNEL_OPS": "slack://s3cret", "CHANNEL_ops": "slack://s3cret"}
+    assert "two variables of the channel 'ops'" in refusal(**given)
+    assert "s3cret" not in repr(read(CHANNEL_OPS="slack://s3cret"))
+    environ = {f"{PREFIX}CHANNEL_OPS": "anything", f"{PREFIX}CHANNEL_OFF": "", "CHANNEL_X": "y"}
+    assert channel_names(environ, PREFIX) == {"ops"}
 
 
 @pytest.mark.parametrize(

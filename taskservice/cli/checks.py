@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from taskservice.domain.errors import Fault
-from taskservice.settings import PREFIX, Settings
+from taskservice.settings import PREFIX, Settings, channel_names
 from taskservice.settings.broker import longest_on
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def offline_check(
 ) -> "Check":
     """The check of a service with these flags, which go before their environment variables.
 
-    Raises SettingsError. With `no_import` a function's path is looked at, and no more.
+    Raises SettingsError. With `no_import` a function's path is looked at, and no more. Where no
+    variable makes a channel, as on most machines that only check, any channel will do.
     """
     from taskservice.domain.checked_task import checked_task
     from taskservice.domain.placement import Placement
@@ -64,6 +65,7 @@ def offline_check(
     placement = Placement(
         has_broker=bool(settings.celery_broker), longest=longest_on(settings.celery_broker)
     )
+    channels = channel_names(os.environ, PREFIX) or None
     put_in_front(str(folder.resolve()) for folder in settings.import_path)
     allowed = Functions(settings.functions)
 
@@ -77,6 +79,7 @@ def offline_check(
             call_faults=call_faults,
             env_allow=settings.env_allow,
             placement=placement,
+            channels=channels,
         )
 
     return check

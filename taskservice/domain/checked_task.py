@@ -1,12 +1,13 @@
 """A task with its fields and the call of its function checked together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import tzinfo
 
 from taskservice.domain.errors import Fault, Invalid
 from taskservice.domain.fault_limits import of_task
 from taskservice.domain.placeholders import ANY_VARIABLE, placeholder_faults
 from taskservice.domain.placement import Placement
+from taskservice.domain.rules import channel_faults
 from taskservice.domain.task import Task, parse_task
 
 CallFaults = Callable[[str, Mapping[str, object]], list[Fault]]
@@ -20,18 +21,19 @@ def checked_task(
     call_faults: CallFaults,
     env_allow: Sequence[str] = ANY_VARIABLE,
     placement: Placement,
+    channels: Collection[str] | None = None,
 ) -> Task:
     """The task that these fields make, its call checked too; as slow as `call_faults` is.
 
     `zone` is as in `parse_task`; `env_allow` are the patterns of the variables that its
-    placeholders may stand for, `placement` is where tasks run. Raises `Invalid` with all that is
-    wrong: a field that is at fault in itself is not told of again, and beyond a limit faults are
-    counted.
+    placeholders may stand for, `placement` is where tasks run, `channels` are those that there are
+    (None: it is not known). Raises `Invalid` with all that is wrong: a field that is at fault in
+    itself is not told of again, and beyond a limit faults are counted.
     """
     task, faults = None, list[Fault]()
     try:
         task = parse_task(fields, zone=zone)
-        faults += placement.faults(task)
+        faults += [*placement.faults(task), *channel_faults(task.notify, channels)]
     except Invalid as invalid:
         faults += invalid.faults
     func_path, func_args = fields.get("func_path"), fields.get("func_args") or {}

@@ -40,9 +40,14 @@ class FieldType:
         return str(kinds if isinstance(kinds, str) else kinds[0])
 
     @property
+    def holds_words(self) -> bool:
+        """Whether it holds a list of texts."""
+        return self.json_type == "array" and self.schema["items"]["type"] == "string"
+
+    @property
     def nullable(self) -> bool:
         """Whether it takes null."""
-        return not isinstance(self.schema["type"], str)
+        return "null" in self.schema["type"]
 
     @property
     def choices(self) -> tuple[str, ...] | None:
@@ -111,7 +116,9 @@ def choice(words: Sequence[str]) -> FieldType:
 
 def or_null(type_: FieldType, default: Any = None) -> FieldType:
     """The same, or null for `default`."""
-    schema = {**type_.schema, "type": [type_.schema["type"], "null"]}
+    kinds = type_.schema["type"]
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    schema = {**type_.schema, "type": [*kinds, "null"]}
     if "enum" in schema:
         schema["enum"] = [*schema["enum"], None]
     return FieldType(lambda value: default if value is None else type_.parse(value), schema)

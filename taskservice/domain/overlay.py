@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from taskservice.domain.field import defaults_of
+from taskservice.domain.rules import meaning_of
 from taskservice.domain.task import FIELDS, OPTIONAL, UNSET, Retries
 from taskservice.domain.trigger import canonical_trigger
 
@@ -118,6 +119,8 @@ def _meaning(field: str, value: Any) -> object:
     if field not in DEFAULTS:
         return digest(value)
     value = _or_default(field, value)
+    if field == "notify":
+        return meaning_of(value)
     return {**_RETRIES, **value} if field == "retries" and value else value
 
 

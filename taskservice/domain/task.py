@@ -25,6 +25,8 @@ from taskservice.domain.field_types import (
 )
 from taskservice.domain.retries import MAX_SECONDS, RETRIES
 from taskservice.domain.retries import Retries as Retries
+from taskservice.domain.rules import NOTIFY
+from taskservice.domain.rules import Notify as Notify
 from taskservice.domain.trigger import TRIGGER_KEYS, TRIGGER_SCHEMAS, Trigger, parse_trigger
 
 EXECUTORS = ("local", "process", "celery")
@@ -139,6 +141,14 @@ class Task:
         "TASKSERVICE_CELERY_QUEUE.",
         title="Queue", section="run", hint="for the executor celery; empty: the setting's",
     )] = None
+    notify: Annotated[Notify | None, Field(
+        or_null(NOTIFY),
+        "Who is told of failures and the like: a channel's name, or a list of rules "
+        "(docs/notifications.md); `[]`: nobody; null: as TASKSERVICE_NOTIFY says.",
+        title="Notify", section="run", label="Notify, as JSON",
+        hint='A channel such as "ops", or [{"to": "ops", "after": 3}]; []: nobody; '
+        "empty: as the setting says.",
+    )] = None
     # fmt: on
     _parsed: tuple[tzinfo, Trigger] | None = dataclasses.field(
         default=None, init=False, repr=False, compare=False
@@ -169,7 +179,7 @@ def _as_json(value: Any) -> Any:
             return value
         case tuple():
             return list(value)
-        case Retries():
+        case Retries() | Notify():
             return value.as_json()
     return dict(value)
 

@@ -43,6 +43,7 @@ from taskservice.engine.runner import Runner
 from taskservice.engine.schedule import Schedule
 from taskservice.engine.scheduler import Scheduler
 from taskservice.engine.sent import SentExecutions
+from taskservice.engine.signals import RulesOf, own_rules
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
 from taskservice.storage.executions import ExecutionRow, Retry
@@ -64,8 +65,8 @@ class Engine:
     tasks that name none; `zone` is that of times which name none; `env_allow` are the patterns of
     the variables that placeholders may stand for; `output_limit` is how many bytes of an
     execution's output are kept. `queue_of` gives the queue that a task's executions are sent to,
-    where they may wait for `start_timeout` seconds. `listed` is what this process is shown as: a
-    service, unless it says that it is a worker.
+    where they may wait for `start_timeout` seconds, `rules_of` who is told of it. `listed` is what
+    this process is shown as: a service, unless it says that it is a worker.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Engine:
         env_allow: Sequence[str] = ANY_VARIABLE,
         output_limit: int = output.LIMIT,
         queue_of: QueueOf = HERE.queue_of,
+        rules_of: RulesOf = own_rules,
         start_timeout: float = 300.0,
         listed: Worker | None = None,
         options: Options | None = None,
@@ -102,6 +104,7 @@ class Engine:
             owner=self.owner,
             worker=listed if self._takes else None,
             queue_of=queue_of,
+            rules_of=rules_of,
             leads=lambda: self.leads,
             tasks=self._tasks,
             counts=self.counts,

@@ -31,7 +31,8 @@ from taskservice.engine.claims import (
 )
 from taskservice.engine.counts import Counts
 from taskservice.engine.placeholders import mask_of
-from taskservice.storage import events, owners
+from taskservice.engine.signals import RulesOf, signals_of
+from taskservice.storage import events, owners, signals
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database, SyncConnection
@@ -58,8 +59,8 @@ class Recorder:
     """The bounded writer behind the engine: one transaction at a time.
 
     `owner` is this process, `worker` what it is where it takes executions from queues; `queue_of`
-    gives the queue that a task's executions are sent to; `leads` says whether this process makes
-    the attempts to come, and else the one that does is told of each.
+    gives the queue that a task's executions are sent to, `rules_of` who is told of it; `leads` says
+    whether this process makes the attempts to come, and else the one that does is told of each.
 
     `tasks` are those that are scheduled, by id; `counts` counts what is recorded; `done` is called
     with what each commit came to, on the event loop, before the next transaction begins. `recover`
@@ -77,6 +78,7 @@ class Recorder:
         owner: str,
         worker: Worker | None,
         queue_of: QueueOf,
+        rules_of: RulesOf,
         leads: Callable[[], bool],
         tasks: dict[str, ScheduledTask],
         counts: Counts,
@@ -91,6 +93,7 @@ class Recorder:
         self._owner = owner
         self._worker = worker
         self._queue_of = queue_of
+        self._rules_of = rules_of
         self._leads = leads
         self._tasks = tasks
         self._counts = counts
@@ -371,7 +374,7 @@ class Recorder:
             if key in held and (held[key].owner, held[key].status) == (self._owner, "running")
         }
         await connection.run_sync(log.set_deadlines, deadlines)
-        await connection.run_sync(self._write, owner, done, running)
+        await connection.run_sync(self._write, owner, done, running, now)
         await connection.run_sync(events.add_rows, self._trail(done, now))
         if done.planned and not self._leads() and not self._database.one_process:
             await owners.tell(connection, "retry", sorted(done.planned), by=self._owner)
@@ -395,6 +398,7 @@ class Recorder:
         owner: str,
         done: Recorded,
         running: set[str],
+        now: datetime,
     ) -> None:
         log.finish(connection, done.ended)
         log.release(connection, owner, done.released)
@@ -403,6 +407,9 @@ class Recorder:
         log.drop_retries(connection, done.dropped)
         log.save_retries(connection, {key: r.due for key, r in done.planned.items()})
         log.advance(connection, progress_of(done, running))
+        seen, over = signals_of(done, self._rules_of, now)
+        signals.forget_watches(connection, over, now)
+        signals.add(connection, seen)
 
     def _trail(self, done: Recorded, now: datetime) -> list[dict[str, Any]]:
         """What people asked for, and got: runs that begin and runs that end."""

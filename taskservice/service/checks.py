@@ -1,7 +1,7 @@
 """What is wrong with the definition of a task, the function that it calls included."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import tzinfo
 from functools import partial
 
@@ -26,7 +26,7 @@ class Checks:
     """Checks definitions; `zone` is that of times which name none.
 
     `env_allow` are the patterns of the variables that placeholders may stand for, `placement` is
-    where tasks run.
+    where tasks run, `channels` are those that there are.
     """
 
     def __init__(
@@ -36,18 +36,20 @@ class Checks:
         zone: tzinfo,
         env_allow: Sequence[str],
         placement: Placement,
+        channels: Collection[str],
     ) -> None:
         self._functions = functions
         self._zone = zone
         self._env_allow = env_allow
         self._placement = placement
+        self._channels = channels
 
     def check(self, _task_id: str, fields: Mapping[str, object], *, patience: float = 0) -> Task:
         """The task of these fields; blocks for `patience`, see `Functions.faults`.
 
         Raises `Invalid`.
         """
-        return self._checked(fields, self._call_faults(patience), self._placement)
+        return self._checked(fields, self._call_faults(patience), self._placement, self._channels)
 
     async def check_imported(self, fields: Mapping[str, object]) -> Task:
         """The task of these fields, once its function's module is imported; holds nobody up.
@@ -59,9 +61,10 @@ class Checks:
             if isinstance(func_path, str):
                 await self.imported(func_path)
             try:
+                given = (fields, call_faults, self._placement, self._channels)
                 if is_small(fields):
-                    return self._checked(fields, call_faults, self._placement)
-                return await asyncio.to_thread(self._checked, fields, call_faults, self._placement)
+                    return self._checked(*given)
+                return await asyncio.to_thread(self._checked, *given)
             except Invalid as invalid:
                 if not is_pending(invalid.faults):
                     raise
@@ -76,14 +79,16 @@ class Checks:
         """The task after a change. Raises `Invalid` where that makes it wrong, and `NotImported`.
 
         A call that stays as it was is not looked at, nor is a variable that it named before, nor
-        where it runs: whatever became of them, the task can be paused. No run of it is begun with
-        that; None stands for such a task.
+        where it runs and who is told: whatever became of them, the task can be paused. No run of it
+        is begun with that; None stands for such a task.
         """
         same = _call_of(before) == _call_of(after)
         call_faults = _no_faults if same else self._call_faults(0)
         stays = all(before.get(name) == after.get(name) for name in ("executor", "timeout"))
         try:
-            return self._checked(after, call_faults, ANYWHERE if stays else self._placement)
+            placement = ANYWHERE if stays else self._placement
+            channels = None if before.get("notify") == after.get("notify") else self._channels
+            return self._checked(after, call_faults, placement, channels)
         except Invalid as invalid:
             faults = list(invalid.faults)
         named = before.get("func_args")
@@ -100,7 +105,11 @@ class Checks:
         return partial(self._functions.faults, patience=patience)
 
     def _checked(
-        self, fields: Mapping[str, object], call_faults: CallFaults, placement: Placement
+        self,
+        fields: Mapping[str, object],
+        call_faults: CallFaults,
+        placement: Placement,
+        channels: Collection[str] | None,
     ) -> Task:
         return checked_task(
             fields,
@@ -108,6 +117,7 @@ class Checks:
             call_faults=call_faults,
             env_allow=self._env_allow,
             placement=placement,
+            channels=channels,
         )
 
 

@@ -24,6 +24,8 @@ from taskservice.service.housekeeping import Housekeeping
 from taskservice.service.leader_election import NOTICE_SECONDS, LeaderElection
 from taskservice.service.metrics import Metrics
 from taskservice.service.notices import Notices
+from taskservice.service.notify.notifications import Notifications
+from taskservice.service.notify.rules import rules_in_service
 from taskservice.service.offload import Offload
 from taskservice.service.sessions import EndedSessions
 from taskservice.service.syncs import Syncs
@@ -67,6 +69,7 @@ class Service:
         self.draining = False
         zone, default_executor = settings.timezone, settings.executor
         placement = placement_of(settings)
+        rules_of = rules_in_service(settings)
         self._loaded = Functions(settings.functions)
         self._processes = ProcessExecutor(settings.functions, limit=settings.processes)
         executors: dict[str, AnyExecutor] = {
@@ -86,6 +89,7 @@ class Service:
             env_allow=settings.env_allow,
             output_limit=settings.output_limit,
             queue_of=placement.queue_of,
+            rules_of=rules_of,
             start_timeout=settings.start_timeout,
         )
         looking = Offload(
@@ -93,7 +97,10 @@ class Service:
         )
         deciding = Offload("deciding", threads=1, waiting=0, busy="others change tasks")
         self.gate = gate = Gate(self.database, self.engine, changed=self._on_change)
-        checks = Checks(self._loaded, zone=zone, env_allow=settings.env_allow, placement=placement)
+        checks = Checks(
+            self._loaded, zone=zone, env_allow=settings.env_allow, placement=placement,
+            channels=settings.channels,
+        )  # fmt: skip
         self._checkup = Checkup(self.database, self.engine, gate, zone)
         self.tasks = Tasks(self.database, checks, self._checkup, looking, zone=zone)
         self.changes = Changes(
@@ -116,6 +123,7 @@ class Service:
         self.workers = Workers(self.database, placement)
         self.metrics = Metrics(self.database, self.engine, self.workers)
         self.credentials = Credentials(settings, self.database)
+        self.notifications = Notifications(self.database, self.engine, rules_of, settings)
         self.ended_sessions = EndedSessions(self.database)
         self._housekeeping = Housekeeping(self.database, self.engine, gate, self.changes, settings)
         self._notices = Notices(
@@ -173,6 +181,7 @@ class Service:
             asyncio.create_task(self._housekeeping.run(self._stop)),
             asyncio.create_task(repeat(self._stop, CHECKUP_SECONDS, self._checkup.look)),
             asyncio.create_task(repeat(self._stop, CREDENTIALS_SECONDS, self._look_at_credentials)),
+            asyncio.create_task(self.notifications.run(self._stop)),
         ]
 
     async def _lead(self) -> None:

@@ -14,6 +14,7 @@ from taskservice.domain.task import EXECUTORS
 from taskservice.engine.engine import Engine
 from taskservice.engine.functions import Functions
 from taskservice.engine.process import ProcessExecutor
+from taskservice.service.notify.rules import rules_on_worker
 from taskservice.service.service import NEEDS_SERVER
 from taskservice.settings import Settings
 from taskservice.storage.database import Database
@@ -64,6 +65,7 @@ class WorkerService:
             zone=settings.timezone,
             env_allow=settings.env_allow,
             output_limit=settings.output_limit,
+            rules_of=rules_on_worker(settings),
             listed=listed,
         )
 

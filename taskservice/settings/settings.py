@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from taskservice.settings import broker, database, repository, tokens, values
+from taskservice.settings import broker, channels, database, repository, tokens, values
+from taskservice.settings.channels import Channel
 from taskservice.settings.tokens import ApiToken
 from taskservice.settings.unknown import unknown_settings
 from taskservice.settings.values import Executor
 from taskservice.settings.wrong_value import WrongValue
 
 PREFIX = "TASKSERVICE_"
+
+T = TypeVar("T")
 
 
 class SettingsError(ValueError):
@@ -28,8 +32,9 @@ class Settings:
     `threads` and `processes` are how many executions each executor runs side by side.
     `log_retention` None keeps executions for ever, `event_retention` None the audit trail;
     `output_limit` is bytes, `start_timeout` the seconds that an execution may wait in a queue.
+    `url` is the service's address as people reach it; `channels` are by name, and `notify` is YAML.
     With `git_url` a repository is followed, `tasks_dir` is where it is kept, and `git_signers`
-    whose commits go live; the URLs and the webhook's secret are never to be shown.
+    whose commits go live; the other URLs and the secrets are never to be shown.
     """
 
     database_url: str = field(default="sqlite+aiosqlite:///taskservice.db", repr=False)
@@ -52,6 +57,11 @@ class Settings:
     celery_broker: str = field(default="", repr=False)
     celery_queue: str = "taskservice"
     start_timeout: float = 300.0
+    url: str = ""
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    webhook_secret: str = field(default="", repr=False)
+    notify: str = ""
+    notify_system: str = ""
     git_url: str = field(default="", repr=False)
     git_branch: str = "main"
     git_path: str = ""
@@ -64,7 +74,11 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}EXECUTOR is 'celery': that needs a broker, {PREFIX}CELERY_BROKER"
             )
-
+        if self.notify_system and self.notify_system not in self.channels:
+            raise SettingsError(
+                f"{PREFIX}NOTIFY_SYSTEM is {self.notify_system!r}: there is no such channel; it is "
+                f"made by {PREFIX}{channels.VARIABLE}{self.notify_system.upper()}"
+            )
         if self.git_signers and not self.git_url:
             raise SettingsError(
                 f"{PREFIX}GIT_SIGNERS is {str(self.git_signers)!r}: it is for a repository that is "
@@ -91,7 +105,7 @@ class Settings:
                 taken[name] = _read(place, str(flag), reader)
             elif variable in environ:
                 taken[name] = _read(variable, environ[variable], reader)
-        return cls(**taken)
+        return cls(channels=_channels(environ), **taken)
 
     @staticmethod
     def unknown(environ: Mapping[str, str]) -> dict[str, str]:
@@ -116,7 +130,20 @@ class Settings:
         return repository.shown_git_url(self.git_url)
 
 
-def _read(place: str, text: str, reader: Callable[[str], object]) -> object:
+def _channels(environ: Mapping[str, str]) -> dict[str, Channel]:
+    begin = PREFIX + channels.VARIABLE
+    found: dict[str, Channel] = {}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(begin) or not text:
+            continue
+        made = _read(variable, text, partial(channels.channel, variable.removeprefix(begin)))
+        if made.name in found:
+            raise SettingsError(f"{variable}: there are two variables of the channel {made.name!r}")
+        found[made.name] = made
+    return found
+
+
+def _read(place: str, text: str, reader: Callable[[str], T]) -> T:
     try:
         return reader(text)
     except WrongValue as refused:
@@ -145,6 +172,10 @@ _READERS: dict[str, Callable[[str], object]] = {
     "celery_broker": broker.broker_url,
     "celery_queue": broker.queue,
     "start_timeout": values.start_timeout,
+    "url": channels.public_url,
+    "webhook_secret": channels.webhook_secret,
+    "notify": channels.rules,
+    "notify_system": channels.system_channel,
     "git_url": repository.git_url,
     "git_branch": repository.git_branch,
     "git_path": repository.git_path,

@@ -6,11 +6,12 @@ from types import MappingProxyType
 
 from taskservice.domain.overlay import Override
 from taskservice.domain.state import Resolution
-from taskservice.storage import deletion, executions, tasks
+from taskservice.storage import deletion, executions, signals, tasks
 from taskservice.storage.database import Connection
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.overrides import save_overrides
 from taskservice.storage.rows import new_id
+from taskservice.storage.signals import Signal
 
 
 async def apply(
@@ -68,3 +69,6 @@ async def _record_missed(
         if (task_id, fire, attempt) not in known
     ]
     await connection.run_sync(executions.add, rows)
+    # Whether anybody is to be told is found out by who judges it.
+    seen = [Signal(task_id=one.task_id, execution_id=one.id, what="missed") for one in rows]
+    await connection.run_sync(signals.add, seen)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskservice.storage import alerts
 from taskservice.storage.damage import Damaged
 from taskservice.storage.executions import delete_executions, open_rows
 from taskservice.storage.rows import chunks
@@ -62,6 +63,7 @@ async def hide(connection: AsyncConnection, ids: Iterable[str], *, now: datetime
         )  # fmt: skip
         for some in chunks((await connection.execute(waiting)).scalars().all()):
             await connection.execute(delete(task_retry).where(_R.execution_id.in_(some)))
+        await alerts.forget(connection, piece)
 
 
 async def discard(connection: AsyncConnection, ids: Iterable[str], *, now: datetime) -> None:

@@ -10,7 +10,7 @@ from taskservice.domain.errors import StartError
 from taskservice.storage.database import Database
 from taskservice.storage.dialects.dialect import LockKept
 
-HEAD = "0013"
+HEAD = "0014"
 """The revision of the newest migration."""
 
 LOCK_SECONDS = 30

@@ -179,10 +179,12 @@ def _kinds(column: Column[Any]) -> Any:
 def _decoder(name: str) -> Callable[[str], object]:
     """What raises where a column's text is not the JSON that it should be."""
     field = FIELDS.get(name)
-    if field is None or field.type.json_type == "array":
+    if field is None or field.type.holds_words:
         return msgspec.json.Decoder(list[str]).decode
     if not field.own_override:
         return msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    if field.type.json_type == "array":
+        return msgspec.json.Decoder(str | list[dict[str, Any]] | None).decode
     return msgspec.json.Decoder(get_type_hints(Task)[name]).decode
 
 

@@ -369,3 +369,84 @@ api_token = Table(
     comment="Tokens that were made by command, each as its SHA-256",
     **TABLE_OPTIONS,
 )
+
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+
+task_signal = Table(
+    "task_signal",
+    metadata,
+    # Counted by the database: those of one task are in the order in which they were committed,
+    # since who writes one has the task's row locked.
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
+    Column("task_id", ID, nullable=False),
+    Column("execution_id", ID, nullable=False),
+    Column("what", String(20), nullable=False),
+    # The limit that will be over.
+    Column("seconds", Double),
+    # When to look whether it is; null: at once.
+    Column("due", UtcDateTime),
+    Index("idx_signal_due", "due", "id"),
+    Index("idx_signal_execution", "execution_id"),
+    comment="What was seen of executions, until rules have judged it",
+    **TABLE_OPTIONS,
+)
+
+task_alert = Table(
+    "task_alert",
+    metadata,
+    Column("task_id", ID, primary_key=True),
+    Column("rule", exact(50), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("since", UtcDateTime),
+    # The id of the message that told of the failures.
+    Column("incident", ID),
+    Column("remind_at", UtcDateTime),
+    Index("idx_alert_remind_at", "remind_at"),
+    comment="Where the rules of tasks that fail stand",
+    **TABLE_OPTIONS,
+)
+
+task_silence = Table(
+    "task_silence",
+    metadata,
+    Column("task_id", ID, primary_key=True),
+    Column("reason", Text, nullable=False),
+    # When it ends by itself, if the task does not recover before.
+    Column("until_time", UtcDateTime),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", String(100), nullable=False),
+    comment="Tasks of which nobody is told for a while",
+    **TABLE_OPTIONS,
+)
+
+task_message = Table(
+    "task_message",
+    metadata,
+    # Stays the same however often it is sent.
+    Column("id", ID, primary_key=True),
+    Column("channel", exact(40), nullable=False),
+    Column("task_id", ID),
+    Column("kind", String(20), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("body", Text, nullable=False),
+    # What a webhook is sent of it.
+    Column("data", JSON_VALUE),
+    Column("created_at", UtcDateTime, nullable=False),
+    # waiting, sent, gathered or undeliverable.
+    Column("state", String(15), nullable=False),
+    # When it may be sent, or sent again: while it is in somebody's hands, when that one's time is
+    # over.
+    Column("due", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("tried_at", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+    Column("answer", String(200)),
+    # The message that tells of it, among others.
+    Column("gathered_in", ID),
+    Index("idx_message_state", "state", "channel", "due"),
+    Index("idx_message_tried_at", "channel", "tried_at"),
+    Index("idx_message_task", "task_id", "created_at"),
+    Index("idx_message_created_at", "created_at"),
+    comment="What people are told, and what became of it",
+    **TABLE_OPTIONS,
+)

@@ -81,7 +81,7 @@ def _field(name: str) -> Read:
         read = _one_of(type_.choices)
     elif type_.json_type == "string":
         read = _TEXT
-    elif type_.json_type == "array":
+    elif type_.holds_words:
         read = _words
     elif type_.json_type == "number":
         read = _number(type_.schema["minimum"])

@@ -32,6 +32,19 @@ def test_a_field_that_is_at_fault_in_itself_is_told_of_once() -> None:
     assert faults(minimal(func_path="", timeout=-1)) == ["func_path", "timeout", "func_args.x"]
 
 
+def test_a_channel_that_there_is_none_of_is_a_fault_like_others() -> None:
+    def sound(_path: str, _args: Mapping[str, object]) -> list[Fault]:
+        return []
+
+    with pytest.raises(Invalid) as caught:
+        checked_task(
+            minimal(notify="opps"), zone=UTC, call_faults=sound, placement=ANYWHERE,
+            channels={"ops"},
+        )  # fmt: skip
+    assert [fault.field for fault in caught.value.faults] == ["notify"]
+    checked_task(minimal(notify="opps"), zone=UTC, call_faults=sound, placement=ANYWHERE)
+
+
 @pytest.mark.parametrize("wrong", [{"func_path": 7}, {"func_args": [1]}])
 def test_what_can_be_no_call_is_not_judged_as_one(wrong: dict[str, object]) -> None:
     assert faults(minimal(**wrong)) == list(wrong)

@@ -88,6 +88,7 @@ def test_every_field_is_taken() -> None:
         recover=True,
         executor="process",
         queue="reports",
+        notify=[{"to": "ops", "after": 3}],
     )
     assert parsed(fields).definition() == fields
 

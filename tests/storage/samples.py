@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
+from taskservice.domain.rules import NOTIFY
 from taskservice.domain.state import TaskState
 from taskservice.domain.task import Retries, Task
 from taskservice.storage import executions as log
@@ -85,6 +86,7 @@ FULL = make_state(
     recover=True,
     executor="process",
     queue="reports.eu-1",
+    notify=NOTIFY.parse("ops"),
     source="api",
     drift="conflict",
     overridden=("func_args.message", "trigger"),

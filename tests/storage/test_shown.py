@@ -49,7 +49,7 @@ async def test_tasks_are_shown_as_they_are_stored(database: Database) -> None:
         create_time=state.create_time, update_time=state.update_time, tags='["日报"]', paused=True,
         misfire_grace_time=task.misfire_grace_time, coalesce=task.coalesce, timeout=1.5,
         retries='{"max":3,"delay":0,"backoff":1}', recover=task.recover, executor=task.executor,
-        queue=task.queue,
+        queue=task.queue, notify=None,
         source=state.source, drift=state.drift, overridden=found["a"].overridden, etag=state.etag,
         retired_at=later(1), path="报表/reports.yaml", line=3, revision="abc",
     )  # fmt: skip

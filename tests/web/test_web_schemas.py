@@ -13,8 +13,8 @@ BARE = Shown(
     func_path="a.b", func_args=None, next_run_time=None, max_instances=None, description=None,
     create_time=datetime(2026, 1, 1, tzinfo=UTC), update_time=datetime(2026, 1, 1, tzinfo=UTC),
     tags=None, paused=False, misfire_grace_time=3600.0, coalesce=True, timeout=None, retries=None,
-    recover=False, executor=None, queue=None, source="api", drift="in_sync", overridden=None,
-    etag="x", retired_at=None, path=None, line=None, revision=None,
+    recover=False, executor=None, queue=None, notify=None, source="api", drift="in_sync",
+    overridden=None, etag="x", retired_at=None, path=None, line=None, revision=None,
 )  # fmt: skip
 
 
@@ -33,7 +33,8 @@ def test_what_was_never_given_is_shown_as_its_default() -> None:
             '"max_instances":1,"description":null,"create_time":"2026-01-01T00:00:00Z",'
             '"update_time":"2026-01-01T00:00:00Z","tags":[],"paused":false,'
             '"misfire_grace_time":3600,"coalesce":true,"timeout":null,"retries":null,'
-            '"recover":false,"executor":"local","queue":null,"source":"api","drift":"in_sync","overridden":[],'
+            '"recover":false,"executor":"local","queue":null,"notify":null,"source":"api",'
+            '"drift":"in_sync","overridden":[],'
             '"declared_in":null,"retired_at":null,"unreturned":0}'
         )
 

@@ -19,7 +19,7 @@ COLUMNS = (
 OPTIONAL = (
     "tags", "paused", "misfire_grace_time", "coalesce", "timeout", "retries", "recover",
     "executor",
-    "queue",
+    "queue", "notify",
 )  # fmt: skip
 ORIGIN = ("source", "drift", "overridden", "declared_in", "retired_at", "unreturned")
 

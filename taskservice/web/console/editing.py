@@ -104,7 +104,9 @@ def _kind_of(type_: FieldType) -> str:
         return "choice"
     if type_.json_type == "string":
         return "text" if type_.schema["maxLength"] <= LONGEST_LINE else "area"
-    kinds = {"boolean": "box", "array": "words", "object": "json"}
+    if type_.holds_words:
+        return "words"
+    kinds = {"boolean": "box", "array": "json", "object": "json"}
     return kinds.get(type_.json_type, "number")
 
 

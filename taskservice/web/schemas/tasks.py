@@ -10,6 +10,7 @@ import msgspec
 from taskservice.domain import task as domain
 from taskservice.domain.field import defaults_of, fields_of
 from taskservice.domain.overlay import Drift
+from taskservice.domain.rules import Topic
 from taskservice.domain.run import TaskStatus
 from taskservice.settings import Executor
 from taskservice.storage.shown import Shown
@@ -54,12 +55,27 @@ def _retries() -> Any:
     )  # fmt: skip
 
 
+class NotifyRule(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to tell and of what, with what was given of it; times are spans, or seconds."""
+
+    to: str
+    on: list[Topic] | str | None = None
+    after: int | None = None
+    late: str | float | None = None
+    long: str | float | None = None
+    short: str | float | None = None
+    remind: str | float | None = None
+
+
 def _added() -> list[tuple[str, Any]]:
     """The other fields of a task, with what the API answers."""
     hints = get_type_hints(domain.Task)
-    known = {"executor": Executor, "retries": _retries() | None}
+    known = {
+        "executor": Executor, "retries": _retries() | None,
+        "notify": list[NotifyRule] | str | None,
+    }  # fmt: skip
     return [
-        (name, list[str] if field.type.json_type == "array" else known.get(name, hints[name]))
+        (name, list[str] if field.type.holds_words else known.get(name, hints[name]))
         for name, field in domain.FIELDS.items()
         if name not in _Designed.__struct_fields__
     ]

@@ -1,0 +1,236 @@
+"""What people are told, in English or Chinese: a subject, and a few lines."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+from urllib.parse import quote
+
+from taskservice.domain.incidents import Alert
+from taskservice.domain.state import TaskState
+from taskservice.settings import ChannelLanguage
+from taskservice.storage.executions import ExecutionRow
+
+LONGEST_LINE = 300
+"""Characters of a line that quotes somebody."""
+
+LONGEST_SUBJECT = 200
+
+NAMED = 20
+"""How many tasks a message names that gathers others."""
+
+_ENGLISH = {
+    "failure": "Failed: {name}",
+    "reminder": "Still failing: {name}",
+    "recovery": "Recovered: {name}",
+    "missed": "Missed: {name}",
+    "skipped": "Skipped: {name}",
+    "late": "Late: {name}",
+    "long": "Takes long: {name}",
+    "short": "Completed too soon: {name}",
+    "task": "Task {id}",
+    "error": "Error: {error}",
+    "row": "Failures in a row: {count}, since {since}",
+    "over": "After {count} failures in a row, since {since}",
+    "limit": "Limit: {seconds} s",
+    "took": "It took {seconds} s",
+    "fire": "Scheduled for {fire}",
+    "next": "Next fire: {next}",
+    "paused": "It is paused",
+    "none": "No fire is left",
+    "gathered": "{count} more messages: {kinds}",
+    "of": "{kind}: {names}",
+    "more": "{names} and {count} more",
+    "test": "Test of the channel {channel}",
+    "tested": "Somebody asked for it: {by}",
+}
+_CHINESE = {
+    "failure": "失败：{name}",
+    "reminder": "仍在失败：{name}",
+    "recovery": "已恢复：{name}",
+    "missed": "错过执行：{name}",
+    "skipped": "被跳过：{name}",
+    "late": "延迟：{name}",
+    "long": "运行过久：{name}",
+    "short": "完成过快：{name}",
+    "task": "任务 {id}",
+    "error": "错误：{error}",
+    "row": "连续失败 {count} 次，自 {since} 起",
+    "over": "此前连续失败 {count} 次，自 {since} 起",
+    "limit": "限值：{seconds} 秒",
+    "took": "耗时 {seconds} 秒",
+    "fire": "计划时间：{fire}",
+    "next": "下次执行：{next}",
+    "paused": "任务已暂停",
+    "none": "没有后续执行",
+    "gathered": "另有 {count} 条消息：{kinds}",
+    "of": "{kind}：{names}",
+    "more": "{names} 等，另有 {count} 个",
+    "test": "通道 {channel} 的测试消息",
+    "tested": "由 {by} 发起",
+}
+_TEXTS: Mapping[ChannelLanguage, Mapping[str, str]] = {"en": _ENGLISH, "zh": _CHINESE}
+_KINDS: Mapping[ChannelLanguage, Mapping[str, str]] = {
+    "en": {
+        "failure": "failed", "reminder": "still failing", "recovery": "recovered",
+        "missed": "missed", "skipped": "skipped", "late": "late", "long": "takes long",
+        "short": "too soon",
+    },
+    "zh": {
+        "failure": "失败", "reminder": "仍在失败", "recovery": "已恢复", "missed": "错过",
+        "skipped": "跳过", "late": "延迟", "long": "过久", "short": "过快",
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where people are: in which zone, and where the service is for them (empty: unknown)."""
+
+    zone: tzinfo
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A message as people read it, and as programs do."""
+
+    subject: str
+    body: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What is told of a task: `kind` is a topic or `reminder`.
+
+    `alert` is where the rule stood when it failed, `seconds` the limit that was passed, or the time
+    that it took.
+    """
+
+    kind: str
+    state: TaskState
+    alert: Alert
+    execution: ExecutionRow | None = None
+    seconds: float | None = None
+
+
+def words_of(occasion: Occasion, language: ChannelLanguage, place: Place) -> Words:
+    """What is told on an occasion."""
+    texts = _TEXTS[language]
+    state, execution, alert = occasion.state, occasion.execution, occasion.alert
+    name = line(state.task.name)
+    error = last_line(execution.error) if execution and execution.error else None
+    lines = [texts["task"].format(id=state.id)]
+    failing = occasion.kind in ("failure", "reminder")
+    if error and occasion.kind != "recovery":
+        lines.append(texts["error"].format(error=error))
+    if (failing or occasion.kind == "recovery") and alert.since:
+        since = moment(alert.since, place.zone)
+        told = texts["row" if failing else "over"]
+        lines.append(told.format(count=alert.failures, since=since))
+    if execution and execution.scheduled_time and occasion.kind in ("missed", "skipped", "late"):
+        fire = moment(execution.scheduled_time, place.zone)
+        lines.append(texts["fire"].format(fire=fire))
+    if occasion.seconds is not None and occasion.kind in ("late", "long", "short"):
+        told = texts["took" if occasion.kind == "short" else "limit"]
+        lines.append(told.format(seconds=f"{occasion.seconds:g}"))
+    if state.task.paused:
+        lines.append(texts["paused"])
+    elif state.next_run_time is None:
+        lines.append(texts["none"])
+    else:
+        lines.append(texts["next"].format(next=moment(state.next_run_time, place.zone)))
+    url = _address(place.url, state.id, execution)
+    data = {
+        "task_id": state.id,
+        "task_name": state.task.name,
+        "incident": alert.incident,
+        "failures": alert.failures,
+        "since": _iso(alert.since),
+        "execution_id": execution.id if execution else None,
+        "scheduled_time": _iso(execution.scheduled_time) if execution else None,
+        "error": error,
+        "error_kind": execution.error_kind if execution else None,
+        "next_run_time": _iso(state.next_run_time),
+        "url": url,
+    }
+    subject = texts[occasion.kind].format(name=name)
+    return Words(
+        subject=subject[:LONGEST_SUBJECT],
+        body="\n".join([*lines, *([url] if url else [])]),
+        data=data,
+    )
+
+
+def gathered(
+    told: Sequence[tuple[str, str, str | None]], language: ChannelLanguage, place: Place
+) -> Words:
+    """What is told of several messages at once: of each its id, its kind and its task."""
+    texts = _TEXTS[language]
+    counts = Counter(kind for _, kind, _ in told)
+    kinds = ", ".join(f"{_kind(kind, language)} {count}" for kind, count in counts.most_common())
+    lines = []
+    for kind in counts:
+        tasks = dict.fromkeys(task or "–" for _, one, task in told if one == kind)
+        names = ", ".join(list(tasks)[:NAMED])
+        if len(tasks) > NAMED:
+            names = texts["more"].format(names=names, count=len(tasks) - NAMED)
+        lines.append(texts["of"].format(kind=_kind(kind, language), names=names))
+    if place.url:
+        lines.append(place.url)
+    return Words(
+        subject=texts["gathered"].format(count=len(told), kinds=kinds)[:LONGEST_SUBJECT],
+        body="\n".join(lines),
+        data={
+            "count": len(told),
+            "messages": [{"id": one, "kind": kind, "task_id": task} for one, kind, task in told],
+            "url": place.url or None,
+        },
+    )
+
+
+def test_words(channel: str, by: str, language: ChannelLanguage) -> Words:
+    """What somebody sends to find out whether it arrives."""
+    texts = _TEXTS[language]
+    return Words(
+        subject=texts["test"].format(channel=channel),
+        body=texts["tested"].format(by=line(by)),
+        data={"channel": channel, "by": by},
+    )
+
+
+def _kind(kind: str, language: ChannelLanguage) -> str:
+    return _KINDS[language].get(kind, kind)
+
+
+def line(text: str) -> str:
+    """A text on one line, of signs that can be printed, and not too long."""
+    shown = "".join(one if one.isprintable() else " " for one in text[: LONGEST_LINE + 1])
+    return shown if len(text) <= LONGEST_LINE else f"{shown[: LONGEST_LINE - 1]}…"
+
+
+def last_line(error: str) -> str:
+    """The word that an error begins with, and its last line."""
+    lines = [one for one in error.splitlines() if one.strip()] or [""]
+    if len(lines) == 1:
+        return line(lines[0])
+    return line(f"{error.partition(':')[0]}: {lines[-1].strip()}")
+
+
+def moment(at: datetime, zone: tzinfo) -> str:
+    """A time with its offset, in a zone."""
+    return at.astimezone(zone).isoformat(" ", "seconds")
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _address(url: str, task_id: str, execution: ExecutionRow | None) -> str | None:
+    """Where a task, or its execution, is shown; None where nobody knows the service's address."""
+    if not url:
+        return None
+    address = f"{url}/tasks/{quote(task_id, safe='')}"
+    return f"{address}/executions/{execution.id}" if execution else address
