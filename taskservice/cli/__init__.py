@@ -9,6 +9,7 @@ from typing import NoReturn
 import rich_click as click
 
 from taskservice import __version__
+from taskservice.cli.audit import audit
 from taskservice.cli.changes import delete, pause, restore, resume, revert
 from taskservice.cli.client import ClientError
 from taskservice.cli.completion import completion
@@ -59,7 +60,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run, worker, token],
     "Tasks": [
         *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
-        workers,
+        *(workers, audit),
     ],
     "GitOps": [
         *(validate, plan, sync, status, overrides, revert, restore, promote, export, schema),

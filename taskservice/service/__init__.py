@@ -12,6 +12,7 @@ from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
 from taskservice.service.service import Service
 from taskservice.service.sessions import EndedSessions
+from taskservice.service.trail import TrailFilter
 from taskservice.service.workers import ListedWorker, WorkersReport
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Service",
     "Subscription",
     "TaskOverride",
+    "TrailFilter",
     "Trial",
     "WorkersReport",
     "now_utc",

@@ -32,6 +32,7 @@ from taskservice.service.syncs import Syncs
 from taskservice.service.task_functions import TaskFunctions
 from taskservice.service.tasks import Tasks
 from taskservice.service.timeline import Timelines
+from taskservice.service.trail import Trail
 from taskservice.service.watching import Watcher
 from taskservice.service.workers import Workers
 from taskservice.settings import Settings, broker
@@ -124,6 +125,7 @@ class Service:
         self.metrics = Metrics(self.database, self.engine, self.workers)
         self.credentials = Credentials(settings, self.database)
         self.notifications = Notifications(self.database, self.engine, rules_of, settings)
+        self.trail = Trail(self.database, zone=zone)
         self.ended_sessions = EndedSessions(self.database)
         self._housekeeping = Housekeeping(self.database, self.engine, gate, self.changes, settings)
         self._notices = Notices(

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.redaction import Hiding, redacted
+from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.trail import Change, Event
 from taskservice.storage.damage import UNKNOWN_SINCE
 from taskservice.storage.rows import chunks, new_id
-from taskservice.storage.tables import task_event
+from taskservice.storage.sight import tasks_seen
+from taskservice.storage.tables import task_event, task_manage
 
 _E = task_event.c
 
@@ -106,11 +108,14 @@ async def page(
     action: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    sight: Sight = ALL,
     offset: int = 0,
     limit: int,
     before: str | None = None,
 ) -> EventPage:
     """A piece of the trail, newest first: from an offset, or after the event `before`.
+
+    Whoever is narrowed sees what is of the tasks in `sight`.
 
     However long the trail is, and wherever the piece is, only `COUNTED` rows are gone through, of
     an index, and those of the piece read; but that further filters beside the first of task, name
@@ -118,6 +123,8 @@ async def page(
     """
     wanted = {_E.task_id: task_id, _E.done_by: by, _E.action: action}
     where: list[Any] = [column == value for column, value in wanted.items() if value is not None]
+    if sight.is_narrowed:
+        where.append(_E.task_id.in_(select(task_manage.c.id).where(*tasks_seen(sight))))
     # By the ids too, which the indexes have.
     if since is not None:
         where += [_E.id >= _first_id(since), _E.at >= since]

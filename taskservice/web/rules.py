@@ -58,6 +58,8 @@ RULES: Mapping[str, Rule] = {
     "GET /task-manage/{task_id}/logs": READS,
     "GET /task-manage/{task_id}/logs/{log_id}": READS,
     "POST /task-manage/{task_id}/logs/{log_id}/cancel": OPERATES,
+    "GET /task-manage/{task_id}/events": READS,
+    "GET /audit": READS,
     "GET /task-manage/{task_id}/overrides": READS,
     "DELETE /task-manage/{task_id}/overrides": CHANGES,
     "GET /task-manage/{task_id}/promotion": VIEWER,

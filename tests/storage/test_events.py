@@ -7,11 +7,21 @@ from typing import Any
 import pytest
 
 from taskservice.domain.redaction import HIDDEN
+from taskservice.domain.sight import Sight
 from taskservice.domain.trail import ACTIONS, Change, Event
 from taskservice.storage import events
 from taskservice.storage.database import Database
 from taskservice.storage.events import COUNTED, EventPage
-from tests.storage.samples import MANY, NOW, UGLY, is_sqlite, later, statements
+from tests.storage.samples import (
+    MANY,
+    NOW,
+    UGLY,
+    is_sqlite,
+    later,
+    make_state,
+    save,
+    statements,
+)
 
 
 def event(task_id: str | None = "t", **fields: Any) -> Event:
@@ -110,6 +120,14 @@ async def test_filters(database: Database) -> None:
     assert await found(since=later(3.1)) == [(None, "signed_in")]
     assert await found(until=later(1), task_id="a") == [("a", "created")]
     assert await found(until=datetime.fromisoformat("1969-01-01T00:00:00Z")) == []
+
+
+async def test_whoever_is_narrowed_sees_what_is_of_their_tasks(database: Database) -> None:
+    await save(database, make_state("a", tags=("red", "x")), make_state("b", tags=("blue",)))
+    await record(database, *(event(one) for one in ("a", "b", "gone", None)))
+    found = await page(database, sight=Sight(("red", "green")))
+    assert ([one.task_id for one in told(found)], found.total) == (["a"], 1)
+    assert told(await page(database, sight=Sight(("red",)), task_id="b")) == []
 
 
 async def test_the_old_ones_are_deleted_a_batch_at_a_time(database: Database) -> None:

@@ -36,6 +36,8 @@ ROUTES = {
     "/plan": {"post"},
     "/functions": {"get"},
     "/workers": {"get"},
+    "/audit": {"get"},
+    "/task-manage/{task_id}/events": {"get"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskservice.web.api import events, executions, overrides, plan, system, tasks
+from taskservice.web.api import events, executions, overrides, plan, system, tasks, trail
 
 HANDLERS: tuple[Any, ...] = (
     *tasks.HANDLERS,
@@ -10,5 +10,6 @@ HANDLERS: tuple[Any, ...] = (
     *overrides.HANDLERS,
     *plan.HANDLERS,
     *events.HANDLERS,
+    *trail.HANDLERS,
     *system.HANDLERS,
 )

@@ -7,9 +7,11 @@ from taskservice.web.schemas.plan import Plan
 from taskservice.web.schemas.sync import SyncError, SyncReport
 from taskservice.web.schemas.system import FieldError, Function, Live, Problem, Ready
 from taskservice.web.schemas.tasks import Source, Task, TaskPage, TriggerType
+from taskservice.web.schemas.trail import EventPage
 from taskservice.web.schemas.workers import Workers
 
 __all__ = [
+    "EventPage",
     "Execution",
     "ExecutionDetail",
     "ExecutionPage",
