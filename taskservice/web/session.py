@@ -34,6 +34,8 @@ def issue(holder: Principal, now: float) -> str:
 
 def holder_of(credentials: Credentials, value: str, now: float) -> Principal | None:
     """Whose session a cookie's value is; None where it is forged, over, or its token is gone."""
+    if not value.isascii():
+        return None  # such can't be compared in constant time
     said, _, signature = value.rpartition(".")
     name = _name(said)
     holder = None if name is None else credentials.named(name)

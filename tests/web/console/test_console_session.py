@@ -200,7 +200,7 @@ def test_a_session_that_was_altered_is_none() -> None:
         f"{int(expiry) + 1}.{chance}.{name}.{signature}",
         f"{expiry}.{'0' * 16}.{name}.{signature}",
         f"{expiry}.{chance}.{ann}.{signature}",
-        f"{expiry}.{chance}.zz.{signature}",
+        f"{expiry}.{chance}.zz.{signature}", f"{expiry}.{chance}.{name}.é",
         f"{expiry}.{chance}.ff.{signature}",
         f"{expiry}.{chance}.{signature}",
         f"{expiry}.{chance}.{name}."
