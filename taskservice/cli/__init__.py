@@ -18,6 +18,7 @@ from taskservice.cli.executions import cancel, logs, trigger
 from taskservice.cli.exit_status import FAULT, WRONG_USAGE
 from taskservice.cli.export import export
 from taskservice.cli.listing import functions, list_tasks
+from taskservice.cli.notifications import channels, silence, unsilence
 from taskservice.cli.output import say, say_lines
 from taskservice.cli.plan import plan
 from taskservice.cli.promote import promote
@@ -60,6 +61,7 @@ PANELS: Mapping[str, Sequence[click.Command]] = {
     "Serve": [run, worker, token],
     "Tasks": [
         *(list_tasks, show, logs, fires, trigger, cancel, pause, resume, delete, functions),
+        *(silence, unsilence, channels),
         *(workers, audit),
     ],
     "GitOps": [

@@ -14,6 +14,7 @@ from taskservice.cli.describe import (
     when,
     when_in_table,
 )
+from taskservice.cli.notifications import silence_line
 from taskservice.cli.output import (
     cell,
     local_time,
@@ -70,12 +71,26 @@ def show(client: Client, task_id: str, output: str) -> None:
     else:
         say(_why_no_fire(task_id, origins))
     say()
+    if found := _silence(client, task_id):
+        say(f"It is silenced {silence_line(found)}")
+        say()
     if log["items"]:
         execution_table(log["items"])
         if log["total"] > EXECUTIONS:
             say(f"and {log['total'] - EXECUTIONS} more: taskservice logs {task_id}")
     else:
         say("It has not run yet.")
+
+
+def _silence(client: Client, task_id: str) -> dict[str, Any] | None:
+    """Why nobody is told of a task; None where it is not silenced."""
+    try:
+        found: dict[str, Any] = client.get(task_path(task_id, "silence"))
+        return found
+    except ClientError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return None
 
 
 def _why_no_fire(task_id: str, origins: Sequence[Mapping[str, Any]]) -> str:

@@ -176,6 +176,11 @@ class Engine:
         self.leads = False
 
     @property
+    def name(self) -> str:
+        """What this process is shown as."""
+        return self._listed.name
+
+    @property
     def running(self) -> int:
         """How many executions run in this process."""
         return self._runner.count()

@@ -7,6 +7,7 @@ from taskservice.service.credentials import FRESH_SECONDS, Credentials, Principa
 from taskservice.service.events import Event, Subscription
 from taskservice.service.forecasting import Forecast, Trial
 from taskservice.service.moments import now_utc
+from taskservice.service.notify.notifications import ChannelReport
 from taskservice.service.preconditions import Precondition
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
@@ -18,6 +19,7 @@ from taskservice.service.workers import ListedWorker, WorkersReport
 __all__ = [
     "FRESH_SECONDS",
     "LONGEST_REASON",
+    "ChannelReport",
     "Credentials",
     "EndedSessions",
     "Event",

@@ -14,7 +14,7 @@ from taskservice.service.changes import Changes
 from taskservice.service.moments import now_utc
 from taskservice.service.pace import Pace
 from taskservice.settings import Settings
-from taskservice.storage import deletion, events
+from taskservice.storage import deletion, events, messages
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
@@ -109,9 +109,10 @@ class Housekeeping:
                 await self._batches(pace, partial(_purge, one))
 
     async def _apply_retention(self) -> None:
-        """Delete executions and events that are older than the settings allow."""
+        """Delete executions, messages and events that are older than the settings allow."""
         for retention, delete in (
             (self._settings.log_retention, log.delete_before),
+            (self._settings.log_retention, messages.delete_before),
             (self._settings.event_retention, events.delete_before),
         ):
             if retention is not None:

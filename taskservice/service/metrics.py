@@ -23,9 +23,12 @@ from taskservice.domain.run import TaskStatus
 from taskservice.engine.counts import Counts, Histogram
 from taskservice.engine.engine import Engine
 from taskservice.service.moments import now_utc
+from taskservice.service.notify.notifications import Notifications
 from taskservice.service.workers import MOST_WORKERS, ListedQueue, Workers, counted
+from taskservice.storage import messages
 from taskservice.storage import workers as store
 from taskservice.storage.database import Database
+from taskservice.storage.messages import Outlook
 from taskservice.storage.totals import Totals, totals
 from taskservice.sync.report import last_report
 
@@ -41,6 +44,7 @@ class Figures:
     totals: Totals
     queues: Sequence[ListedQueue]
     workers: Mapping[tuple[str, str], int]
+    outlooks: Mapping[str, Outlook]
     sync_age: float | None
     sync_errors: int
     held: int
@@ -64,9 +68,12 @@ class Measured:
 class Metrics(Collector):
     """The metrics of one service, in a registry of their own."""
 
-    def __init__(self, database: Database, engine: Engine, workers: Workers) -> None:
+    def __init__(
+        self, database: Database, engine: Engine, workers: Workers, notifications: Notifications
+    ) -> None:
         self._database = database
         self._workers = workers
+        self._notifications = notifications
         self._engine = engine
         self._measured = Measured()
         self.registry = CollectorRegistry()
@@ -81,10 +88,11 @@ class Metrics(Collector):
                 report = await last_report(connection)
                 listed = await store.listed(connection, limit=MOST_WORKERS)
                 queues = await self._workers.queues(connection, listed)
+                outlooks = await messages.outlooks(connection)
         except Unavailable:
             figures = None
         else:
-            figures = _figures(found, report, queues, counted(listed), now_utc())
+            figures = _figures(found, report, queues, counted(listed), outlooks, now_utc())
         self._measured = Measured(
             running=self._engine.running,
             waiting=self._engine.waiting,
@@ -108,6 +116,7 @@ class Metrics(Collector):
         build.add_metric([__version__], 1)
         yield build
         yield from _counted(self._engine.counts)
+        yield from _sent(self._notifications.sender.counts)
         yield GaugeMetricFamily(
             "taskservice_executions_running", "Executions that run in this process.",
             value=measured.running,
@@ -133,6 +142,7 @@ class Metrics(Collector):
         if measured.figures:
             yield from _of_database(measured.figures)
             yield from _of_workers(measured.figures, now_utc())
+            yield from _of_messages(measured.figures)
 
 
 def _counted(counts: Counts) -> Iterator[Metric]:
@@ -164,11 +174,23 @@ def _counted(counts: Counts) -> Iterator[Metric]:
     )  # fmt: skip
 
 
+def _sent(counts: Mapping[tuple[str, str], int]) -> Iterator[Metric]:
+    attempts = CounterMetricFamily(
+        "taskservice_message_attempts",
+        "Attempts of this process to send a message, by channel: sent, or failed.",
+        labels=["channel", "outcome"],
+    )
+    for labels, count in sorted(counts.items()):
+        attempts.add_metric(labels, count)
+    yield attempts
+
+
 def _figures(
     counted: Totals,
     report: Mapping[str, Any],
     queues: Sequence[ListedQueue],
     workers: Mapping[tuple[str, str], int],
+    outlooks: Mapping[str, Outlook],
     now: datetime,
 ) -> Figures:
     """What there is to tell of these totals and the report of the last sync."""
@@ -177,6 +199,7 @@ def _figures(
         totals=counted,
         queues=queues,
         workers=workers,
+        outlooks=outlooks,
         sync_age=at and max((now - datetime.fromisoformat(at)).total_seconds(), 0.0),
         sync_errors=report["files_at_fault"],
         held=len(held["task_ids"]) if held else 0,
@@ -231,6 +254,23 @@ def _of_workers(figures: Figures, now: datetime) -> Iterator[Metric]:
     for labels in product(("service", "worker"), ("alive", "dead")):
         workers.add_metric(labels, figures.workers.get(labels, 0))
     yield workers
+
+
+def _of_messages(figures: Figures) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "taskservice_messages_waiting", "Messages that wait to be sent, or sent again.",
+        labels=["channel"],
+    )  # fmt: skip
+    undeliverable = GaugeMetricFamily(
+        "taskservice_messages_undeliverable",
+        "Messages, of those that are kept, that nobody took for a day.",
+        labels=["channel"],
+    )
+    for channel, outlook in sorted(figures.outlooks.items()):
+        waiting.add_metric([channel], outlook.waiting)
+        undeliverable.add_metric([channel], outlook.undeliverable)
+    yield waiting
+    yield undeliverable
 
 
 def _by(

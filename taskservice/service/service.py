@@ -122,9 +122,11 @@ class Service:
         self.functions = TaskFunctions(self._loaded, self.engine)
         self.timelines = Timelines(self.database, self.engine, zone, looking)
         self.workers = Workers(self.database, placement)
-        self.metrics = Metrics(self.database, self.engine, self.workers)
+        self.notifications = Notifications(
+            self.database, self.engine, self.workers, rules_of, settings
+        )
+        self.metrics = Metrics(self.database, self.engine, self.workers, self.notifications)
         self.credentials = Credentials(settings, self.database)
-        self.notifications = Notifications(self.database, self.engine, rules_of, settings)
         self.trail = Trail(self.database, zone=zone)
         self.ended_sessions = EndedSessions(self.database)
         self._housekeeping = Housekeeping(self.database, self.engine, gate, self.changes, settings)

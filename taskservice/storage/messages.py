@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.outbox import MINUTE, Choice, choose
@@ -23,6 +23,9 @@ State = Literal["waiting", "sent", "gathered", "undeliverable"]
 
 LEASE = timedelta(seconds=60)
 """How long a message is in the hands of a process."""
+
+TEST = "test"
+"""The kind of a message that somebody sends to find out whether it arrives."""
 
 MOST = 5000
 """How many messages of a channel are looked at at a time."""
@@ -199,23 +202,23 @@ async def of_task(connection: AsyncConnection, task_id: str, *, limit: int) -> l
     return [_message(row) for row in await connection.execute(query)]
 
 
-async def last_tried(connection: AsyncConnection, channel: str) -> Message | None:
-    """The message that was sent to a channel last, taken or not."""
-    query = (
-        select(*_SHOWN)
-        .where(_M.channel == channel, _M.tried_at.is_not(None))
-        .order_by(_M.tried_at.desc())
-        .limit(1)
+async def last_tried(connection: AsyncConnection) -> dict[str, Message]:
+    """By channel, the message that was sent there last, taken or not."""
+    last = (
+        select(_M.channel, func.max(_M.tried_at).label("at"))
+        .where(_M.tried_at.is_not(None))
+        .group_by(_M.channel)
+        .subquery()
     )
-    row = (await connection.execute(query)).first()
-    return _message(row) if row else None
+    query = select(*_SHOWN).join(last, and_(_M.channel == last.c.channel, _M.tried_at == last.c.at))
+    return {row.channel: _message(row) for row in await connection.execute(query)}
 
 
 async def outlooks(connection: AsyncConnection) -> dict[str, Outlook]:
     """By channel, what its outbox has."""
     query = (
         select(_M.channel, _M.state, func.count())
-        .where(_M.state.in_(["waiting", "undeliverable"]))
+        .where(_M.state.in_(["waiting", "undeliverable"]), _M.kind != TEST)
         .group_by(_M.channel, _M.state)
     )
     counts: dict[str, dict[str, int]] = {}

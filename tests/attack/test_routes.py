@@ -43,6 +43,8 @@ OPERATOR_CHANGES = VIEWER_CHANGES | {
     "POST /task-manage/{task_id}/pause",
     "POST /task-manage/{task_id}/resume",
     "POST /task-manage/{task_id}/trigger",
+    "POST /task-manage/{task_id}/silence",
+    "DELETE /task-manage/{task_id}/silence",
     "POST /task-manage/{task_id}/logs/{log_id}/cancel",
     "POST /tasks/{task_id}/pause",
     "POST /tasks/{task_id}/resume",

@@ -103,6 +103,17 @@ ANSWERS["GET /workers"] = {
     ],
     "queues": [{"name": EVIL, "workers": 0, "waiting": 1, "oldest": TIME}],
 }  # fmt: skip
+SILENCE = {"reason": EVIL, "until": TIME, "set_at": TIME, "set_by": EVIL}
+ANSWERS["GET /task-manage/t/silence"] = SILENCE
+ANSWERS["POST /task-manage/t/silence"] = ANSWERS["DELETE /task-manage/t/silence"] = TASK
+ANSWERS["POST /channels/x/test"] = {"taken": False, "answer": EVIL}
+ANSWERS["GET /channels"] = [
+    {
+        "name": EVIL, "kind": EVIL, "system": True, "waiting": 1, "undeliverable": 0,
+        "last_tried_at": TIME, "last_state": state, "last_answer": EVIL,
+    }
+    for state in ("sent", EVIL)
+]  # fmt: skip
 ANSWERS["POST /sync"] = ANSWERS["GET /sync"]
 
 COMMANDS: dict[str, list[list[str]]] = {
@@ -124,6 +135,9 @@ COMMANDS: dict[str, list[list[str]]] = {
     "restore": [["t"]],
     "promote": [["--all"]],
     "workers": [[]],
+    "silence": [["t", "--reason", "x"]],
+    "unsilence": [["t"]],
+    "channels": [[], ["test", "x"]],
 }
 ALONE = {
     "validate": "test_files_whose_words_are_hostile",

@@ -155,7 +155,7 @@ async def test_what_a_sync_held_is_counted(service: Service, folder: Path) -> No
 
 async def test_without_the_database_it_says_so(service: Service) -> None:
     gone = Database("mysql+asyncmy://nobody@127.0.0.1:1/gone")
-    found = await samples_of(Metrics(gone, service.engine, service.workers))
+    found = await samples_of(Metrics(gone, service.engine, service.workers, service.notifications))
     assert found["taskservice_database_up"] == 0
     assert "taskservice_tasks/pending" not in found
     assert found["taskservice_executions_started_total"] == 0

@@ -9,6 +9,7 @@ from taskservice.domain.state import TaskState
 from taskservice.engine.engine import Engine
 from taskservice.engine.signals import RulesOf
 from taskservice.service.moments import now_utc
+from taskservice.service.notify.silences import RECOVERY, end
 from taskservice.service.notify.words import Occasion, Place, words_of
 from taskservice.settings import Channel
 from taskservice.storage import alerts as rows
@@ -83,7 +84,7 @@ class Judge:
             notify = self._rules_of(state.task)
             told += self._judge_task(notify, known, seen, state, execution, silence, now)
             if silence and recovered:
-                await rows.unsilence(connection, state.id)
+                await end(connection, state.id, RECOVERY, now)
                 del silences[state.id]
         await rows.save_alerts(connection, before, after)
         await messages.add(connection, told)

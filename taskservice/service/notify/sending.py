@@ -3,15 +3,23 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
 from taskservice.domain.outbox import wait_after
 from taskservice.engine.engine import Engine
+from taskservice.service.moments import now_utc
 from taskservice.service.notify.answers import LATE, SECONDS, Answer, refused
 from taskservice.service.notify.services import Services
 from taskservice.service.notify.webhook import Webhooks
-from taskservice.service.notify.words import Place, gathered
+from taskservice.service.notify.words import (
+    Place,
+    Words,
+    gathered,
+    test_words,
+    undeliverable,
+)
 from taskservice.settings import Channel
 from taskservice.storage import messages
 from taskservice.storage.database import Connection, Database
@@ -30,7 +38,8 @@ log = structlog.get_logger()
 class Sender:
     """Sends what waits in the outbox, in every process; `counts` are by channel and outcome.
 
-    An attempt may take `attempt_seconds` over all.
+    `system` is the channel that is told of what nobody takes. An attempt may take `attempt_seconds`
+    over all.
     """
 
     def __init__(
@@ -41,12 +50,14 @@ class Sender:
         *,
         secret: str,
         place: Place,
+        system: str = "",
         attempt_seconds: float = SECONDS,
     ) -> None:
         self._database = database
         self._engine = engine
         self._channels = channels
         self._place = place
+        self._system = system
         self._attempt_seconds = attempt_seconds
         self._webhooks = Webhooks(secret)
         self._services = Services()
@@ -101,6 +112,20 @@ class Sender:
                 # It is sent again when its time in this process's hands is over.
                 log.exception("message_not_noted", channel=message.channel, message=message.id)
 
+    async def test(self, name: str, by: str) -> Answer:
+        """Send a message to a channel to find out whether it arrives, and keep what came of it."""
+        channel = self._channels[name]
+        words = test_words(name, by, channel.language)
+        message = system_message(channel, messages.TEST, words)
+        answer = await self.attempt(message)
+        now = now_utc()
+        made = replace(
+            message, state="sent" if answer.taken else "undeliverable", attempts=1, tried_at=now,
+            sent_at=now if answer.taken else None, answer=answer.told,
+        )  # fmt: skip
+        await self._database.write(lambda connection: messages.add(connection, [made]))
+        return answer
+
     async def attempt(self, message: Message) -> Answer:
         """Send a message once; raises nothing."""
         channel = self._channels.get(message.channel)
@@ -125,15 +150,26 @@ class Sender:
             )
             return
         self.counts[message.channel, "failed"] += 1
-        wait = wait_after(message.attempts)
-        noted = await self._database.write(
-            lambda connection: messages.not_taken(connection, message, answer.told, wait)
-        )
-        if noted:
+        await self._not_taken(message, answer.told, wait_after(message.attempts))
+
+    async def give_up(self, message: Message) -> None:
+        """Take a message for undeliverable that was not taken so far."""
+        await self._not_taken(message, message.answer or "", None)
+
+    async def _not_taken(self, message: Message, answer: str, wait: float | None) -> None:
+        async def work(connection: Connection) -> bool:
+            noted = await messages.not_taken(connection, message, answer, wait)
+            if noted and wait is None and self._system not in ("", message.channel):
+                channel = self._channels[self._system]
+                words = undeliverable(message, answer, channel.language, self._place)
+                await messages.add(connection, [system_message(channel, "undeliverable", words)])
+            return noted
+
+        if await self._database.write(work):
             log.warning(
                 "message_not_taken" if wait is not None else "message_undeliverable",
                 channel=message.channel, message=message.id, attempt=message.attempts,
-                answer=answer.told,
+                answer=answer,
             )  # fmt: skip
 
     async def stop(self) -> None:
@@ -143,3 +179,11 @@ class Sender:
             for one in left:
                 one.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+
+
+def system_message(channel: Channel, kind: str, words: Words) -> Message:
+    """A message that is about no task."""
+    return Message(
+        id=new_id(), channel=channel.name, kind=kind, subject=words.subject, body=words.body,
+        data=words.data, created_at=now_utc(),
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from taskservice.domain.incidents import Alert
 from taskservice.domain.state import TaskState
 from taskservice.settings import ChannelLanguage
 from taskservice.storage.executions import ExecutionRow
+from taskservice.storage.messages import Message
 
 LONGEST_LINE = 300
 """Characters of a line that quotes somebody."""
@@ -44,6 +45,14 @@ _ENGLISH = {
     "more": "{names} and {count} more",
     "test": "Test of the channel {channel}",
     "tested": "Somebody asked for it: {by}",
+    "undeliverable": "The channel {channel} has not taken a message for a day",
+    "answer": "Its last answer: {answer}",
+    "sync": "Faults in task files: {count}",
+    "sync_recovered": "All task files are sound again",
+    "held": "A sync is held: it would retire {count} tasks",
+    "queue": "No worker serves the queue {queue}",
+    "waiting": "Executions that wait: {count}",
+    "takeover": "{name} schedules: {before} is gone",
 }
 _CHINESE = {
     "failure": "失败：{name}",
@@ -69,17 +78,29 @@ _CHINESE = {
     "more": "{names} 等，另有 {count} 个",
     "test": "通道 {channel} 的测试消息",
     "tested": "由 {by} 发起",
+    "undeliverable": "通道 {channel} 一天都没有接收一条消息",
+    "answer": "最后的回答：{answer}",
+    "sync": "任务文件有 {count} 处错误",
+    "sync_recovered": "所有任务文件都恢复正常",
+    "held": "一次同步被搁置：它会使 {count} 个任务退役",
+    "queue": "没有工作进程服务队列 {queue}",
+    "waiting": "等待中的执行：{count}",
+    "takeover": "{name} 接管调度：{before} 已消失",
 }
 _TEXTS: Mapping[ChannelLanguage, Mapping[str, str]] = {"en": _ENGLISH, "zh": _CHINESE}
 _KINDS: Mapping[ChannelLanguage, Mapping[str, str]] = {
     "en": {
         "failure": "failed", "reminder": "still failing", "recovery": "recovered",
         "missed": "missed", "skipped": "skipped", "late": "late", "long": "takes long",
-        "short": "too soon",
+        "short": "too soon", "undeliverable": "undeliverable", "sync": "faults in files",
+        "sync_recovered": "files are sound", "held": "a sync is held", "queue": "a queue unserved",
+        "takeover": "takeover",
     },
     "zh": {
         "failure": "失败", "reminder": "仍在失败", "recovery": "已恢复", "missed": "错过",
         "skipped": "跳过", "late": "延迟", "long": "过久", "short": "过快",
+        "undeliverable": "无法送达", "sync": "文件错误", "sync_recovered": "文件恢复正常",
+        "held": "同步被搁置", "queue": "队列无人服务", "takeover": "调度被接管",
     },
 }  # fmt: skip
 
@@ -198,6 +219,64 @@ def test_words(channel: str, by: str, language: ChannelLanguage) -> Words:
         subject=texts["test"].format(channel=channel),
         body=texts["tested"].format(by=line(by)),
         data={"channel": channel, "by": by},
+    )
+
+
+def undeliverable(message: Message, answer: str, language: ChannelLanguage, place: Place) -> Words:
+    """What is told of a message that nobody took."""
+    texts = _TEXTS[language]
+    return system_words(
+        texts["undeliverable"].format(channel=message.channel),
+        [line(message.subject), texts["answer"].format(answer=line(answer))],
+        {"channel": message.channel, "message": message.id, "task_id": message.task_id},
+        place,
+    )
+
+
+def sync_faults(faults: Sequence[str], language: ChannelLanguage, place: Place) -> Words:
+    """What is told of faults in task files that are new."""
+    told = [line(one) for one in faults[:NAMED]]
+    subject = _TEXTS[language]["sync"].format(count=len(faults))
+    return system_words(subject, told, {"faults": told, "count": len(faults)}, place)
+
+
+def all_sound(language: ChannelLanguage, place: Place) -> Words:
+    """What is told when no fault is left."""
+    return system_words(_TEXTS[language]["sync_recovered"], [], {}, place)
+
+
+def held_sync(
+    reason: str, task_ids: Sequence[str], language: ChannelLanguage, place: Place
+) -> Words:
+    """What is told of a sync that waits to be confirmed."""
+    subject = _TEXTS[language]["held"].format(count=len(task_ids))
+    named = list(task_ids[:NAMED])
+    return system_words(subject, [line(reason), ", ".join(named)], {"task_ids": named}, place)
+
+
+def unserved(queue: str, waiting: int, language: ChannelLanguage, place: Place) -> Words:
+    """What is told of a queue that nobody serves."""
+    texts = _TEXTS[language]
+    said = texts["waiting"].format(count=waiting)
+    return system_words(
+        texts["queue"].format(queue=queue), [said], {"queue": queue, "waiting": waiting}, place
+    )
+
+
+def taken_over(name: str, before: str, language: ChannelLanguage, place: Place) -> Words:
+    """What is told where another process schedules, since the one that did has died."""
+    subject = _TEXTS[language]["takeover"].format(name=line(name), before=line(before))
+    return system_words(subject, [], {"process": name, "before": before}, place)
+
+
+def system_words(
+    subject: str, lines: Sequence[str], data: Mapping[str, Any], place: Place
+) -> Words:
+    """What is told of no task."""
+    return Words(
+        subject=subject[:LONGEST_SUBJECT],
+        body="\n".join([*lines, *([place.url] if place.url else [])]) or subject,
+        data={**data, "url": place.url or None},
     )
 
 

@@ -2,12 +2,22 @@
 
 from typing import Any
 
-from taskservice.web.api import events, executions, overrides, plan, system, tasks, trail
+from taskservice.web.api import (
+    events,
+    executions,
+    notifications,
+    overrides,
+    plan,
+    system,
+    tasks,
+    trail,
+)
 
 HANDLERS: tuple[Any, ...] = (
     *tasks.HANDLERS,
     *executions.HANDLERS,
     *overrides.HANDLERS,
+    *notifications.HANDLERS,
     *plan.HANDLERS,
     *events.HANDLERS,
     *trail.HANDLERS,

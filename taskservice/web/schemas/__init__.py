@@ -1,6 +1,7 @@
 """What the API answers with, as the OpenAPI document describes it and msgspec encodes it."""
 
 from taskservice.web.schemas.executions import Execution, ExecutionDetail, ExecutionPage
+from taskservice.web.schemas.notifications import Channel, ChannelTest, Message, Silence
 from taskservice.web.schemas.overrides import Override, Promotion, Promotions, TaskOverride
 from taskservice.web.schemas.paging import paging
 from taskservice.web.schemas.plan import Plan
@@ -11,6 +12,8 @@ from taskservice.web.schemas.trail import EventPage
 from taskservice.web.schemas.workers import Workers
 
 __all__ = [
+    "Channel",
+    "ChannelTest",
     "EventPage",
     "Execution",
     "ExecutionDetail",
@@ -18,12 +21,14 @@ __all__ = [
     "FieldError",
     "Function",
     "Live",
+    "Message",
     "Override",
     "Plan",
     "Problem",
     "Promotion",
     "Promotions",
     "Ready",
+    "Silence",
     "Source",
     "SyncError",
     "SyncReport",
