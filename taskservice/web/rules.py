@@ -97,6 +97,8 @@ RULES: Mapping[str, Rule] = {
     "GET /tasks/{task_id}/promotion": VIEWER,
     "POST /tasks/{task_id}/pause": OPERATES,
     "POST /tasks/{task_id}/resume": OPERATES,
+    "POST /tasks/{task_id}/silence": OPERATES,
+    "POST /tasks/{task_id}/unsilence": OPERATES,
     "POST /tasks/{task_id}/trigger": OPERATES,
     "POST /tasks/{task_id}/revert": CHANGES,
     "POST /tasks/{task_id}/keep": CHANGES,

@@ -49,6 +49,8 @@ OPERATOR_CHANGES = VIEWER_CHANGES | {
     "POST /tasks/{task_id}/pause",
     "POST /tasks/{task_id}/resume",
     "POST /tasks/{task_id}/trigger",
+    "POST /tasks/{task_id}/silence",
+    "POST /tasks/{task_id}/unsilence",
     "POST /tasks/{task_id}/executions/{log_id}/cancel",
     "POST /tasks/{task_id}/executions/{log_id}/again",
     "POST /bulk/pause",

@@ -31,6 +31,9 @@ LEAST = 70
 SIZE = 20
 """Executions on a page."""
 
+MESSAGES = 10
+"""Messages about a task that its page shows, the last ones."""
+
 MOST_FIELDS = 500
 """Fields that are shown of a task, those that are overridden first."""
 
@@ -61,6 +64,8 @@ async def show_task(
         more_fields=max(0, len(fields) - MOST_FIELDS),
         at_fault=await service.tasks.faults(task_id),
         parameters=await _parameters(service, task),
+        silence=await service.notifications.silences.get(task_id),
+        messages=await service.notifications.messages(task_id, limit=MESSAGES),
         old_code=await service.functions.runs_old_code(task.func_path, task.executor),
         **await _state(service, view),
         **await _executions(request, service, task_id),

@@ -72,6 +72,37 @@ async def resume(
     return await changed(request, work, said, address_of(task_id))
 
 
+@post("/tasks/{task_id:str}/silence", opt=CONSOLE)
+async def silence(
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
+) -> Response[None]:
+    """Tells nobody of it for a while."""
+    terms = _terms_of(await session.form_of(request))
+    work = service.notifications.silences.silence(
+        task_id, by=caller, sight=sight, via="console", **terms
+    )
+    said = language_of(request).gettext("It is silenced.")
+    return await changed(request, work, said, address_of(task_id))
+
+
+@post("/tasks/{task_id:str}/unsilence", opt=CONSOLE)
+async def unsilence(
+    request: AnyRequest,
+    service: ServiceDep,
+    caller: Caller,
+    sight: SightDep,
+    task_id: FromPath[str],
+) -> Response[None]:
+    """Lets people be told of it again."""
+    work = service.notifications.silences.unsilence(task_id, by=caller, sight=sight, via="console")
+    said = language_of(request).gettext("It is not silenced any more.")
+    return await changed(request, work, said, address_of(task_id))
+
+
 @post("/tasks/{task_id:str}/trigger", opt=CONSOLE)
 async def trigger(
     request: AnyRequest,
@@ -223,5 +254,6 @@ async def _bulk(request: AnyRequest, work: Callable[[str], Awaitable[Any]]) -> R
 
 
 HANDLERS = (
-    pause, resume, trigger, revert, keep, delete, restore, pause_all, resume_all, trigger_all,
+    pause, resume, silence, unsilence, trigger, revert, keep, delete, restore, pause_all,
+    resume_all, trigger_all,
 )  # fmt: skip

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from taskservice.domain.trigger import ClockChange
+from taskservice.settings import Channel
 from tests.service.conftest import until
 from tests.web.bodies import hourly
 from tests.web.conftest import Serve
@@ -392,3 +393,39 @@ async def test_a_task_of_the_api_says_who_made_it(client: httpx.AsyncClient) -> 
     row = row_of(await shown(client, "/tasks/t"), "paused")
     assert "created with false" in row.text
     assert ClockChange is not None
+
+
+async def test_a_task_is_silenced_with_a_reason(client: httpx.AsyncClient, tasks_dir: Path) -> None:
+    await declare(client, tasks_dir)
+    await send(client, "/tasks/notice/silence", until="2h")
+    assert "reason: is needed" in await said(client, "/tasks/notice")
+    await send(client, "/tasks/notice/silence", reason="INC-42 <b>", until="2h")
+    page = await shown(client, "/tasks/notice")
+    assert page.one("p", class_="flash").text == "It is silenced."
+    assert "INC-42 <b>" in page.one("p", class_="old-code").text
+    assert list(page.all("form", action="/tasks/notice/silence")) == []
+    await send(client, "/tasks/notice/unsilence")
+    page = await shown(client, "/tasks/notice")
+    assert page.one("p", class_="flash").text == "It is not silenced any more."
+    assert list(page.all("p", class_="old-code")) == []
+
+
+async def test_what_people_were_told_stands_on_the_page(serve: Serve) -> None:
+    url = "http://127.0.0.1:1/planted-secret"
+    gone = Channel(name="gone", kind="webhook", url=url, private=True)
+    async with serve(channels={"gone": gone}) as client:
+        fields = hourly(id="t", notify="gone", trigger_type="date")
+        fields["trigger_args"] = {"run_date": "2020-01-01T00:00:00Z"}
+        assert (await client.post("/task-manage/", json=fields)).status_code == 201
+
+        async def tried() -> bool:
+            page = await shown(client, "/tasks/t")
+            cards = list(page.all("section", id="messages"))
+            return bool(cards) and "is sent again: no connection" in cards[0].text
+
+        await until(tried)
+        page = await shown(client, "/tasks/t")
+        [row] = page.one("section", id="messages").one("tbody").all("tr")
+        assert row.one("th").text == "Missed: 周期性任务"
+        assert row.one("td", data_label="Channel").text == "gone"
+        assert "planted-secret" not in (await client.get("/tasks/t", headers=BROWSER)).text
