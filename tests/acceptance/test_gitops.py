@@ -66,15 +66,18 @@ class Walk:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def run(self, commands: str, database_url: str) -> None:
-        """Start the service as the document does, and wait until it is ready."""
+    def begin(self, commands: str, **variables: str) -> None:
+        """Start the service as the document does."""
         *settings, last = commands.splitlines()
         assert last == "taskservice run"
         script = "\n".join([*settings, f"exec {last}"])
         self._service = subprocess.Popen(
-            ["bash", "-euc", script], cwd=self.folder,
-            env={**self._environ, "TASKSERVICE_DATABASE_URL": database_url},
-        )  # fmt: skip
+            ["bash", "-euc", script], cwd=self.folder, env={**self._environ, **variables}
+        )
+
+    def run(self, commands: str, database_url: str) -> None:
+        """The same, and wait until it is ready."""
+        self.begin(commands, TASKSERVICE_DATABASE_URL=database_url)
         wait_for("the ten tasks are there", lambda: len(self.tasks()) == 10, seconds=30)
 
     def tasks(self) -> dict[str, dict[str, Any]]:
