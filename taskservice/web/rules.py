@@ -121,6 +121,7 @@ RULES: Mapping[str, Rule] = {
     "POST /folder/confirm": ADMIN,
     "GET /timeline": READS,
     "GET /timeline/chart": READS,
+    "GET /audit/trail": READS,
     "GET /workers/overview": READS,
     "GET /workers/overview/state": READS,
     "GET /sign-in": OPEN,

@@ -114,6 +114,13 @@ ANSWERS["GET /channels"] = [
     }
     for state in ("sent", EVIL)
 ]  # fmt: skip
+ANSWERS["GET /audit"] = page(
+    {
+        "id": EVIL, "at": TIME, "task_id": EVIL, "action": EVIL, "by": EVIL, "via": "console",
+        "reason": EVIL, "path": EVIL, "line": 1, "revision": EVIL, "author": EVIL,
+        "changes": [{"field": EVIL, "old": EVIL, "new": {EVIL: [EVIL]}}],
+    }
+)  # fmt: skip
 ANSWERS["POST /sync"] = ANSWERS["GET /sync"]
 
 COMMANDS: dict[str, list[list[str]]] = {
@@ -138,6 +145,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "silence": [["t", "--reason", "x"]],
     "unsilence": [["t"]],
     "channels": [[], ["test", "x"]],
+    "audit": [[], ["--task", "t"]],
 }
 ALONE = {
     "validate": "test_files_whose_words_are_hostile",

@@ -38,6 +38,7 @@ from taskservice.web.console import (
     task_changes,
     tasks,
     timeline,
+    trail,
     workers,
 )
 
@@ -54,6 +55,7 @@ HANDLERS: tuple[Any, ...] = (
             *executions.HANDLERS,
             *folder.HANDLERS,
             *timeline.HANDLERS,
+            *trail.HANDLERS,
             *workers.HANDLERS,
         ],
         include_in_schema=False,

@@ -49,10 +49,14 @@ def _(text: str) -> str:
 WORKERS = "/workers/overview"
 """The page of workers: the API has the shorter address."""
 
+AUDIT = "/audit/trail"
+"""The page of the audit trail; the API has the shorter address here too."""
+
 NAVIGATION = (
     ("/", _("Tasks")),
     ("/timeline", _("Timeline")),
     ("/folder", _("Sync")),
+    (AUDIT, _("Audit trail")),
     (WORKERS, _("Workers")),
     ("/schema", _("API docs")),
 )
@@ -156,6 +160,7 @@ def _answer(
         "with_query": _with_query(request),
         "flash": None,
         "workers_address": WORKERS,
+        "audit_address": AUDIT,
         "workers_matter": workers.matter,
         # A queue may be another team's alone.
         "unserved": () if caller and caller.sight.is_narrowed else workers.unserved,

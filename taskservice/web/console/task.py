@@ -15,7 +15,7 @@ from taskservice.service import Provenance, Service
 from taskservice.storage.executions import COUNTED
 from taskservice.storage.shown import Shown
 from taskservice.web.api.parameters import ServiceDep
-from taskservice.web.console import arguments
+from taskservice.web.console import arguments, trail
 from taskservice.web.console.changes import message_of
 from taskservice.web.console.charts import strip
 from taskservice.web.console.provenance import fields_of
@@ -67,6 +67,7 @@ async def show_task(
         silence=await service.notifications.silences.get(task_id),
         messages=await service.notifications.messages(task_id, limit=MESSAGES),
         old_code=await service.functions.runs_old_code(task.func_path, task.executor),
+        events=await trail.latest(service, task_id),
         **await _state(service, view),
         **await _executions(request, service, task_id),
     )

@@ -50,7 +50,7 @@ def navigation(page: Element) -> list[str]:
 
 async def test_where_there_are_none_no_page_speaks_of_them(client: Client) -> None:
     page = await get(client, "/")
-    assert navigation(page) == ["Tasks", "Timeline", "Sync", "API docs"]
+    assert navigation(page) == ["Tasks", "Timeline", "Sync", "Audit trail", "API docs"]
     assert list(page.all("p", class_="unserved")) == []
     page = await get(client, ADDRESS)
     assert page.one("h1").text == "Workers"
@@ -63,7 +63,7 @@ async def test_where_there_are_none_no_page_speaks_of_them(client: Client) -> No
 async def test_the_page_tells_workers_and_queues(client: Client) -> None:
     await fill(client)
     page = await get(client, ADDRESS)
-    assert navigation(page) == ["Tasks", "Timeline", "Sync", "Workers", "API docs"]
+    assert navigation(page) == ["Tasks", "Timeline", "Sync", "Audit trail", "Workers", "API docs"]
     queues, who = (
         [row.text for row in page.one("section", aria_labelledby=name).one("tbody").all("tr")]
         for name in ("queues-title", "who-title")
