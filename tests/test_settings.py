@@ -76,6 +76,10 @@ def test_the_defaults_are_the_contracts() -> None:
         git_interval=30,
         git_webhook_secret="",
         git_signers=None,
+        oidc_issuer="",
+        oidc_client_id="",
+        oidc_client_secret="",
+        oidc_roles=(),
     )
 
 
@@ -119,6 +123,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         GIT_INTERVAL="1.5m",
         GIT_WEBHOOK_SECRET="a long secret",
         GIT_SIGNERS=str(signers),
+        OIDC_ISSUER="https://id.example/realms/team/",
+        OIDC_CLIENT_ID="taskservice",
+        OIDC_CLIENT_SECRET="a secret of its own",
+        OIDC_ROLES="ops of the night=operator, all = viewer",
     )
     assert settings == Settings(
         database_url="mysql+asyncmy://u:p%40ss@db.example:3307/tasks",
@@ -174,6 +182,10 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         git_interval=90,
         git_webhook_secret="a long secret",
         git_signers=signers,
+        oidc_issuer="https://id.example/realms/team/",
+        oidc_client_id="taskservice",
+        oidc_client_secret="a secret of its own",
+        oidc_roles=(("ops of the night", "operator"), ("all", "viewer")),
     )
 
 
@@ -595,6 +607,43 @@ def test_a_refused_webhook_secret_is_not_shown(secret: str) -> None:
         "it must be one line of text, without space around it"
     )
     assert "s3cret" not in repr(read(GIT_WEBHOOK_SECRET="s3cret"))
+
+
+OIDC = {
+    "URL": "https://tasks.example",
+    "OIDC_ISSUER": "https://id.example",
+    "OIDC_CLIENT_ID": "taskservice",
+    "OIDC_ROLES": "ops=admin",
+}
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "id.example",
+        "http://id.example",
+        "https://",
+        "https://u:p@id.example",
+        "https://id.example?x",
+    ],
+)
+def test_an_issuer_is_a_url_of_https(issuer: str) -> None:
+    assert "it must be https://" in refusal(**{**OIDC, "OIDC_ISSUER": issuer})
+
+
+def test_an_issuer_needs_the_rest_and_may_be_on_loopback() -> None:
+    assert refusal(OIDC_ISSUER="https://id.example") == (
+        "TASKSERVICE_OIDC_ISSUER is 'https://id.example': that needs TASKSERVICE_OIDC_CLIENT_ID, "
+        "TASKSERVICE_OIDC_ROLES, TASKSERVICE_URL too"
+    )
+    assert read(**{**OIDC, "OIDC_ISSUER": "http://127.0.0.1:9000"}).oidc_issuer
+    assert "s3cret" not in repr(read(**OIDC, OIDC_CLIENT_SECRET="s3cret"))
+    assert "s3cret" not in refusal(**OIDC, OIDC_CLIENT_SECRET=" s3cret")
+
+
+@pytest.mark.parametrize("roles", ["ops", "ops=root", "=admin", "ops=admin,ops=viewer"])
+def test_groups_have_roles(roles: str) -> None:
+    assert "TASKSERVICE_OIDC_ROLES" in refusal(**{**OIDC, "OIDC_ROLES": roles})
 
 
 def test_signers_are_a_file_of_a_repository_that_is_followed(tmp_path: Path) -> None:

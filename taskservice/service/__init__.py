@@ -8,6 +8,7 @@ from taskservice.service.events import Event, Subscription
 from taskservice.service.forecasting import Forecast, Trial
 from taskservice.service.moments import now_utc
 from taskservice.service.notify.notifications import ChannelReport
+from taskservice.service.people import People
 from taskservice.service.preconditions import Precondition
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
@@ -27,6 +28,7 @@ __all__ = [
     "FunctionInfo",
     "ListedWorker",
     "ParameterInfo",
+    "People",
     "Precondition",
     "Principal",
     "Promotion",

@@ -27,6 +27,9 @@ FRESH_SECONDS = 1.0
 PREFIX = "tsk_"
 """What a stored token begins with, so that scanners know one."""
 
+RESERVED = frozenset({"anonymous", "file", "schedule", "service", "webhook"})
+"""Names by which the service tells of what nobody did by a token."""
+
 log = structlog.get_logger()
 
 
@@ -34,7 +37,8 @@ log = structlog.get_logger()
 class Principal:
     """Whose a token is: a name, a role, and which tasks it is for.
 
-    `stored` is the row's id, of one that is stored.
+    `stored` is the row's id, of one that is stored. One that `is_person` has no token: it has
+    signed in at the provider, and `token_hash` signs its session.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Principal:
     token_hash: bytes = field(repr=False)
     expires_at: datetime | None = None
     stored: str | None = None
+    is_person: bool = False
 
     def is_over(self, now: datetime) -> bool:
         """Whether the token's time is over."""
@@ -70,8 +75,11 @@ class Credentials:
 
     @property
     def exist(self) -> bool:
-        """Whether there are any, as far as is known; one whose time is over counts."""
-        return bool(self._own) or self._has_stored
+        """Whether there are any, as far as is known; one whose time is over counts.
+
+        With a provider there are people beside, who need none.
+        """
+        return bool(self._own) or self._has_stored or bool(self._settings.oidc_issuer)
 
     @property
     def are_needed(self) -> bool:
@@ -106,8 +114,14 @@ class Credentials:
         """Who has this name, as far as is known."""
         return self._by_name.get(name)
 
+    def is_taken(self, name: str) -> bool:
+        """Whether a token has this name, or the service tells of itself by it."""
+        return name in RESERVED or name in self._by_name
+
     def holds(self, principal: Principal) -> bool:
         """Whether a token is as good as it was, as far as is known."""
+        if principal.is_person:
+            return True  # for as long as the session lasts
         known = self._look_up(principal.token_hash)
         return known == principal and not principal.is_over(now_utc())
 

@@ -27,6 +27,7 @@ from taskservice.service.notices import Notices
 from taskservice.service.notify.notifications import Notifications
 from taskservice.service.notify.rules import rules_in_service
 from taskservice.service.offload import Offload
+from taskservice.service.people import People
 from taskservice.service.sessions import EndedSessions
 from taskservice.service.syncs import Syncs
 from taskservice.service.task_functions import TaskFunctions
@@ -128,6 +129,7 @@ class Service:
         self.metrics = Metrics(self.database, self.engine, self.workers, self.notifications)
         self.credentials = Credentials(settings, self.database)
         self.trail = Trail(self.database, zone=zone)
+        self.people = People(settings, self.database, self.credentials)
         self.ended_sessions = EndedSessions(self.database)
         self._housekeeping = Housekeeping(self.database, self.engine, gate, self.changes, settings)
         self._notices = Notices(
@@ -167,6 +169,7 @@ class Service:
             self.database.claim()
             await prepare(self.database)
             await self.credentials.refresh()
+            await self.people.start()
             if self.credentials.are_needed and not self.credentials.exist:
                 raise StartError(NEEDS_TOKENS.format(self.settings.host))
             await self.engine.start()

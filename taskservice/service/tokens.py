@@ -11,7 +11,7 @@ from taskservice.domain.check import Refused
 from taskservice.domain.errors import Conflict, Fault, Invalid
 from taskservice.domain.field_types import words
 from taskservice.domain.trail import Action, Cause, Change, event_of
-from taskservice.service.credentials import PREFIX
+from taskservice.service.credentials import PREFIX, RESERVED
 from taskservice.service.moments import now_utc
 from taskservice.settings import Role, Settings
 from taskservice.storage import api_tokens, events
@@ -19,9 +19,6 @@ from taskservice.storage.api_tokens import StoredToken
 from taskservice.storage.database import Collision, Connection, Database
 from taskservice.storage.rows import new_id
 from taskservice.storage.schema import prepare
-
-RESERVED = frozenset({"anonymous", "file", "schedule", "service", "webhook"})
-"""Names by which the service tells of what no token did."""
 
 MOST_TAGS = 20
 """How many tags a token may be narrowed to."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from taskservice.settings import broker, channels, database, repository, tokens, values
+from taskservice.settings import broker, channels, database, oidc, repository, tokens, values
 from taskservice.settings.channels import Channel
 from taskservice.settings.tokens import ApiToken
 from taskservice.settings.unknown import unknown_settings
@@ -68,6 +68,10 @@ class Settings:
     git_interval: float = 30.0
     git_webhook_secret: str = field(default="", repr=False)
     git_signers: Path | None = None
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    oidc_roles: tuple[oidc.GroupRole, ...] = ()
 
     def __post_init__(self) -> None:
         if self.executor == "celery" and not self.celery_broker:
@@ -78,6 +82,14 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}NOTIFY_SYSTEM is {self.notify_system!r}: there is no such channel; it is "
                 f"made by {PREFIX}{channels.VARIABLE}{self.notify_system.upper()}"
+            )
+        given = {
+            "OIDC_CLIENT_ID": self.oidc_client_id, "OIDC_ROLES": self.oidc_roles, "URL": self.url
+        }  # fmt: skip
+        lacking = [f"{PREFIX}{name}" for name, value in given.items() if not value]
+        if self.oidc_issuer and lacking:
+            raise SettingsError(
+                f"{PREFIX}OIDC_ISSUER is {self.oidc_issuer!r}: that needs {', '.join(lacking)} too"
             )
         if self.git_signers and not self.git_url:
             raise SettingsError(
@@ -182,4 +194,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "git_interval": repository.git_interval,
     "git_webhook_secret": repository.git_webhook_secret,
     "git_signers": repository.git_signers,
+    "oidc_issuer": oidc.issuer,
+    "oidc_client_id": oidc.client_text,
+    "oidc_client_secret": oidc.client_text,
+    "oidc_roles": oidc.group_roles,
 }

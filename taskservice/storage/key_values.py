@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.storage.damage import Damaged
@@ -15,6 +15,11 @@ from taskservice.storage.tables import service_state
 async def set_value(connection: AsyncConnection, name: str, value: object) -> None:
     """Keep a JSON value of the service's own under a name."""
     await upsert(connection, service_state, [{"name": name, "value": value}])
+
+
+async def add_value(connection: AsyncConnection, name: str, value: object) -> None:
+    """Keep one under a name that has none; where it has, `Database.write` raises `Collision`."""
+    await connection.execute(insert(service_state).values(name=name, value=value))
 
 
 async def get_value(connection: AsyncConnection, name: str) -> Any:

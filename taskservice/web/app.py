@@ -28,6 +28,7 @@ from taskservice.web.console import problems, render
 from taskservice.web.console.reference import show_reference
 from taskservice.web.guesses import Guesses
 from taskservice.web.openapi import PROBLEM, openapi_config
+from taskservice.web.provider import Provider
 
 log = structlog.get_logger()
 
@@ -106,6 +107,7 @@ def create_app(
                 "settings": settings,
                 "service": service,
                 "guesses": Guesses(),
+                "provider": Provider(settings) if settings.oidc_issuer else None,
                 "comment_seconds": comment_seconds,
             }
         ),

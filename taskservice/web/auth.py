@@ -18,6 +18,7 @@ from taskservice.service import (
     FRESH_SECONDS,
     Credentials,
     EndedSessions,
+    People,
     Principal,
     Service,
     now_utc,
@@ -153,7 +154,7 @@ def _known(connection: Connection, can_hold: bool) -> Caller:
     cookie = connection.cookies.get(session.COOKIE)
     credentials, csrf = credentials_of(connection), None
     if "authorization" not in connection.headers and cookie:
-        known = session.holder_of(credentials, cookie, time.time())
+        known = session.holder_of(credentials, cookie, time.time(), people=people_of(connection))
         if known is None or session.id_of(cookie) in ended_sessions_of(connection):
             raise Unauthenticated("this session is over: sign in again")
         csrf = session.csrf_token(known, cookie)
@@ -198,6 +199,12 @@ def credentials_of(connection: Connection) -> Credentials:
     """The tokens that there are."""
     credentials: Credentials = connection.app.state.service.credentials
     return credentials
+
+
+def people_of(connection: Connection) -> People:
+    """Those who may sign in at the provider."""
+    people: People = connection.app.state.service.people
+    return people
 
 
 def ended_sessions_of(connection: Connection) -> EndedSessions:

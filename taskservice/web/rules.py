@@ -125,6 +125,8 @@ RULES: Mapping[str, Rule] = {
     "GET /workers/overview": READS,
     "GET /workers/overview/state": READS,
     "GET /sign-in": OPEN,
+    "GET /sign-in/begin": OPEN,
+    "GET /sign-in/callback": OPEN,
     "POST /sign-in": OPEN,
     "POST /sign-out": NO_TASK,
     "GET /static/{digest}/{name}": OPEN,

@@ -2,12 +2,14 @@
 
 Nothing is stored but that one was signed out of: the key that signs is made of the token that was
 given at the sign-in. So a session holds over restarts and on every replica, and ends when its token
-leaves the settings, is revoked, or is over.
+leaves the settings, is revoked, or is over. Those of people who signed in at the provider are
+signed by the service's own key, and have the groups from which their role comes.
 """
 
 import hmac
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,7 +17,7 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from taskservice.domain.errors import Malformed
-from taskservice.service import Credentials, Principal
+from taskservice.service import Credentials, People, Principal
 
 COOKIE = "taskservice_session"
 SECONDS = 12 * 3600
@@ -32,16 +34,53 @@ def issue(holder: Principal, now: float) -> str:
     return f"{said}.{_sign(holder, 'session', said)}"
 
 
-def holder_of(credentials: Credentials, value: str, now: float) -> Principal | None:
+def holder_of(
+    credentials: Credentials, value: str, now: float, *, people: People | None = None
+) -> Principal | None:
     """Whose session a cookie's value is; None where it is forged, over, or its token is gone."""
     if not value.isascii():
         return None  # such can't be compared in constant time
     said, _, signature = value.rpartition(".")
     name = _name(said)
-    holder = None if name is None else credentials.named(name)
-    if holder is None or not hmac.compare_digest(_sign(holder, "session", said), signature):
+    holder = _person(people, said) if name is None else credentials.named(name)
+    if holder is None or not hmac.compare_digest(
+        _sign(holder, "session", said).encode(), signature.encode()
+    ):
         return None
     return holder if end_of(value) > now else None
+
+
+def issue_to_person(person: Principal, groups: Sequence[str], now: float) -> str:
+    """The same of somebody who signed in at the provider, with the groups that have a role."""
+    told = json.dumps(groups).encode().hex()
+    said = f"{int(now) + SECONDS}.{secrets.token_hex(8)}.{person.name.encode().hex()}.{told}"
+    return f"{said}.{_sign(person, 'session', said)}"
+
+
+def _person(people: People | None, said: str) -> Principal | None:
+    """Who a session says it is of, with the role that the groups have by now."""
+    try:
+        _, _, name, groups = said.split(".")
+        told = bytes.fromhex(name).decode(), json.loads(bytes.fromhex(groups))
+    except ValueError:
+        return None
+    return people.principal(*told) if people else None
+
+
+def seal(key: bytes, purpose: str, value: Mapping[str, str]) -> str:
+    """A cookie's value that only this service can make, for one purpose; anybody may read it."""
+    said = json.dumps(dict(value)).encode().hex()
+    return f"{said}.{hmac.digest(key, f'{purpose} {said}'.encode(), 'sha256').hex()}"
+
+
+def unseal(key: bytes, purpose: str, sealed: str) -> Mapping[str, str] | None:
+    """What `seal` was given; None where it was not."""
+    said, _, signature = sealed.partition(".")
+    expected = hmac.digest(key, f"{purpose} {said}".encode(), "sha256").hex()
+    if not hmac.compare_digest(expected.encode(), signature.encode()):
+        return None
+    found: dict[str, str] = json.loads(bytes.fromhex(said))
+    return found
 
 
 def id_of(value: str) -> str:
