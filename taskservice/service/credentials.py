@@ -24,6 +24,9 @@ from taskservice.storage.database import Connection, Database
 FRESH_SECONDS = 1.0
 """How old the stored tokens in memory may be where one of them is used."""
 
+ANEW_SECONDS = 30.0
+"""How old they may be where none was made or revoked: somebody may have changed their rows."""
+
 PREFIX = "tsk_"
 """What a stored token begins with, so that scanners know one."""
 
@@ -68,7 +71,8 @@ class Credentials:
         self._by_name = _by_name(self._own.values())
         self._has_stored = False
         self._told: set[str] = set()
-        self._read_at = float("-inf")
+        self._stamp: tuple[object, ...] = ()
+        self._read_at = self._all_read_at = float("-inf")
         self._reading = asyncio.Lock()
         self._used: set[str] = set()
         self._noted: dict[str, float] = {}
@@ -94,8 +98,10 @@ class Credentials:
                 return  # somebody else read them meanwhile
             begun = time.monotonic()
             async with self._database.read() as connection:
-                found = await api_tokens.living(connection)
-            self._take(found)
+                stamp = await api_tokens.stamp(connection)
+                if stamp != self._stamp or begun >= self._all_read_at + ANEW_SECONDS:
+                    self._take(await api_tokens.living(connection))
+                    self._stamp, self._all_read_at = stamp, begun
             self._read_at = begun
 
     async def freshen(self, token: str) -> None:

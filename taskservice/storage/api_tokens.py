@@ -45,6 +45,12 @@ class StoredToken:
         return self.expires_at is not None and self.expires_at <= now
 
 
+async def stamp(connection: AsyncConnection) -> tuple[object, ...]:
+    """What is another once a token was made or revoked: it is read sooner than the tokens are."""
+    query = select(func.count(), func.count(_A.lives), func.max(_A.created_at))
+    return tuple((await connection.execute(query.select_from(api_token))).one())
+
+
 async def living(connection: AsyncConnection) -> list[StoredToken]:
     """The tokens that were not revoked, by name; one that can't be read has no role."""
     query = select(*_READ).where(_A.lives.is_(True)).order_by(_A.name).limit(MOST)
