@@ -161,6 +161,13 @@ async def test_pages_are_of_its_tasks(team: Team) -> None:
         await team("GET", path, 404)
 
 
+async def test_a_page_offers_nothing_that_is_refused(team: Team) -> None:
+    await team.admin("PUT", "/task-manage/declared", json={"description": "x"})
+    assert "/promotion" in (await team.client.get("/tasks/declared", headers=ADMIN)).text
+    page = await team("GET", "/tasks/declared")
+    assert "/revert" in page and "/promotion" not in page
+
+
 async def test_a_form_of_several_does_its_own(team: Team) -> None:
     for action in ("pause", "resume", "trigger"):
         form = {"id": ["mine", "theirs"], "back": "/"}

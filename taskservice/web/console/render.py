@@ -145,6 +145,7 @@ def _answer(
     language = language_of(request)
     theme = request.cookies.get("theme", "")
     caller = caller_of(request)
+    sees_all = not (caller and caller.sight.is_narrowed)
     workers = service_of(request).workers
     shared = {
         "language": language,
@@ -153,6 +154,7 @@ def _answer(
         "themes": THEMES,
         "user": caller,
         "may": caller.may if caller else lambda role: False,
+        "sees_all": sees_all,
         "csrf": caller.csrf if caller else None,
         "zone": settings_of(request).timezone,
         "now": datetime.now(UTC),
@@ -163,7 +165,7 @@ def _answer(
         "audit_address": AUDIT,
         "workers_matter": workers.matter,
         # A queue may be another team's alone.
-        "unserved": () if caller and caller.sight.is_narrowed else workers.unserved,
+        "unserved": workers.unserved if sees_all else (),
     }
     content = _environment(language.code).get_template(template).render(shared | dict(values))
     return Response(content, status_code=status, media_type="text/html", headers=SECURITY)
