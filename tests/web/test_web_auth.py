@@ -32,7 +32,7 @@ OPEN = {
     ("GET", "/static/no-digest/no-name"),
     ("GET", "/sign-in/begin"), ("GET", "/sign-in/callback"),
 }  # fmt: skip
-OPERATORS = re.compile(r"/(pause|resume|trigger|cancel|again)$")
+OPERATORS = re.compile(r"/(pause|resume|trigger|cancel|again|(un)?silence)$")
 
 
 def bearer(role: str) -> dict[str, str]:
