@@ -1,6 +1,6 @@
 """Queries on the audit trail: written with what it tells of, read page by page, deleted by age."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.redaction import Hiding, redacted
 from taskservice.domain.sight import ALL, Sight
-from taskservice.domain.trail import Change, Event
+from taskservice.domain.trail import Action, Change, Event
 from taskservice.storage.damage import UNKNOWN_SINCE
 from taskservice.storage.rows import chunks, new_id
 from taskservice.storage.sight import tasks_seen
@@ -21,6 +21,12 @@ _E = task_event.c
 
 COUNTED = 10_000
 """To how many events a trail is counted, and how far it can be paged by number."""
+
+_OF_DEFINITION: tuple[Action, ...] = (
+    "created", "changed", "overridden", "reverted", "expired", "paused", "resumed", "restored",
+    "returned", "adopted",
+)  # fmt: skip
+"""The actions that change what a task is, or whether it fires."""
 
 _ADD = insert(task_event)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,6 +149,24 @@ async def page(
         total = (await connection.execute(counting)).scalar_one()
     more = total > COUNTED if before is None else follows
     return EventPage(found[:limit], min(total, COUNTED), more)
+
+
+async def last_changes(
+    connection: AsyncConnection, task_ids: Collection[str]
+) -> dict[str, StoredEvent]:
+    """By task, the last event that tells of a change of what it is or whether it fires."""
+    found: dict[str, StoredEvent] = {}
+    for piece in chunks(sorted(task_ids)):
+        last = (
+            select(func.max(_E.id))
+            .where(_E.task_id.in_(piece), _E.action.in_(_OF_DEFINITION))
+            .group_by(_E.task_id)
+        )
+        ids = (await connection.execute(last)).scalars().all()
+        for row in await connection.execute(select(task_event).where(_E.id.in_(ids))):
+            one = _event(row)
+            found[str(one.event.task_id)] = one
+    return found
 
 
 async def delete_before(connection: AsyncConnection, moment: datetime, *, limit: int) -> int:

@@ -1,7 +1,9 @@
 """What was seen is judged by the rules, in one place, and what is told goes into the outbox."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from taskservice.domain.incidents import QUIET, Alert, Seen, judge, recovers, remind
 from taskservice.domain.rules import Notify, Rule
@@ -13,8 +15,8 @@ from taskservice.service.notify.silences import RECOVERY, end
 from taskservice.service.notify.words import Occasion, Place, words_of
 from taskservice.settings import Channel
 from taskservice.storage import alerts as rows
+from taskservice.storage import events, messages, signals, tasks
 from taskservice.storage import executions as log
-from taskservice.storage import messages, signals, tasks
 from taskservice.storage.alerts import Alerts, Silence
 from taskservice.storage.database import Connection, Database
 from taskservice.storage.executions import ExecutionRow
@@ -24,6 +26,14 @@ from taskservice.storage.signals import Signal
 
 AT_ONCE = 500
 """How many signals, and how many reminders, are judged in a transaction."""
+
+
+class _Told(NamedTuple):
+    """What is told by a rule, with the id of the message."""
+
+    key: str
+    rule: Rule
+    occasion: Occasion
 
 
 class Judge:
@@ -68,7 +78,7 @@ class Judge:
         before = await rows.alerts(connection, task_ids)
         silences = await rows.silences(connection, task_ids, now)
         after: Alerts = {}
-        told: list[Message] = []
+        told: list[_Told] = []
         judged: list[int] = []
         for signal in found:
             execution, state = executions.get(signal.execution_id), states.get(signal.task_id)
@@ -82,12 +92,12 @@ class Judge:
             known = after.setdefault(state.id, dict(before.get(state.id, {})))
             silence, recovered = silences.get(state.id), recovers(known.values(), seen)
             notify = self._rules_of(state.task)
-            told += self._judge_task(notify, known, seen, state, execution, silence, now)
+            told += self._judge_task(notify, known, seen, state, execution, silence)
             if silence and recovered:
                 await end(connection, state.id, RECOVERY, now)
                 del silences[state.id]
         await rows.save_alerts(connection, before, after)
-        await messages.add(connection, told)
+        await self._put(connection, told, now)
         await signals.drop(connection, judged)
         return len(found)
 
@@ -99,8 +109,7 @@ class Judge:
         state: TaskState,
         execution: ExecutionRow | None,
         silence: Silence | None,
-        now: datetime,
-    ) -> list[Message]:
+    ) -> list[_Told]:
         """What the rules of a task tell of what was seen; `known` is left as they stand then."""
         told = []
         for name, rule in notify.rules.items():
@@ -116,7 +125,7 @@ class Judge:
                     kind=topic, state=state, alert=of, execution=execution, seconds=seen.seconds
                 )
                 key = incident if topic == "failure" else new_id()
-                told.append(self._message(key, rule, occasion, now))
+                told.append(_Told(key, rule, occasion))
         for gone in known.keys() - notify.rules.keys():
             known[gone] = QUIET
         return told
@@ -131,7 +140,7 @@ class Judge:
         before = await rows.alerts(connection, task_ids)
         silences = await rows.silences(connection, task_ids, now)
         after: Alerts = {}
-        told: list[Message] = []
+        told: list[_Told] = []
         for task_id, known in before.items():
             state = states.get(task_id)
             after[task_id] = dict(known)
@@ -146,10 +155,25 @@ class Judge:
                 after[task_id][name], tells = remind(rules[name], alert, now, quiet=quiet)
                 if tells:
                     occasion = Occasion(kind="reminder", state=state, alert=alert)
-                    told.append(self._message(new_id(), rules[name], occasion, now))
+                    told.append(_Told(new_id(), rules[name], occasion))
         await rows.save_alerts(connection, before, after)
-        await messages.add(connection, told)
+        await self._put(connection, told, now)
         return len(task_ids)
+
+    async def _put(self, connection: Connection, told: Sequence[_Told], now: datetime) -> None:
+        """Put what is told into the outbox, with who changed what fails last."""
+        failing = {o.occasion.state.id for o in told if o.occasion.kind in ("failure", "reminder")}
+        changes = await events.last_changes(connection, failing)
+        await messages.add(
+            connection,
+            [
+                self._message(
+                    one.key, one.rule,
+                    replace(one.occasion, changed=changes.get(one.occasion.state.id)), now,
+                )
+                for one in told
+            ],
+        )  # fmt: skip
 
     def _message(self, key: str, rule: Rule, occasion: Occasion, now: datetime) -> Message:
         channel = self._channels.get(rule.to)

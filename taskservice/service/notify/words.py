@@ -10,6 +10,7 @@ from urllib.parse import quote
 from taskservice.domain.incidents import Alert
 from taskservice.domain.state import TaskState
 from taskservice.settings import ChannelLanguage
+from taskservice.storage.events import StoredEvent
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.messages import Message
 
@@ -36,6 +37,8 @@ _ENGLISH = {
     "over": "After {count} failures in a row, since {since}",
     "limit": "Limit: {seconds} s",
     "took": "It took {seconds} s",
+    "changed": "Last changed {at} by {by}",
+    "why": "Last changed {at} by {by}: {reason}",
     "fire": "Scheduled for {fire}",
     "next": "Next fire: {next}",
     "paused": "It is paused",
@@ -69,6 +72,8 @@ _CHINESE = {
     "over": "此前连续失败 {count} 次，自 {since} 起",
     "limit": "限值：{seconds} 秒",
     "took": "耗时 {seconds} 秒",
+    "changed": "最近由 {by} 于 {at} 更改",
+    "why": "最近由 {by} 于 {at} 更改：{reason}",
     "fire": "计划时间：{fire}",
     "next": "下次执行：{next}",
     "paused": "任务已暂停",
@@ -127,7 +132,7 @@ class Occasion:
     """What is told of a task: `kind` is a topic or `reminder`.
 
     `alert` is where the rule stood when it failed, `seconds` the limit that was passed, or the time
-    that it took.
+    that it took, `changed` the last change of the task that is known.
     """
 
     kind: str
@@ -135,6 +140,7 @@ class Occasion:
     alert: Alert
     execution: ExecutionRow | None = None
     seconds: float | None = None
+    changed: StoredEvent | None = None
 
 
 def words_of(occasion: Occasion, language: ChannelLanguage, place: Place) -> Words:
@@ -157,6 +163,8 @@ def words_of(occasion: Occasion, language: ChannelLanguage, place: Place) -> Wor
     if occasion.seconds is not None and occasion.kind in ("late", "long", "short"):
         told = texts["took" if occasion.kind == "short" else "limit"]
         lines.append(told.format(seconds=f"{occasion.seconds:g}"))
+    if failing and occasion.changed:
+        lines.append(_changed(occasion.changed, texts, place.zone))
     if state.task.paused:
         lines.append(texts["paused"])
     elif state.next_run_time is None:
@@ -175,6 +183,8 @@ def words_of(occasion: Occasion, language: ChannelLanguage, place: Place) -> Wor
         "error": error,
         "error_kind": execution.error_kind if execution else None,
         "next_run_time": _iso(state.next_run_time),
+        "changed_at": _iso(occasion.changed.at) if occasion.changed else None,
+        "changed_by": _by(occasion.changed) if occasion.changed else None,
         "url": url,
     }
     subject = texts[occasion.kind].format(name=name)
@@ -183,6 +193,17 @@ def words_of(occasion: Occasion, language: ChannelLanguage, place: Place) -> Wor
         body="\n".join([*lines, *([url] if url else [])]),
         data=data,
     )
+
+
+def _changed(changed: StoredEvent, texts: Mapping[str, str], zone: tzinfo) -> str:
+    at, reason = moment(changed.at, zone), changed.event.reason
+    told = texts["why" if reason else "changed"]
+    return line(told.format(at=at, by=_by(changed), reason=reason))
+
+
+def _by(changed: StoredEvent) -> str:
+    """Who made a change: of a file's, the author of the commit."""
+    return line(changed.event.author or changed.event.by)
 
 
 def gathered(

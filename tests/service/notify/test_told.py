@@ -1,6 +1,7 @@
 """From the end of an execution to a receiver on loopback, in one process."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -52,6 +53,8 @@ async def test_a_failure_and_its_recovery_are_told_and_signed(
     assert said["error"] == "raised: OSError: the disk is full"
     assert said["incident"] == failure.id
     assert said["subject"] == "Failed: Nightly"
+    assert said["changed_by"] == "ann"
+    assert re.search(r"^Last changed 20\S+ \S+ by ann$", said["text"], re.MULTILINE)
     assert "https://tasks.example/tasks/nightly/executions/" in said["text"]
     assert recovery.json["type"] == "task.recovery"
     assert recovery.json["data"]["incident"] == failure.id != recovery.id
