@@ -84,8 +84,10 @@ def test_a_body_is_taken_or_told(
     before = service.get(f"/task-manage/{OTHERS}")
     made = service.http.post("/task-manage/", json=hourly(id="mine"))
     assert made.status_code in (201, 409), made.text
-    # What is refused before is asked once, on SQLite.
-    asked = [with_value(place, value) for value in values.VALUES]
+    # A third of them stands in each place, another third in the next one. What is refused before
+    # is asked once, on SQLite.
+    some = values.VALUES[PLACES.index(place) % 3 :: 3]
+    asked = [with_value(place, value) for value in some]
     if request.node.callspec.params["service"] == "mariadb":
         asked = list(filter(reaches_the_database, asked))
     for fields in asked:

@@ -16,14 +16,34 @@ from tests.faults.service import Server
 
 LONG = os.environ.get("FAULTS_LENGTH", "short") == "long"
 LIMIT_SECONDS = 3600 if LONG else 240
+SEVERAL = 50
+"""With fewer tests than that somebody has asked for these."""
+
 COLUMNS = ("scenario", "faults", "fires", "rows", "runs", "violations", "seen", "seed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives each round its limit, and has those take turns that a short round has one of."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if marker := item.get_closest_marker("turns"):
+            groups.setdefault(marker.args[0], []).append(item)
+    if LONG or len(items) < SEVERAL:
+        return
+    # All processes of a run choose the same ones.
+    chance = zlib.crc32(os.environ.get("PYTEST_XDIST_TESTRUNUID", "").encode())
+    left_out = [
+        item
+        for group in groups.values()
+        for number, item in enumerate(group)
+        if number != chance % len(group)
+    ]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The suite is checked itself: each of six planted bugs makes it fail, and says why."""
+"""The suite is checked itself: each of six planted bugs makes it fail, and says why.
+
+A short round has one of them.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +29,9 @@ ROUNDS: dict[str, tuple[Callable[[], None], Round, str]] = {
     "cancellation at SIGTERM": (planted.cancels_at_sigterm, stop_round, "contradiction"),
     "a route without its check": (planted.open_route, access_round, "open"),
 }
+
+
+pytestmark = pytest.mark.turns("planted bugs")
 
 
 @pytest.mark.parametrize("name", ROUNDS)

@@ -1,5 +1,6 @@
 """Rounds of one failure each; and the suite is checked on workers: each of five planted bugs makes
-such a round fail, and says why."""
+such a round fail, and says why. A short round has one of them.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ Round = Callable[[Site], None]
 def delivered_again(site: Site) -> None:
     """Two workers get the message of what runs on one of them, many times."""
     service = site.begin(2)
-    run = site.begun(site.trigger(service, "by-hand-short"))
+    run = site.begun(site.trigger(service, "by-hand-8"))
     send_again(site, run.execution, times=8)
     site.ended(run.execution)
     site.finish(service)
@@ -152,6 +153,7 @@ def test_workers_in_a_round(name: str, broker: str, make_site: Callable[..., Sit
     ROUNDS[name](site)
 
 
+@pytest.mark.turns("planted bugs on workers")
 @pytest.mark.parametrize("name", PLANTED)
 def test_workers_planted(name: str, make_site: Callable[..., Site]) -> None:
     case = PLANTED[name]

@@ -182,7 +182,7 @@ async def test_the_lock_is_left_with_who_lives(
 ) -> None:
     first = await candidate("first:1")
     second = await candidate("second:2", strange_seconds=0, patience_seconds=0)
-    with statements(database, reads=True) as sent:
+    with statements(database, reads=True, of_all=True) as sent:
         # Who wants the lock looks each time whether those live that hold it.
         await when(lambda: len([one for one in sent if "FROM task_owner" in one]) > 20)
     assert (first.leads, second.leads) == (True, False)

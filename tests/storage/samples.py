@@ -114,17 +114,19 @@ async def record(database: Database, *executions: ExecutionRow) -> None:
 
 
 @contextmanager
-def statements(database: Database, *, reads: bool = False) -> Iterator[list[str]]:
+def statements(
+    database: Database, *, reads: bool = False, of_all: bool = False
+) -> Iterator[list[str]]:
     """The statements that the block sends, by `Database.write` or, `reads`, `read`.
 
     Those of what it begins are among them; those of what ran before it, as a service's looks at
-    its tables, are not.
+    its tables, are so only `of_all`.
     """
     sent: list[str] = []
     token = _BLOCKS.set((*_BLOCKS.get(), id(sent)))
 
     def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        if id(sent) in _BLOCKS.get():
+        if of_all or id(sent) in _BLOCKS.get():
             sent.append(statement)
 
     engine = (database.connections.read if reads else database.engine).sync_engine
