@@ -1,17 +1,25 @@
 """The audit trail, as it is read, and what is told there that changes no task."""
 
-from dataclasses import dataclass
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from taskservice.domain.errors import Fault, Invalid, no_task
 from taskservice.domain.sight import ALL, Sight
-from taskservice.domain.trail import Event
+from taskservice.domain.trail import Cause, Event, event_of
 from taskservice.service.moments import now_utc, parse_moment
 from taskservice.storage import events
 from taskservice.storage.batcher import Batcher, Request
 from taskservice.storage.database import Database
 from taskservice.storage.events import COUNTED, EventPage
 from taskservice.storage.tasks import listed
+
+MOST_REFUSALS = 100
+"""How many refusals of one name each process tells of in a minute: a program may go on asking."""
+
+SHOWN = 900
+"""Characters of the reason of the last of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,8 @@ class Trail:
         self._database = database
         self._zone = zone
         self._notes = Batcher[Event, None](self._write)
+        self._minute = 0
+        self._refused = Counter[str]()
 
     async def page(
         self, wanted: TrailFilter, *, page: int = 1, before: str | None = None, size: int
@@ -74,6 +84,20 @@ class Trail:
     async def note(self, event: Event) -> None:
         """Have something told that changes nothing else; returns once it is. Raises Unavailable."""
         await self._notes.ask(event)
+
+    async def note_refusal(self, cause: Cause, *, task_id: str | None) -> None:
+        """Have told that somebody was not allowed to; of one name so many in a minute at most."""
+        minute = int(asyncio.get_running_loop().time()) // 60
+        if minute != self._minute:
+            self._minute = minute
+            self._refused.clear()
+        self._refused[cause.by] += 1
+        count = self._refused[cause.by]
+        if count == MOST_REFUSALS:
+            reason = f"{(cause.reason or '')[:SHOWN]} (no more is told of this minute)"
+            cause = replace(cause, reason=reason)
+        if count <= MOST_REFUSALS:
+            await self.note(event_of("refused", cause, task_id=task_id))
 
     async def _write(self, requests: list[Request[Event, None]]) -> None:
         told = [one.asked for one in requests]

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin
 
 import structlog
 from litestar import Litestar, Request, Response
+from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
@@ -18,6 +19,7 @@ from taskservice.domain import errors
 from taskservice.domain.errors import Fault, Invalid, TaskserviceError, TooManyRequests
 from taskservice.domain.sight import Sight
 from taskservice.domain.task import nearest
+from taskservice.domain.trail import Cause, Via
 from taskservice.service import Service
 from taskservice.settings import Settings
 from taskservice.web import api, auth, console, rules, schemas
@@ -203,7 +205,24 @@ def _on_error(request: AnyRequest, error: TaskserviceError) -> Response[Any]:
     headers = None
     if isinstance(error, TooManyRequests):
         headers = {"Retry-After": str(error.retry_after)}
-    return _answer(request, status, str(error), headers=headers)
+    answer = _answer(request, status, str(error), headers=headers)
+    if isinstance(error, errors.Forbidden) and (caller := auth.known_of(request)):
+        answer.background = BackgroundTask(_tell_of_refusal, request, caller, str(error))
+    return answer
+
+
+async def _tell_of_refusal(request: AnyRequest, caller: auth.Caller, why: str) -> None:
+    """Have the audit trail tell that somebody who is known was not allowed to."""
+    service: Service = request.app.state.service
+    asked = f"{request.scope['method']} {request.scope['path']}"
+    via: Via = "console" if caller.session else "api"
+    try:
+        await service.trail.note_refusal(
+            Cause(by=caller.name, via=via, reason=f"{asked}: {why}"),
+            task_id=request.path_params.get("task_id"),
+        )
+    except errors.Unavailable as outage:
+        log.warning("refusal_not_told", by=caller.name, asked=asked, reason=str(outage))
 
 
 def _answer(

@@ -32,6 +32,9 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
+_KNOWN = "taskservice.known"
+"""Key in the scope of a request: its caller, from when it is known who that is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -128,9 +131,17 @@ def admit(connection: Connection, needed: Role, *, can_hold: bool = True) -> Cal
         _refuse_other_sites(connection)
         return Caller(name="anonymous", role="admin")
     caller = _known(connection, can_hold)
+    scope: Any = connection.scope
+    scope[_KNOWN] = caller
     if not caller.may(needed):
         raise Forbidden(f"{caller.name} is {caller.role}; this needs {needed}")
     return caller
+
+
+def known_of(connection: Connection) -> Caller | None:
+    """Whose token or session a request brings, whether or not that was let in."""
+    caller = connection.scope.get(_KNOWN)
+    return caller if isinstance(caller, Caller) else None
 
 
 def holds(connection: Connection) -> Callable[[], bool]:

@@ -1,16 +1,20 @@
 """The audit trail by the API: of a task, of all, filtered and page by page."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from taskservice.domain.trail import Event
+from taskservice.domain.trail import Cause, Event
+from taskservice.service.trail import MOST_REFUSALS
 from taskservice.storage import events
 from taskservice.storage.events import COUNTED
 from tests.web.bodies import hourly
-from tests.web.conftest import Client
+from tests.web.conftest import Client, Serve
+from tests.web.console.test_console_session import ORIGIN, sign_in
+from tests.web.test_web_auth import TOKENS, bearer
 
 
 async def read(client: Client, path: str, **query: Any) -> dict[str, Any]:
@@ -116,3 +120,47 @@ async def test_what_is_wrong_is_named(client: Client, query: dict[str, Any], fie
     answer = await client.get("/audit", params=query)
     assert answer.status_code == 422
     assert [one["field"] for one in answer.json()["errors"]] == [field]
+
+
+async def test_who_was_not_allowed_to_is_told_once_a_request(serve: Serve) -> None:
+    async with serve(api_tokens=TOKENS) as client:
+        made = await client.post("/task-manage/", json=hourly(id="t"), headers=bearer("admin"))
+        assert made.status_code == 201
+        refused = await client.post("/task-manage/t/pause", headers=bearer("viewer"))
+        assert refused.status_code == 403
+        # Who is not known, and what is let in, is no such thing.
+        assert (await client.post("/task-manage/t/pause")).status_code == 401
+        assert (await client.post("/task-manage/t/pause", headers=bearer("no"))).status_code == 401
+        assert (await client.get("/task-manage/t", headers=bearer("viewer"))).status_code == 200
+        page = await client.get("/audit", params={"action": "refused"}, headers=bearer("viewer"))
+        [event] = page.json()["items"]
+        assert (event["by"], event["via"], event["task_id"]) == ("vic", "api", "t")
+        assert event["reason"] == "POST /task-manage/t/pause: vic is viewer; this needs operator"
+
+
+async def test_who_does_not_give_up_is_told_of_so_often(client: Client) -> None:
+    trail = client.service.trail
+    cause = Cause(by="vic", via="api", reason="x" * 2000)
+    for _ in range(2):  # a minute may end meanwhile
+        several = (trail.note_refusal(cause, task_id=None) for _ in range(MOST_REFUSALS + 5))
+        await asyncio.gather(*several)
+        page = await read(client, "/audit", action="refused", size=1000)
+        told = [one["reason"] for one in page["items"]]
+        if len(told) == MOST_REFUSALS:
+            break
+    assert MOST_REFUSALS <= len(told) <= 2 * MOST_REFUSALS
+    assert any(one.endswith("(no more is told of this minute)") for one in told)
+
+
+async def test_a_sign_in_is_told_and_a_refusal_in_the_console(serve: Serve) -> None:
+    async with serve(api_tokens=TOKENS) as client:
+        csrf = await sign_in(client, "viewer")
+        wrong = await client.post("/sign-in", data={"token": "no"}, headers=ORIGIN)
+        assert wrong.status_code == 401
+        answer = await client.post("/bulk/pause", data={"csrf": csrf}, headers=ORIGIN)
+        assert answer.status_code == 403
+        refused, signed_in = (await client.get("/audit", headers=bearer("admin"))).json()["items"]
+        assert (signed_in["action"], signed_in["by"], signed_in["via"]) == (
+            "signed_in", "vic", "console",
+        )  # fmt: skip
+        assert (refused["action"], refused["by"], refused["via"]) == ("refused", "vic", "console")

@@ -9,6 +9,8 @@ from litestar import Response, get, post
 from litestar.datastructures import Cookie
 
 from taskservice.domain.errors import UnknownToken
+from taskservice.domain.trail import Cause, Change, event_of
+from taskservice.service import Principal, Service
 from taskservice.web import auth, session
 from taskservice.web.api.parameters import ServiceDep
 from taskservice.web.console.render import (
@@ -52,7 +54,7 @@ async def show_sign_in(request: AnyRequest) -> Response[Any]:
 
 
 @post("/sign-in", opt=CONSOLE, request_max_body_size=LARGEST_FORM)
-async def sign_in(request: AnyRequest) -> Response[Any]:
+async def sign_in(request: AnyRequest, service: ServiceDep) -> Response[Any]:
     """Begins a session, where the token is known."""
     auth.refuse_foreign_origin(request)
     form = await session.form_of(request)
@@ -70,6 +72,7 @@ async def sign_in(request: AnyRequest) -> Response[Any]:
             await auth.guesses_of(request).hold(address)
         wrong = language_of(request).gettext("This token is not known.")
         return await _form(request, following, wrong=wrong, status=401)
+    await _note_sign_in(service, known)
     value = session.issue(known, time.time())
     return redirect(request, following, cookies=[_cookie(request, value, session.SECONDS)])
 
@@ -139,14 +142,24 @@ async def come_back_from_provider(request: AnyRequest, service: ServiceDep) -> R
     name = service.people.name_of(person.name)
     principal = service.people.principal(name, groups)
     if principal is None:
+        why = f"the groups of {name} have no role here"
+        cause = Cause(by=name, via="console", reason=why)
+        await service.trail.note_refusal(cause, task_id=None)
         told = language.gettext("%(name)s is in no group that may come in here.")
         return await _form(request, following, refused=told % {"name": name}, status=403)
+    await _note_sign_in(service, principal)
     value = session.issue_to_person(principal, groups, time.time())
     cookies = [
         _cookie(request, value, session.SECONDS),
         _cookie(request, "", 0, key=ATTEMPT),
     ]
     return redirect(request, following, cookies=cookies)
+
+
+async def _note_sign_in(service: Service, principal: Principal) -> None:
+    cause = Cause(by=principal.name, via="console")
+    changes = [Change("role", None, principal.role)]
+    await service.trail.note(event_of("signed_in", cause, changes=changes))
 
 
 async def _form(

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from taskservice.service import TrailFilter
 from taskservice.web import session
 from tests.service.conftest import until
 from tests.web.bodies import hourly
@@ -121,6 +122,12 @@ async def test_who_has_no_role_is_refused(serve: Serve, provider: Provider) -> N
         assert answer.status_code == 403
         assert "eve@example.org is in no group" in answer.text
         assert session.COOKIE not in client.cookies
+        assert (await signed_in(client, "bob@example.org")).status_code == 303
+        came, refused = (await client.service.trail.page(TrailFilter(), size=5)).items
+        told = [(one.event.action, one.event.by, one.event.via) for one in (came, refused)]
+        assert told == [
+            ("signed_in", "bob@example.org", "console"), ("refused", "eve@example.org", "console"),
+        ]  # fmt: skip
 
 
 async def test_groups_may_be_told_by_userinfo_alone(serve: Serve, provider: Provider) -> None:
