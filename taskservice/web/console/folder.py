@@ -36,7 +36,7 @@ async def sync_now(
 ) -> Response[None]:
     """Syncs now."""
     said = language_of(request).gettext("The folder was synced.")
-    work = service.syncs.sync(prune=False, by=caller, sight=sight)
+    work = service.syncs.sync(prune=False, by=caller, via="console", sight=sight)
     return await changed(request, work, said, ADDRESS)
 
 
@@ -44,7 +44,8 @@ async def sync_now(
 async def confirm_sync(request: AnyRequest, service: ServiceDep, caller: Caller) -> Response[None]:
     """Lets a held sync go on."""
     said = language_of(request).gettext("The sync went on: what is gone is retired.")
-    return await changed(request, service.syncs.sync(prune=True, by=caller), said, ADDRESS)
+    work = service.syncs.sync(prune=True, by=caller, via="console")
+    return await changed(request, work, said, ADDRESS)
 
 
 async def _values(service: Service, sight: Sight) -> dict[str, Any]:

@@ -172,6 +172,8 @@ async def test_a_held_sync_is_confirmed(at_once: httpx.AsyncClient, tasks_dir: P
     assert list((await page(client)).all("section", id="held"))
     assert (await client.post("/folder/confirm", headers=BROWSER)).status_code == 303
     assert list((await page(client)).all("section", id="held")) == []
+    [event] = (await client.get("/audit", params={"action": "synced"})).json()["items"]
+    assert (event["by"], event["via"]) == ("anonymous", "console")
 
 
 async def test_retired_tasks_are_told_with_their_end(
