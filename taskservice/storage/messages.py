@@ -27,8 +27,8 @@ LEASE = timedelta(seconds=60)
 TEST = "test"
 """The kind of a message that somebody sends to find out whether it arrives."""
 
-MOST = 5000
-"""How many messages of a channel are looked at at a time."""
+MOST = 1000
+"""How many messages of a channel are looked at at a time, and told of in one."""
 
 _M = task_message.c
 _SHOWN = (
@@ -149,6 +149,17 @@ async def of(connection: AsyncConnection, ids: Collection[str]) -> list[Message]
     for piece in chunks(sorted(ids)):
         query = select(*_SHOWN).where(_M.id.in_(piece)).order_by(_M.created_at, _M.id)
         found += [_message(row) for row in await connection.execute(query)]
+    return found
+
+
+async def topics(
+    connection: AsyncConnection, ids: Collection[str]
+) -> list[tuple[str, str, str | None]]:
+    """Of messages, the earliest first, the id, the kind and the task."""
+    found: list[tuple[str, str, str | None]] = []
+    for piece in chunks(sorted(ids)):
+        query = select(_M.id, _M.kind, _M.task_id).where(_M.id.in_(piece)).order_by(_M.id)
+        found += [(row.id, row.kind, row.task_id) for row in await connection.execute(query)]
     return found
 
 

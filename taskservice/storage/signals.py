@@ -56,6 +56,15 @@ def forget_watches(connection: Connection, execution_ids: Collection[str], now: 
         connection.execute(_OVER, {"ids": piece, "now": now})
 
 
+async def are_there(connection: AsyncConnection, now: datetime) -> bool:
+    """Whether there is a signal to be judged by now."""
+    for query in (_NOW, _DUE):
+        found = await connection.execute(query.limit(1), {"now": now} if query is _DUE else {})
+        if found.first() is not None:
+            return True
+    return False
+
+
 async def take(connection: AsyncConnection, now: datetime, *, limit: int) -> list[Signal]:
     """The first signals, as many of each kind at most, in order; kept from others until the end."""
     found = []

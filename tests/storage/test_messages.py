@@ -123,6 +123,9 @@ async def test_the_third_waits_and_tells_of_all(database: Database) -> None:
         await messages.gather(connection, [one.id for one in held], gathering.id)
 
     await database.write(gather)
+    async with database.read() as connection:
+        told = await messages.topics(connection, [one.id for one in held])
+    assert told == [(one.id, "failure", "t") for one in several[2:]]
     found = await all_of(database, *(one.id for one in held))
     assert {(one.state, one.gathered_in) for one in found} == {("gathered", gathering.id)}
 
@@ -150,6 +153,8 @@ async def test_signals_are_taken_in_order_and_looked_at_in_time(database: Databa
     later = Signal(task_id="t", execution_id="b", what="long", seconds=60.0, due=NOW + HOUR)
     many = [now, over, later, Signal(task_id="t", execution_id="c", what="completed")]
     await database.write(lambda some: some.run_sync(signals.add, many))
+    async with database.read() as connection:
+        assert await signals.are_there(connection, NOW)
     found = await database.write(lambda some: signals.take(some, NOW, limit=10))
     assert [(one.what, one.execution_id) for one in found] == [
         ("failed", "a"), ("completed", "c"), ("long", "b"),
@@ -158,6 +163,9 @@ async def test_signals_are_taken_in_order_and_looked_at_in_time(database: Databa
     await database.write(lambda some: signals.look_again(some, found[2].id, NOW + 2 * HOUR))
     await database.write(lambda some: signals.drop(some, [one.id for one in found[:2]]))
     assert await database.write(lambda some: signals.take(some, NOW, limit=10)) == []
+    async with database.read() as connection:
+        assert not await signals.are_there(connection, NOW)
+        assert await signals.are_there(connection, NOW + 2 * HOUR)
     await database.write(lambda some: some.run_sync(signals.forget_watches, ["b"], NOW + HOUR))
     left = await database.write(lambda some: signals.take(some, NOW + 9 * HOUR, limit=10))
     assert [one.seconds for one in left] == [60.0]

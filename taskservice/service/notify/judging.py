@@ -61,8 +61,12 @@ class Judge:
     async def look(self) -> None:
         """Judge what there is, where this process schedules. Raises `Unavailable`."""
         while self._engine.leads:
-            judged = await self._database.write(self.judge)
-            reminded = await self._database.write(self.remind)
+            # Most of the time there is nothing, and a read is in nobody's way.
+            async with self._database.read() as connection:
+                seen = await signals.are_there(connection, now_utc())
+                failing = await rows.to_remind(connection, now_utc(), limit=1)
+            judged = await self._database.write(self.judge) if seen else 0
+            reminded = await self._database.write(self.remind) if failing else 0
             if max(judged, reminded) < AT_ONCE:
                 return
 

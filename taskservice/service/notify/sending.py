@@ -92,8 +92,7 @@ class Sender:
         send = list(choice.send)
         if choice.gather:
             known = self._channels.get(channel)
-            several = await messages.of(connection, choice.gather)
-            told = [(one.id, one.kind, one.task_id) for one in several]
+            told = await messages.topics(connection, choice.gather)
             words = gathered(told, known.language if known else "en", self._place)
             made = Message(
                 id=new_id(), channel=channel, kind="gathered", subject=words.subject,
