@@ -61,8 +61,9 @@ def _service(url: str) -> Any:
     # It takes half a second to import, which only those wait for who have such a channel.
     import apprise
 
-    # It logs what others answered, and where it called.
-    logging.getLogger("apprise").disabled = True
+    # They log what others answered, and where was called.
+    for name in ("apprise", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     asset = apprise.AppriseAsset(
         app_id="taskservice", app_desc="taskservice", async_mode=False, storage_mode="memory",
         allow_templates=False, pgp_autogen=False, pem_autogen=False,

@@ -1,5 +1,6 @@
 """Webhooks, signed as Standard Webhooks has it: one address that was checked, no redirects."""
 
+import logging
 import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ class Webhooks:
         self._secret = secret_bytes(secret) if secret else None
         self._lookups = Threads("taskservice-lookup", limit=LOOKUPS)
         self._context: ssl.SSLContext | None = None
+        # They log what is called, and that is a secret.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
     async def send(self, channel: Channel, message: Message) -> Answer:
         """Send a message; the caller limits the time."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -139,6 +140,23 @@ async def test_apprise_sends_text_to_a_service(receiver: Receiver) -> None:
     assert one.json["title"] == "Failed: @\u200beveryone"
     assert one.json["message"] == "<\u200b!channel> 失败"
     assert one.json["attachments"] == []
+
+
+async def test_no_log_names_where_a_channel_leads(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = f"json://127.0.0.1:{receiver.port}/planted-secret"
+    both = [channel_to(receiver), Channel(name="chat", kind="apprise", url=url)]
+    for answer in (status(200), status(500, "planted-secret"), b"planted-secret"):
+        receiver.answer = lambda _, answer=answer: answer  # type: ignore[misc]
+        for channel in both:
+            told = await sender(*both).attempt(message(channel.name))
+            assert "planted" not in told.told
+    assert len(receiver.received) >= 6
+    assert all("planted" in one.target for one in receiver.received)
+    assert "planted" not in caplog.text
+    assert "planted" not in "".join(capfd.readouterr())
 
 
 async def test_apprise_that_is_refused_or_hangs(receiver: Receiver) -> None:
