@@ -11,6 +11,7 @@ from taskservice.domain import overlay
 from taskservice.domain.check import has_controls
 from taskservice.domain.errors import Conflict, NotFound, no_task
 from taskservice.domain.overlay import DELETED, Override
+from taskservice.domain.sight import ALL, Sight
 from taskservice.service.promoting import (
     MOST_BYTES,
     TOO_MUCH,
@@ -98,6 +99,7 @@ def promotions_of(
     now: datetime,
     *,
     executor: str,
+    sight: Sight = ALL,
     most_bytes: int = MOST_BYTES,
 ) -> Promotions:
     """How files change that promote these fields of several tasks, as `promotion_of`. Blocks.
@@ -106,7 +108,7 @@ def promotions_of(
     is not there; `executor` is that of tasks which name none. Once the files have `most_bytes`,
     or those that are changed, each counted for each author, further tasks are refused.
     """
-    files = DeclaringFiles(folder, most_bytes=most_bytes)
+    files = DeclaringFiles(folder, sight=sight, most_bytes=most_bytes)
     steps: list[_Step] = []
     left_out: list[LeftOut] = []
     outdated: dict[str, Sequence[str]] = {}

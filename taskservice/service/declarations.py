@@ -113,15 +113,19 @@ class Declarations:
                 call=self._planning.call, check=check, zone=self._zone,
             )  # fmt: skip
 
-    async def promotion(self, task_id: str, fields: Sequence[str] = ()) -> Promotion:
+    async def promotion(
+        self, task_id: str, fields: Sequence[str] = (), *, sight: Sight = ALL
+    ) -> Promotion:
         """What to commit for the file to say what the API changed of a task, or these fields of it.
 
         Without fields, what ends by itself is left out. Takes a deleted task too. Raises
-        `NotFound` and `Conflict`.
+        `NotFound` and `Conflict`, also where its file has tasks out of sight.
         """
         async with self._database.read() as connection:
             task = await stored(connection, task_id)
-        return await self._looking.run(promotion_of, self._root, task_id, task, fields, now_utc())
+        return await self._looking.run(
+            promotion_of, self._root, task_id, task, fields, now_utc(), sight
+        )
 
     async def promotions(
         self,
@@ -129,6 +133,8 @@ class Declarations:
         sources: Collection[str],
         fields: Sequence[str],
         shape: Callable[[Promotions], T],
+        *,
+        sight: Sight = ALL,
     ) -> T:
         """The same of several tasks, author by author; of what can't be promoted it says why.
 
@@ -137,20 +143,26 @@ class Declarations:
         Raises `TooManyRequests` while another is made.
         """
         async with self._promoting.turn():
-            found = await self._chosen(task_ids, sources)
+            found = await self._chosen(task_ids, sources, sight)
             return await self._promoting.call(
                 lambda: shape(
                     promotions_of(
-                        self._root, found, fields, now_utc(), executor=self._default_executor
+                        self._root,
+                        found,
+                        fields,
+                        now_utc(),
+                        executor=self._default_executor,
+                        sight=sight,
                     )
                 )
             )
 
     async def _chosen(
-        self, task_ids: Iterable[str], sources: Collection[str]
+        self, task_ids: Iterable[str], sources: Collection[str], sight: Sight
     ) -> dict[str, StoredTask | None]:
-        """These tasks, and those from `sources`; None for one that is not there."""
-        wanted = dict.fromkeys(task_ids)
+        """These tasks, and those in sight from `sources`; None for one that is not there."""
+        named = dict.fromkeys(task_ids)
+        wanted = dict(named)
         async with self._database.read() as connection:
             if sources:
                 known = await store.declared(connection)
@@ -162,8 +174,9 @@ class Declarations:
                     and row.retired_at is None
                     and (row.source == "api" or task_id in changed)
                 }
-            found = await store.load(connection, list(wanted))
-        return {task_id: found.get(task_id) for task_id in wanted}
+            seen = await store.seen(connection, wanted, sight)
+            found = await store.load(connection, list(seen))
+        return {one: found.get(one) for one in wanted if one in seen or one in named}
 
     async def commits(self, also: Iterable[str | None] = ()) -> list[Commit]:
         """The last commits of the tasks folder's work tree, newest first; see `last_commits`."""

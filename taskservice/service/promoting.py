@@ -9,6 +9,7 @@ from pathlib import Path
 from taskservice.domain import overlay
 from taskservice.domain.errors import Conflict, NotFound
 from taskservice.domain.overlay import Override
+from taskservice.domain.sight import ALL, Sight
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.confined import (
     LEADS_OUT,
@@ -21,7 +22,7 @@ from taskservice.sync.folder.confined import (
 from taskservice.sync.folder.listing import VANISHED
 from taskservice.sync.text.diff import unified_diff
 from taskservice.sync.text.promotion import new_file, promoted
-from taskservice.sync.text.reader import read_file
+from taskservice.sync.text.reader import FileContent, read_file
 
 MOST_BYTES = 8 * 1024 * 1024
 """How much text is gone through at most, but for the last file."""
@@ -72,17 +73,22 @@ class Promotion:
 
 
 def promotion_of(
-    folder: Path, task_id: str, stored: StoredTask, fields: Sequence[str], now: datetime
+    folder: Path,
+    task_id: str,
+    stored: StoredTask,
+    fields: Sequence[str],
+    now: datetime,
+    sight: Sight = ALL,
 ) -> Promotion:
     """The change that promotes these overridden fields of a task. Blocks.
 
     Without any it is all of them but those that end by themselves.
 
     Raises `NotFound` for a field that is not overridden, and `Conflict` where the folder does
-    not have what is stored, or its file can't be edited.
+    not have what is stored, or its file can't be edited, or has tasks out of `sight` too.
     """
     chosen, left_out = chosen_overrides(task_id, stored, fields, now)
-    files, authors = DeclaringFiles(folder), _authors(chosen)
+    files, authors = DeclaringFiles(folder, sight=sight), _authors(chosen)
     after: bytes | None
     if stored.declaration.path is None:
         path, after = files.add(task_id, stored, chosen)
@@ -104,10 +110,12 @@ def promotion_of(
 class DeclaringFiles:
     """Files of the tasks folder, each read once; `texts` has them by path, None for a new one.
 
-    Once they have `most_bytes`, further ones raise `Conflict`.
+    Once they have `most_bytes`, further ones raise `Conflict`, and so do those with tasks that
+    are out of `sight`: whoever is shown a file is shown all of them.
     """
 
-    def __init__(self, folder: Path, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, *, sight: Sight = ALL, most_bytes: int = MOST_BYTES) -> None:
+        self._sight = sight
         self._left = most_bytes
         # A root that is a link may be swapped meanwhile.
         self._root = os.path.realpath(folder)
@@ -133,16 +141,32 @@ class DeclaringFiles:
         data = self.texts.get(path)
         if data is None:
             self._check_left()
-            data = self.texts[path] = _read(self._root, path)
+            data = _read(self._root, path)
             self._left -= len(data)
-            tasks = read_file(path, data).tasks
-            self._digests[path] = {task.task_id: overlay.digest(task.fields) for task in tasks}
+            content = read_file(path, data)
+            if self._sight.is_narrowed and not self._is_seen(content):
+                raise Conflict(
+                    f"{path} declares tasks of others too, or has faults: somebody who sees all "
+                    "tasks may promote it"
+                )
+            self.texts[path] = data
+            self._digests[path] = {
+                task.task_id: overlay.digest(task.fields) for task in content.tasks
+            }
         if self._digests[path].get(task_id) != overlay.digest(stored.declaration.fields):
             raise Conflict(
                 f"{path} has changed and what it says of the task now is not synced: mend what "
                 "GET /sync tells of it, or try again after a sync"
             )
         return data
+
+    def _is_seen(self, content: FileContent) -> bool:
+        """Whether all that a file declares is in sight by what it says itself."""
+        tags = [task.fields.get("tags") for task in content.tasks]
+        return not content.faults and all(
+            isinstance(some, list) and self._sight.sees([one for one in some if type(one) is str])
+            for some in tags
+        )
 
     def _check_left(self) -> None:
         if self._left <= 0:

@@ -158,7 +158,8 @@ class Fuzz:
             {"func_args": {"data_id": "y", "process_type": "z"}, "tags": tags},
             hourly(tags=tags or []), hourly(id="their-task", tags=["ours"]),
             {"files": {}}, {"files": {"their-filed.yaml": "name: x"}},
-            {"task_ids": ["their-filed", "own-filed"]}, {"sources": ["file", "api"]},
+            {"task_ids": ["their-filed", "own-filed", "own-shared", "their-shared"]},
+            {"sources": ["file", "api"]},
         )  # fmt: skip
         return json.dumps(self.chance.choice(bodies)).encode()
 

@@ -22,14 +22,12 @@ WORD = "quetzalcoatlus"
 """Stands in all that there is of the other team's tasks."""
 
 FOREIGN = (
-    "their-task",
-    "their-filed",
-    "their-retired",
-    "their-deleted",
-    "their-broken",
-    "their-failing",
-)
-OWN = ("own-task", "own-filed", *(f"own-{number}" for number in range(6)))
+    "their-task", "their-filed", "their-retired", "their-deleted", "their-broken", "their-failing",
+    "their-shared",
+)  # fmt: skip
+OWN = ("own-task", "own-filed", "own-shared", *(f"own-{number}" for number in range(6)))
+"""Those that are shared stand in one file."""
+
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -138,6 +136,8 @@ async def set_up(world: World, folder: Path) -> None:
     for name in ("their-filed", "their-retired", "their-deleted"):
         (folder / f"{name}.yaml").write_text(json.dumps(theirs()))
     (folder / "own-filed.yaml").write_text(json.dumps(hourly(tags=["ours"])))
+    shared = {"own-shared": hourly(tags=["ours"]), "their-shared": theirs()}
+    (folder / "shared.yaml").write_text(json.dumps({"tasks": shared}, indent=1))
     await world.admin("POST", "/sync")
     (folder / "their-retired.yaml").unlink()
     (folder / "their-broken.yaml").write_text(json.dumps(theirs(timeout=f"{WORD} fault")))
@@ -149,8 +149,11 @@ async def set_up(world: World, folder: Path) -> None:
     await world.admin("POST", f"/task-manage/their-task/pause?until=9d&reason={WORD}")
     failing = {**theirs(id="their-failing"), "func_args": {"name": WORD}}
     await world.admin("POST", "/task-manage", {**failing, "func_path": "importlib.import_module"})
+    await world.admin("POST", f"/task-manage/their-task/silence?reason={WORD}")
+    for task_id in ("own-filed", "own-shared"):
+        await world.admin("PUT", f"/task-manage/{task_id}", {"max_instances": 7})
     for task_id in OWN:
-        if task_id != "own-filed":
+        if task_id not in ("own-filed", "own-shared"):
             await world.admin("POST", "/task-manage", hourly(id=task_id, tags=["ours", "x"]))
     for task_id in ("their-task", "their-failing", "own-task"):
         world.logs[task_id] = (await world.admin("POST", f"/task-manage/{task_id}/trigger"))["id"]

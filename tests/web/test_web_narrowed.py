@@ -121,8 +121,7 @@ async def test_it_can_not_take_its_tag_away(team: Team) -> None:
 async def test_what_concerns_all_is_refused(team: Team) -> None:
     for method, path in (
         ("GET", "/metrics"), ("POST", "/sync?prune=true"), ("POST", "/plan"),
-        ("POST", "/promotion"), ("GET", "/task-manage/mine/promotion"),
-        ("GET", "/tasks/mine/promotion"), ("POST", "/folder/confirm"),
+        ("POST", "/folder/confirm"),
     ):  # fmt: skip
         refused = await team(method, path, 403)
         assert refused["detail"].startswith("bob is for tasks with certain tags; ")
@@ -161,11 +160,29 @@ async def test_pages_are_of_its_tasks(team: Team) -> None:
         await team("GET", path, 404)
 
 
-async def test_a_page_offers_nothing_that_is_refused(team: Team) -> None:
-    await team.admin("PUT", "/task-manage/declared", json={"description": "x"})
-    assert "/promotion" in (await team.client.get("/tasks/declared", headers=ADMIN)).text
-    page = await team("GET", "/tasks/declared")
-    assert "/revert" in page and "/promotion" not in page
+async def test_a_file_of_its_own_is_promoted_and_one_that_is_shared_is_not(
+    team: Team, tasks_dir: Path
+) -> None:
+    names = {"shared": "ours", "their-shared": "theirs"}
+    several = {name: {**hourly(), "tags": [tag]} for name, tag in names.items()}
+    (tasks_dir / "both.yaml").write_text(json.dumps({"tasks": several}, indent=1))
+    await team.admin("POST", "/sync")
+    for name in ("declared", "their-declared", "shared", "their-shared"):
+        await team.admin("PUT", f"/task-manage/{name}", json={"description": f"new {name}"})
+    diff = await team("GET", "/task-manage/declared/promotion")
+    assert "new declared" in diff
+    refused = await team("GET", "/task-manage/shared/promotion", 409)
+    assert refused["detail"].startswith("both.yaml declares tasks of others too, or has faults: ")
+    page = await team("GET", "/tasks/shared/promotion")
+    assert "both.yaml declares tasks of others too" in page and "their-shared" not in page
+    asked = {"task_ids": ["theirs", "shared", "mine"], "sources": ["file"]}
+    found = await team("POST", "/promotion", json=asked)
+    assert {one["path"] for one in found["files"]} == {"declared.yaml", "mine.yaml"}
+    assert {one["task_id"] for one in found["refused"]} == {"theirs", "shared"}
+    assert "their-" not in json.dumps(found)
+    # A file that is at fault may hold what nobody knows of.
+    (tasks_dir / "declared.yaml").write_text(json.dumps({**hourly(), "tags": ["ours"], "x": 1}))
+    await team("GET", "/task-manage/declared/promotion", 409)
 
 
 async def test_a_form_of_several_does_its_own(team: Team) -> None:

@@ -101,6 +101,7 @@ async def revert_overrides(
 async def get_promotion(
     request: AnyRequest,
     service: ServiceDep,
+    sight: SightDep,
     task_id: FromPath[str],
     field: Annotated[
         list[str] | None,
@@ -111,7 +112,7 @@ async def get_promotion(
     ] = None,
 ) -> Response[Any]:
     """What to commit for the file to say it: for `patch -p1` or `git apply` in the tasks folder."""
-    promotion = await service.declarations.promotion(task_id, field or ())
+    promotion = await service.declarations.promotion(task_id, field or (), sight=sight)
     headers = {"Vary": "Accept"}
     if request.accept.best_match([DIFF, MediaType.JSON], default=DIFF) == DIFF:
         return Response(promotion.diff.encode(), media_type=DIFF, headers=headers)
@@ -130,7 +131,9 @@ async def get_promotion(
     },
     operation_class=with_body(body_schemas.PROMOTION, body_schemas.PROMOTION_EXAMPLES),
 )
-async def promote_tasks(request: AnyRequest, service: ServiceDep) -> Response[bytes]:
+async def promote_tasks(
+    request: AnyRequest, service: ServiceDep, sight: SightDep
+) -> Response[bytes]:
     """The same of many, author by author, for a commit of each. Changes nothing.
 
     One is made at a time.
@@ -145,7 +148,7 @@ async def promote_tasks(request: AnyRequest, service: ServiceDep) -> Response[by
         faults.append(Fault(field="sources", reason=reason))
     if faults:
         raise Invalid(faults)
-    found = await service.declarations.promotions(task_ids, sources, fields, _encoded)
+    found = await service.declarations.promotions(task_ids, sources, fields, _encoded, sight=sight)
     return Response(found, media_type=MediaType.JSON)
 
 

@@ -14,7 +14,7 @@ from taskservice.domain.run import ExecutionStatus
 from taskservice.service import Provenance, Service
 from taskservice.storage.executions import COUNTED
 from taskservice.storage.shown import Shown
-from taskservice.web.api.parameters import ServiceDep
+from taskservice.web.api.parameters import ServiceDep, SightDep
 from taskservice.web.console import arguments, trail
 from taskservice.web.console.changes import message_of
 from taskservice.web.console.charts import strip
@@ -96,13 +96,15 @@ async def show_executions(
 
 @get("/tasks/{task_id:str}/promotion", opt=CONSOLE)
 async def show_promotion(
-    request: AnyRequest, service: ServiceDep, task_id: FromPath[str]
+    request: AnyRequest, service: ServiceDep, sight: SightDep, task_id: FromPath[str]
 ) -> Response[str]:
     """What would have to be committed for the file to say what was overridden."""
     field = request.query_params.get("field") or None
     promotion, wrong = None, None
     try:
-        promotion = await service.declarations.promotion(task_id, [field] if field else [])
+        promotion = await service.declarations.promotion(
+            task_id, [field] if field else [], sight=sight
+        )
     except Conflict as conflict:
         wrong = str(conflict)
     return page(
