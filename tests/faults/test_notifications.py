@@ -23,7 +23,7 @@ MISBEHAVES = {"takes": 60, "answers 500": 15, "refuses": 10, "is late": 10, "han
 def test_incidents_are_told(server: Server, make_lab: Callable[[str], Lab]) -> None:
     url = server.create_database()
     lab = make_lab(url)
-    incidents, channels = lab.length(8, 1000), lab.length(4, 50)
+    incidents, channels = lab.length(4, 1000), lab.length(2, 50)
     with receiving(lab.random) as receiver:
         environ = {
             f"TASKSERVICE_CHANNEL_C{number}": receiver.url(f"c{number}")
