@@ -138,7 +138,7 @@ test-mysql: .venv/test-stamp .mysql/usr/sbin/mysqld
 # Prints what was done and counted as a table, as it stands in docs/reliability.md.
 soak: .venv/test-stamp
 	@$(install_test_programs)
-	FAULTS_LENGTH=long .venv/bin/pytest tests/faults tests/acceptance/test_machine.py
+	FAULTS_LENGTH=long .venv/bin/pytest tests/faults tests/acceptance/test_machine.py tests/attack/test_credentials.py
 
 lint: .venv/test-stamp
 	.venv/bin/ruff check

@@ -88,10 +88,10 @@ def open_route() -> None:
     """`POST /sync` is for everybody."""
 
     def bend(real: Any) -> Any:
-        def admit(settings: Any, connection: Any, needed: Any) -> Any:
+        def admit(connection: Any, needed: Any, **more: Any) -> Any:
             if connection.scope["path"].startswith("/sync"):
                 return auth.Caller(name="anonymous", role="admin")
-            return real(settings, connection, needed)
+            return real(connection, needed, **more)
 
         return admit
 
