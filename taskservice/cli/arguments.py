@@ -41,6 +41,9 @@ def override_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return reason(until(command))
 
 
+reason_option = click.option("--reason", metavar="TEXT", help="Why; kept in the audit trail.")
+
+
 def ahead(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
     """A click callback for times to come: the moment after a span."""
     if text is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from taskservice.cli.arguments import override_options, task_argument, tasks_argument
+from taskservice.cli.arguments import override_options, reason_option, task_argument, tasks_argument
 from taskservice.cli.client import Client, ClientError, speaks_to_server, task_path
 from taskservice.cli.describe import task_line
 from taskservice.cli.exit_status import FAULT
@@ -74,9 +74,12 @@ def _each(
 @click.command()
 @task_argument
 @click.option("--field", metavar="NAME", help="Only this one, as `overrides` names it.")
+@reason_option
 @output_option
 @speaks_to_server
-def revert(client: Client, task_id: str, field: str | None, output: str) -> None:
+def revert(
+    client: Client, task_id: str, field: str | None, reason: str | None, output: str
+) -> None:
     """End a task's overrides: its fields follow the file again.
 
     \b
@@ -84,7 +87,7 @@ def revert(client: Client, task_id: str, field: str | None, output: str) -> None
       taskservice revert daily-report
       taskservice revert daily-report --field func_args.message
     """
-    _print_task(client.delete(task_path(task_id, "overrides"), field=field), output)
+    _print_task(client.delete(task_path(task_id, "overrides"), field=field, reason=reason), output)
 
 
 @click.command()

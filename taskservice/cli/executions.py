@@ -12,6 +12,7 @@ from taskservice.cli.arguments import (
     OPEN_STATUSES,
     ago,
     execution_argument,
+    reason_option,
     task_argument,
 )
 from taskservice.cli.client import Client, speaks_to_server, task_path
@@ -193,11 +194,17 @@ def _value(text: str) -> object:
     help="An argument of the function for this run, as a task file has it: n=3 is a number, "
     "s='\"3\"' is text, x='[1, 2]' a list. May be given several times.",
 )
+@reason_option
 @click.option("--wait", is_flag=True, help="Wait for its end, and show what it prints.")
 @output_option
 @speaks_to_server
 def trigger(
-    client: Client, task_id: str, func_args: dict[str, object] | None, wait: bool, output: str
+    client: Client,
+    task_id: str,
+    func_args: dict[str, object] | None,
+    reason: str | None,
+    wait: bool,
+    output: str,
 ) -> int:
     """Run a task now, paused or not, and print the execution's id.
 
@@ -209,7 +216,7 @@ def trigger(
       taskservice trigger daily-report --arg data_id=sales --arg limit=100 --wait
     """
     body = func_args and {"func_args": func_args}
-    execution = client.post(task_path(task_id, "trigger"), body)
+    execution = client.post(task_path(task_id, "trigger"), body, reason=reason)
     if not wait:
         if output == "json":
             print_json(execution)
@@ -243,16 +250,17 @@ def _wait(client: Client, task_id: str, log_id: str, output: str) -> Mapping[str
 @click.command()
 @task_argument
 @execution_argument
+@reason_option
 @output_option
 @speaks_to_server
-def cancel(client: Client, task_id: str, log_id: str, output: str) -> None:
+def cancel(client: Client, task_id: str, log_id: str, reason: str | None, output: str) -> None:
     """Stop a running or queued execution.
 
     \b
     Example:
       taskservice cancel daily-report 01a2b3c4-…
     """
-    execution = client.post(task_path(task_id, "logs", log_id, "cancel"))
+    execution = client.post(task_path(task_id, "logs", log_id, "cancel"), reason=reason)
     if output == "json":
         print_json(execution)
     else:

@@ -1,7 +1,6 @@
 """The use cases and the life cycle: the one door through which API and console go."""
 
 from taskservice.engine.functions import FunctionInfo, ParameterInfo
-from taskservice.service.changes import LONGEST_REASON
 from taskservice.service.contributions import Promotions
 from taskservice.service.credentials import FRESH_SECONDS, Credentials, Principal
 from taskservice.service.events import Event, Subscription
@@ -12,6 +11,7 @@ from taskservice.service.people import People
 from taskservice.service.preconditions import Precondition
 from taskservice.service.promoting import Promotion
 from taskservice.service.provenance import Provenance, TaskOverride
+from taskservice.service.reasons import LONGEST_REASON
 from taskservice.service.service import Service
 from taskservice.service.sessions import EndedSessions
 from taskservice.service.trail import TrailFilter

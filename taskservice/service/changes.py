@@ -26,6 +26,7 @@ from taskservice.service.definitions import Definition, decision_for, live
 from taskservice.service.moments import now_utc, parse_until
 from taskservice.service.offload import Offload
 from taskservice.service.preconditions import Precondition
+from taskservice.service.reasons import Reasons
 from taskservice.storage.database import Collision, Database
 from taskservice.storage.gate import Decision, Gate, Written
 from taskservice.storage.overrides import expired
@@ -34,9 +35,7 @@ from taskservice.storage.shown import Shown
 from taskservice.storage.tasks import StoredTask
 
 ALWAYS = Precondition()
-
-LONGEST_REASON = 1000
-"""Characters of why something was changed."""
+NONE_NEEDED = Reasons()
 
 IMPORTS = 20
 """How often a change waits anew for the import of its function's module."""
@@ -55,7 +54,7 @@ class Changes:
     A task out of `sight` is none to them, and none can be made one: that is `Forbidden`.
 
     `zone` is that of times which name none, `default_executor` for tasks that name none; what is
-    large is decided by `deciding`.
+    large is decided by `deciding`. `reasons` says what needs one.
     """
 
     def __init__(
@@ -67,7 +66,9 @@ class Changes:
         *,
         zone: tzinfo,
         default_executor: str,
+        reasons: Reasons = NONE_NEEDED,
     ) -> None:
+        self._reasons = reasons
         self._database = database
         self._gate = gate
         self._checks = checks
@@ -128,6 +129,11 @@ class Changes:
         """Set the fields given, each to the value given; on a declared task they are overrides."""
         if unknown := unknown_fields(changes):
             raise Invalid(unknown)
+        # Whoever pauses by a change of the field does so for a reason as well.
+        actions = ["change"]
+        if isinstance(pausing := changes.get("paused"), bool):
+            actions.append("pause" if pausing else "resume")
+        reason = self._reasons.check(reason, *actions)
         cause, end = self._cause(by, via, sight, reason, until)
 
         def redefine(stored: StoredTask, now: datetime) -> Definition:
@@ -153,6 +159,7 @@ class Changes:
         precondition: Precondition = ALWAYS,
     ) -> Shown:
         """Pause a task or let it go on."""
+        reason = self._reasons.check(reason, "pause" if paused else "resume")
         cause, end = self._cause(by, via, sight, reason, until)
 
         def redefine(stored: StoredTask, now: datetime) -> Definition:
@@ -172,14 +179,22 @@ class Changes:
         return await self._redefine(task_id, redefine, cause)
 
     async def revert(
-        self, task_id: str, field: str | None, *, by: str, via: Via = "api", sight: Sight = ALL
+        self,
+        task_id: str,
+        field: str | None,
+        *,
+        by: str,
+        via: Via = "api",
+        sight: Sight = ALL,
+        reason: str | None = None,
     ) -> Shown:
         """End all overrides of a task, or that of one field."""
+        reason = self._reasons.check(reason, "revert")
 
         def redefine(stored: StoredTask, _now: datetime) -> Definition:
             return definitions.without_overrides(stored, field)
 
-        cause = Cause(by=by, via=via, reverting=True, sight=sight)
+        cause = Cause(by=by, via=via, reason=reason, reverting=True, sight=sight)
         return await self._redefine(task_id, redefine, cause)
 
     async def delete(
@@ -197,6 +212,7 @@ class Changes:
 
         Its log is kept for a while, and is there again then.
         """
+        reason = self._reasons.check(reason, "delete")
         cause, end = self._cause(by, via, sight, reason, until)
 
         def decide(found: StoredTask | None, now: datetime) -> Decision:
@@ -303,8 +319,5 @@ class Changes:
         self, by: str, via: Via, sight: Sight, reason: str | None, until: str | None
     ) -> tuple[Cause, datetime | None]:
         """The cause of a change, and when it ends by itself, if it does. Raises `Invalid`."""
-        if reason is not None and len(reason) > LONGEST_REASON:
-            fault = f"must have at most {LONGEST_REASON} characters, not {len(reason)}"
-            raise Invalid([Fault(field="reason", reason=fault)])
         end = None if until is None else parse_until(until, self._zone, now_utc())
         return Cause(by=by, via=via, reason=reason, sight=sight), end

@@ -16,6 +16,7 @@ from taskservice.engine.placeholders import is_light
 from taskservice.service.checks import Checks
 from taskservice.service.moments import parse_moment
 from taskservice.service.notices import ask
+from taskservice.service.reasons import Reasons
 from taskservice.service.tasks import listed
 from taskservice.storage import executions as log
 from taskservice.storage import history
@@ -28,7 +29,7 @@ from taskservice.storage.history import Past
 class Executions:
     """The log of all tasks; `changed` is called where one was begun or stopped.
 
-    `zone` is that of times which name none.
+    `zone` is that of times which name none; `reasons` says what needs one.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class Executions:
         *,
         zone: tzinfo,
         changed: Callable[[], None],
+        reasons: Reasons,
     ) -> None:
+        self._reasons = reasons
         self._database = database
         self._engine = engine
         self._checks = checks
@@ -126,6 +129,7 @@ class Executions:
         sight: Sight = ALL,
     ) -> ExecutionRow:
         """Run a task now, paused or not; `func_args` go before its own for this run."""
+        reason = self._reasons.check(reason, "trigger")
         async with self._database.read() as connection:
             before = (await listed(connection, task_id)).state
         if not sight.sees(before.task.tags):
@@ -160,6 +164,7 @@ class Executions:
         reason: str | None = None,
     ) -> ExecutionRow:
         """Stop a running or queued execution; the execution as it ended. Raises `Conflict`."""
+        reason = self._reasons.check(reason, "cancel")
         for _ in OPEN:  # a worker may take it at this moment
             execution = await self.get(task_id, log_id)
             if not execution.is_open:

@@ -28,6 +28,7 @@ from taskservice.service.notify.notifications import Notifications
 from taskservice.service.notify.rules import rules_in_service
 from taskservice.service.offload import Offload
 from taskservice.service.people import People
+from taskservice.service.reasons import Reasons
 from taskservice.service.sessions import EndedSessions
 from taskservice.service.syncs import Syncs
 from taskservice.service.task_functions import TaskFunctions
@@ -105,8 +106,15 @@ class Service:
         )  # fmt: skip
         self._checkup = Checkup(self.database, self.engine, gate, zone)
         self.tasks = Tasks(self.database, checks, self._checkup, looking, zone=zone)
+        reasons = Reasons(settings.require_reason)
         self.changes = Changes(
-            self.database, gate, checks, deciding, zone=zone, default_executor=default_executor
+            self.database,
+            gate,
+            checks,
+            deciding,
+            zone=zone,
+            default_executor=default_executor,
+            reasons=reasons,
         )
         self.syncs = Syncs(
             self.database, self.engine, gate, checks, self._checkup, settings,
@@ -114,7 +122,12 @@ class Service:
         )  # fmt: skip
         self.watcher = Watcher(self.database, self.syncs.report)
         self.executions = Executions(
-            self.database, self.engine, checks, zone=zone, changed=self.watcher.poke
+            self.database,
+            self.engine,
+            checks,
+            zone=zone,
+            changed=self.watcher.poke,
+            reasons=reasons,
         )
         self.declarations = Declarations(
             self.database, self.syncs.root, checks, looking,

@@ -52,6 +52,7 @@ class Settings:
     shutdown_grace: float = 30.0
     log_retention: timedelta | None = timedelta(days=90)
     event_retention: timedelta | None = timedelta(days=400)
+    require_reason: tuple[str, ...] = ()
     output_limit: int = 256 * 1024
     env_allow: tuple[str, ...] = ("*",)
     celery_broker: str = field(default="", repr=False)
@@ -179,6 +180,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "shutdown_grace": values.seconds,
     "log_retention": values.retention,
     "event_retention": values.retention,
+    "require_reason": values.require_reason,
     "output_limit": values.output_limit,
     "env_allow": values.env_allow,
     "celery_broker": broker.broker_url,

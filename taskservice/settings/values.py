@@ -13,6 +13,9 @@ from taskservice.settings.wrong_value import WrongValue
 Executor = Literal["local", "process", "celery"]
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
+REASONED = ("pause", "resume", "change", "delete", "revert", "trigger", "cancel")
+"""What may be made to need a reason."""
+
 MOST_PLACES = 10_000
 """How many executions one executor may be told to run side by side."""
 
@@ -95,6 +98,13 @@ def env_allow(text: str) -> tuple[str, ...]:
     if not all(_VARIABLES.fullmatch(pattern) for pattern in patterns):
         raise WrongValue("it must be patterns of variables such as DB_*, separated by commas")
     return patterns
+
+
+def require_reason(text: str) -> tuple[str, ...]:
+    actions = entries(text)
+    if not set(actions) <= set(REASONED):
+        raise WrongValue(f"it must be some of {', '.join(REASONED)}, separated by commas")
+    return actions
 
 
 def entries(text: str) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ def test_who_did_what(cli: Cli, service: ServiceProcess) -> None:
     assert heading.split() == ["WHEN", "ACTION", "TASK", "BY", "CHANGES", "REASON"]
     assert paused.split()[-5:] == ["paused:", "false", "→", "true", "INC-42"]
     assert "created" in created and "anonymous" in created
+    assert cli.ok("trigger", "audited", "--reason", "by hand")
+    [_, triggered] = cli.ok("audit", "--action", "triggered", "--limit", "1").splitlines()
+    assert triggered.endswith("by hand")
     found = json.loads(cli.ok("audit", "--action", "paused", "--limit", "1", "--output", "json"))
     [event] = found["items"]
     assert (event["task_id"], event["reason"]) == ("audited", "INC-42")

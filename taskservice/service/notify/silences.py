@@ -6,8 +6,8 @@ from functools import partial
 from taskservice.domain.errors import Fault, Invalid, no_task
 from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.trail import EXPIRY, Cause, Change, Via, event_of
-from taskservice.service.changes import LONGEST_REASON
 from taskservice.service.moments import now_utc, parse_until
+from taskservice.service.reasons import LONGEST_REASON
 from taskservice.service.tasks import listed
 from taskservice.storage import alerts, events
 from taskservice.storage import tasks as store

@@ -18,6 +18,7 @@ from taskservice.web.api.parameters import (
     PageSize,
     ServiceDep,
     SightDep,
+    Why,
 )
 from taskservice.web.openapi import problems, with_body
 
@@ -44,11 +45,12 @@ async def trigger_task(
     caller: Caller,
     sight: SightDep,
     task_id: FromPath[str],
+    reason: Why = None,
 ) -> schemas.Execution:
     """Runs it, paused or not, with other `func_args` for this once if they are given."""
     arguments = await bodies.trigger_arguments(request)
     return schemas.Execution.of(
-        await service.executions.trigger(task_id, arguments, by=caller, sight=sight)
+        await service.executions.trigger(task_id, arguments, by=caller, sight=sight, reason=reason)
     )
 
 
@@ -109,10 +111,16 @@ async def get_execution(
     responses=WRITE,
 )
 async def cancel_execution(
-    service: ServiceDep, caller: Caller, task_id: FromPath[str], log_id: FromPath[str]
+    service: ServiceDep,
+    caller: Caller,
+    task_id: FromPath[str],
+    log_id: FromPath[str],
+    reason: Why = None,
 ) -> schemas.Execution:
     """Stops it; one that has ended is a conflict."""
-    return schemas.Execution.of(await service.executions.cancel(task_id, log_id, by=caller))
+    return schemas.Execution.of(
+        await service.executions.cancel(task_id, log_id, by=caller, reason=reason)
+    )
 
 
 HANDLERS = (

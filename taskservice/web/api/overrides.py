@@ -18,6 +18,7 @@ from taskservice.web.api.parameters import (
     Caller,
     ServiceDep,
     SightDep,
+    Why,
     task_answer,
 )
 from taskservice.web.openapi import ETAG, documented_header, problems, with_body, with_text
@@ -79,11 +80,11 @@ async def revert_overrides(
         str | None,
         QueryParameter(max_length=300, description="One of `overridden`; without it, all of them"),
     ] = None,
+    reason: Why = None,
 ) -> Response[schemas.Task]:
     """Lets the fields follow the file again."""
-    return task_answer(
-        service, await service.changes.revert(task_id, field, by=caller, sight=sight)
-    )
+    task = await service.changes.revert(task_id, field, by=caller, sight=sight, reason=reason)
+    return task_answer(service, task)
 
 
 @get(

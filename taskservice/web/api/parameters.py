@@ -25,6 +25,10 @@ Words = Annotated[str | None, QueryParameter(max_length=200)]
 Reason = Annotated[
     str | None, QueryParameter(max_length=LONGEST_REASON, description="Why; kept with the override")
 ]
+Why = Annotated[
+    str | None,
+    QueryParameter(max_length=LONGEST_REASON, description="Why; kept in the audit trail"),
+]
 Until = Annotated[
     str | None,
     QueryParameter(

@@ -15,6 +15,7 @@ from taskservice.service import Service
 from taskservice.storage.attempts import Attempt
 from taskservice.storage.executions import ExecutionRow
 from taskservice.storage.shown import Shown
+from taskservice.web import session
 from taskservice.web.api.parameters import Caller, ServiceDep
 from taskservice.web.console.changes import changed
 from taskservice.web.console.render import (
@@ -121,7 +122,8 @@ async def cancel_execution(
 ) -> Response[None]:
     """Stops it."""
     said = language_of(request).gettext("The execution was cancelled.")
-    work = service.executions.cancel(task_id, log_id, by=caller, via="console")
+    reason = (await session.form_of(request)).get("reason")
+    work = service.executions.cancel(task_id, log_id, by=caller, via="console", reason=reason)
     return await changed(request, work, said, execution_address(task_id, log_id))
 
 
@@ -135,11 +137,14 @@ async def run_again(
 ) -> Response[None]:
     """Runs the task with the arguments of this execution, and leads to the new one."""
     made: list[ExecutionRow] = []
+    reason = (await session.form_of(request)).get("reason")
 
     async def work() -> None:
         execution = await service.executions.get(task_id, log_id)
         made.append(
-            await service.executions.trigger(task_id, execution.func_args, by=caller, via="console")
+            await service.executions.trigger(
+                task_id, execution.func_args, by=caller, via="console", reason=reason
+            )
         )
 
     said = language_of(request).gettext("The task runs again: this is its new execution.")

@@ -163,6 +163,7 @@ def _answer(
         "flash": None,
         "workers_address": WORKERS,
         "audit_address": AUDIT,
+        "needs_reason": settings_of(request).require_reason.__contains__,
         "workers_matter": workers.matter,
         # A queue may be another team's alone.
         "unserved": workers.unserved if sees_all else (),

@@ -117,8 +117,9 @@ async def trigger(
     async def run() -> None:
         own = decoded((await service.tasks.show(task_id)).func_args, {})
         await service.executions.trigger(
-            task_id, arguments.given_by(form, own), by=caller, via="console", sight=sight
-        )
+            task_id, arguments.given_by(form, own),
+            by=caller, via="console", sight=sight, reason=form.get("reason"),
+        )  # fmt: skip
 
     said = language_of(request).gettext("It runs now.")
     return await changed(request, run(), said, address_of(task_id))
@@ -133,15 +134,13 @@ async def revert(
     task_id: FromPath[str],
 ) -> Response[None]:
     """Lets a field, or all of them, follow the file again."""
-    field = (await session.form_of(request)).get("field") or None
-    _ = language_of(request).gettext
-    said = _("It follows its declaration again.")
-    return await changed(
-        request,
-        service.changes.revert(task_id, field, by=caller, sight=sight, via="console"),
-        said,
-        address_of(task_id),
-    )
+    form = await session.form_of(request)
+    said = language_of(request).gettext("It follows its declaration again.")
+    work = service.changes.revert(
+        task_id, form.get("field") or None,
+        by=caller, sight=sight, via="console", reason=form.get("reason"),
+    )  # fmt: skip
+    return await changed(request, work, said, address_of(task_id))
 
 
 @post("/tasks/{task_id:str}/keep", opt=CONSOLE)
@@ -208,10 +207,11 @@ async def resume_all(
     request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
 ) -> Response[None]:
     """Lets those tasks fire again."""
+    reason = _terms_of(await session.form_of(request))["reason"]
     return await _bulk(
         request,
         lambda task_id: service.changes.set_paused(
-            task_id, False, by=caller, sight=sight, via="console"
+            task_id, False, by=caller, sight=sight, via="console", reason=reason
         ),
     )
 
@@ -221,10 +221,11 @@ async def trigger_all(
     request: AnyRequest, service: ServiceDep, caller: Caller, sight: SightDep
 ) -> Response[None]:
     """Runs them now."""
+    reason = _terms_of(await session.form_of(request))["reason"]
     return await _bulk(
         request,
         lambda task_id: service.executions.trigger(
-            task_id, None, by=caller, via="console", sight=sight
+            task_id, None, by=caller, via="console", sight=sight, reason=reason
         ),
     )
 
