@@ -121,7 +121,7 @@ def create_app(
             Exception: _on_crash,
         },
         request_max_body_size=LARGEST_BODY,
-        openapi_config=openapi_config(settings, show_reference),
+        openapi_config=openapi_config(lambda: service.credentials.exist, show_reference),
         logging_config=None,
     )
     rules.check(app.routes)

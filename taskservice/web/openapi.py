@@ -11,6 +11,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import (
     Components,
     Example,
+    OpenAPI,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -22,7 +23,6 @@ from litestar.openapi.spec import (
 
 from taskservice import __version__
 from taskservice.domain.check import JsonSchema
-from taskservice.settings import Settings
 from taskservice.web.schemas import Problem
 
 PROBLEM = "application/problem+json"
@@ -111,9 +111,12 @@ class _YamlOnce(YamlRenderPlugin):
 
 
 def openapi_config(
-    settings: Settings, show_page: Callable[[AnyRequest], Awaitable[Response[Any]]]
+    tokens_exist: Callable[[], bool], show_page: Callable[[AnyRequest], Awaitable[Response[Any]]]
 ) -> OpenAPIConfig:
-    """The document at `/schema`; a browser is shown a page there instead."""
+    """The document at `/schema`; a browser is shown a page there instead.
+
+    Whether tokens are needed is asked when the document is made, at the first request for it.
+    """
 
     async def for_browsers(request: AnyRequest) -> Response[Any] | None:
         wanted = "text/html" in request.headers.get("accept", "")
@@ -121,8 +124,16 @@ def openapi_config(
         return await show_page(request) if wanted and at_top else None
 
     bearer = SecurityScheme(type="http", scheme="bearer", description="A token of the service")
-    with_tokens = bool(settings.api_tokens)
-    return OpenAPIConfig(
+
+    @dataclass
+    class Config(OpenAPIConfig):
+        def to_openapi_schema(self) -> OpenAPI:
+            if tokens_exist():
+                self.components = Components(security_schemes={"token": bearer})
+                self.security = [{"token": []}]
+            return super().to_openapi_schema()
+
+    return Config(
         title="taskservice",
         version=__version__,
         description="Tasks declared in files, changed and watched over HTTP.",
@@ -131,6 +142,4 @@ def openapi_config(
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, before_request=for_browsers
         ),
-        components=Components(security_schemes={"token": bearer} if with_tokens else None),
-        security=[{"token": []}] if with_tokens else None,
     )

@@ -142,6 +142,14 @@ async def test_one_whose_time_is_over_is_refused(serve: Serve) -> None:
         assert (await client.get("/task-manage/")).status_code == 401
 
 
+async def test_the_document_says_that_one_is_needed(serve: Serve) -> None:
+    async with serve() as client:
+        _, token = await tokens_of(client).create("ci", "viewer", by="ann")
+        document = (await client.get("/schema", headers=with_token(token))).json()
+        assert document["security"] == [{"token": []}]
+        assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
 async def test_its_use_is_noted_on_no_requests_way(serve: Serve) -> None:
     async with serve() as client:
         tokens = tokens_of(client)
