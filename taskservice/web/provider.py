@@ -26,10 +26,10 @@ LOOK_SECONDS = 3.0
 """How long the page of the sign-in waits to learn whether the provider is there."""
 
 KEPT_SECONDS = 300.0
-"""For how long what the provider says of itself is kept."""
+"""For how long what the provider says of itself is kept where somebody signs in."""
 
 AWAY_SECONDS = 5.0
-"""For how long it is not asked again after it did not answer."""
+"""For how long the page of the sign-in takes it for there, or away, as it was seen last."""
 
 KEYS_SECONDS = 1.0
 """How often its keys are fetched at most: a token may name one that is new."""
@@ -108,7 +108,7 @@ class Provider:
         """Why nobody can sign in by the provider now, if so; waits for `LOOK_SECONDS` at most."""
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                await self._told()
+                await self._told(kept_seconds=AWAY_SECONDS)
         except ProviderAway as away:
             return str(away)
         except TimeoutError:
@@ -238,11 +238,11 @@ class Provider:
             raise NotBelieved("the provider tells of somebody else")
         return {**told, **claims}
 
-    async def _told(self) -> Mapping[str, Any]:
-        """What the provider says of itself (OpenID Connect Discovery 1.0)."""
+    async def _told(self, *, kept_seconds: float = KEPT_SECONDS) -> Mapping[str, Any]:
+        """What the provider says of itself (OpenID Connect Discovery 1.0), or said so lately."""
         async with self._asking:
             age = time.monotonic() - self._asked_at
-            if self._metadata and age < KEPT_SECONDS:
+            if self._metadata and age < kept_seconds:
                 return self._metadata
             if self._away and age < AWAY_SECONDS:
                 raise ProviderAway(self._away)

@@ -296,6 +296,17 @@ async def test_who_says_no_there_is_not_let_in_here(serve: Serve, provider: Prov
         assert "The provider let nobody in: access_denied" in answer.text
 
 
+async def test_a_provider_that_goes_away_is_told_soon(serve: Serve, provider: Provider) -> None:
+    async with app(serve, provider) as client:
+        assert "Sign in with" in (await client.get("/sign-in", headers=BROWSER)).text
+        provider.stop()
+
+        async def told() -> bool:
+            return "127.0.0.1 is away" in (await client.get("/sign-in", headers=BROWSER)).text
+
+        await until(told)
+
+
 async def test_a_provider_that_is_away_is_told_and_tokens_go_on(
     serve: Serve, provider: Provider
 ) -> None:
