@@ -30,13 +30,18 @@ from taskservice.service import Service
 from taskservice.service.housekeeping import Housekeeping
 from taskservice.settings import Settings
 from taskservice.storage import events as trail
-from taskservice.storage.tables import task_declaration, task_manage, task_override
+from taskservice.storage.tables import (
+    task_declaration,
+    task_execution_log,
+    task_manage,
+    task_override,
+)
 from taskservice.sync.syncer import SyncOptions
 from tests.service.conftest import until, unwatched
 
 IDS = ("a", "b", "c")
 LENGTH = 25
-EXAMPLES = max(int(os.environ.get("TRAIL_ACTIONS", "300")) // LENGTH, 1)
+EXAMPLES = max(int(os.environ.get("TRAIL_ACTIONS", "200")) // LENGTH, 1)
 
 BARE: dict[str, Any] = {
     "name": "n", "task_type": "t", "trigger_type": "interval", "trigger_args": {"hours": 1},
@@ -81,6 +86,7 @@ ACTIONS = st.one_of(
     action("keep", st.sampled_from([*VALUES, "func_args.command", "trigger"])),
     action("delete", REASONS, ENDS),
     action("restore"),
+    action("trigger"),
     action("wait"),
 )
 
@@ -95,6 +101,7 @@ class Stand:
     path: str | None = None
     retired: bool = False
     deleted: bool = False
+    overridden: frozenset[str] = frozenset()
 
 
 def _value(fields: Mapping[str, Any], name: str) -> Any:
@@ -110,6 +117,7 @@ class Snapshot:
     tasks: dict[str, Stand]
     overrides: dict[str, str]
     trail: list[Event]
+    runs: set[str]
 
 
 async def look(service: Service) -> Snapshot:
@@ -121,6 +129,10 @@ async def look(service: Service) -> Snapshot:
         for row in await connection.execute(select(task_override).order_by(task_override.c.field)):
             overrides.setdefault(row.task_id, []).append(row)
         found = await trail.page(connection, limit=100_000)
+        log = task_execution_log.c
+        # Further attempts are nobody's action.
+        by_hand = select(log.id).where(log.triggered_by == "cid", log.attempt == 1)
+        runs = {row.id for row in await connection.execute(by_hand)}
     tasks = {}
     for task_id, row in said.items():
         several = overrides.get(task_id, [])
@@ -129,6 +141,7 @@ async def look(service: Service) -> Snapshot:
             ends={one.field: one.until_time.isoformat() for one in several if one.until_time},
             path=row.path,
             deleted=any(one.field == DELETED for one in several),
+            overridden=frozenset(one.field for one in several),
         )
         task = rows.get(task_id)
         if task is not None and task.deleted_at is None:
@@ -138,7 +151,7 @@ async def look(service: Service) -> Snapshot:
     kept = {
         task_id: digest([list(one) for one in several]) for task_id, several in overrides.items()
     }
-    return Snapshot(tasks, kept, [one.event for one in reversed(found.items)])
+    return Snapshot(tasks, kept, [one.event for one in reversed(found.items)], runs)
 
 
 EFFECTIVE = {
@@ -181,7 +194,9 @@ def _apply(stand: Stand, event: Event, change: Change) -> None:
         assert stand.path == change.old
         stand.path = change.new
     else:
-        if event.action in EFFECTIVE:
+        # Of a task that is deleted, it is what it will be once it is restored.
+        follows = event.action == "declared" and stand.deleted and name not in stand.overridden
+        if event.action in EFFECTIVE or follows:
             stand.effective[name] = change.new
         if event.action in DECLARED:
             stand.declared[name] = change.new
@@ -287,6 +302,9 @@ class World:
     async def restore(self, task_id: str) -> None:
         await self.service.changes.restore(task_id, by="bob")
 
+    async def trigger(self, task_id: str) -> None:
+        await self.service.executions.trigger(task_id, None, by="cid", reason="by hand")
+
     async def wait(self, _task_id: str) -> None:
         """Until what ends soon has ended."""
         now = datetime.now(UTC)
@@ -336,19 +354,27 @@ async def check(tables: Path, actions: Sequence[tuple[Any, ...]]) -> set[str]:
     return {event.action for event in before.trail}
 
 
-def _compare(before: Snapshot, now: Snapshot, new: Sequence[Event]) -> None:
+def _compare(before: Snapshot, now: Snapshot, told: Sequence[Event]) -> None:
+    new = [event for event in told if event.action != "triggered"]
+    _compare_runs(before, now, told)
     expected = after(before.tasks, new)
     assert expected.keys() == now.tasks.keys()
     for task_id, stand in now.tasks.items():
-        assert differences(expected[task_id], stand) == []
+        assert differences(expected[task_id], stand) == [], (before.tasks.get(task_id), new, stand)
         # Of one that is deleted, only its events say what it was.
         stand.effective = stand.effective or expected[task_id].effective
     for task_id in expected.keys() | before.tasks.keys():
-        told = any(event.task_id == task_id for event in new)
+        is_told = any(event.task_id == task_id for event in new)
         was, is_now = before.tasks.get(task_id), now.tasks.get(task_id)
         same_rows = before.overrides.get(task_id) == now.overrides.get(task_id)
         is_same = was is not None and is_now is not None and not differences(was, is_now)
-        assert told == (not (is_same and same_rows)), (task_id, new)
+        assert is_told == (not (is_same and same_rows)), (task_id, new)
+
+
+def _compare_runs(before: Snapshot, now: Snapshot, told: Sequence[Event]) -> None:
+    """What was run by hand is told, each once."""
+    begun = [event.changes[0].new for event in told if event.action == "triggered"]
+    assert sorted(begun) == sorted(now.runs - before.runs)
 
 
 @settings(max_examples=EXAMPLES, phases=[Phase.generate], database=None)
@@ -375,6 +401,7 @@ def test_each_action_can_be_seen(sqlite_tables: Path) -> None:
         ("resume", "a", None, None),
         ("delete", "a", None, None),
         ("restore", "a"),
+        ("trigger", "a"),
         ("remove", "a"),
         ("write", "a", {}, path),
         ("remove", "a"),
@@ -382,5 +409,5 @@ def test_each_action_can_be_seen(sqlite_tables: Path) -> None:
     ]
     assert asyncio.run(check(sqlite_tables, actions)) == {
         "created", "changed", "overridden", "reverted", "expired", "paused", "resumed", "deleted",
-        "restored", "retired", "returned", "pruned", "adopted", "declared",
+        "restored", "retired", "returned", "pruned", "adopted", "declared", "triggered",
     }  # fmt: skip

@@ -1,11 +1,14 @@
 """The audit trail in the database: written in order, read page by page, deleted by age."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import taskservice
 from taskservice.domain.redaction import HIDDEN
 from taskservice.domain.sight import Sight
 from taskservice.domain.trail import ACTIONS, Change, Event
@@ -201,3 +204,18 @@ async def test_what_can_t_be_read_counts_as_not_given(database: Database) -> Non
     )
     [one] = told(await page(database))
     assert one.changes == ()
+
+
+def test_nothing_else_writes_the_trail() -> None:
+    """Nor is there anything that changes an event, or deletes one but by its age."""
+    package = Path(taskservice.__file__).parent
+    using = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\btask_event\b", path.read_text("utf-8"))
+    }
+    migration = "storage/migrations/versions/0011_trail.py"
+    assert using == {"storage/tables.py", "storage/events.py", migration}
+    source = (package / "storage/events.py").read_text("utf-8")
+    assert "update(" not in source
+    assert source.count("delete(task_event)") == 1
