@@ -18,6 +18,12 @@ OPEN_STATUSES = ("queued", "running")
 
 TRIGGER_TYPES = ("date", "interval", "cron")
 SOURCES = ("file", "api")
+ACTIONS = (
+    "created", "changed", "overridden", "reverted", "expired", "paused", "resumed", "deleted",
+    "restored", "retired", "returned", "pruned", "triggered", "cancelled", "backfilled",
+    "silenced", "unsilenced", "adopted", "declared", "frozen", "unfrozen", "synced",
+    "token_created", "token_revoked", "signed_in", "refused",
+)  # fmt: skip
 DRIFTS = ("in_sync", "overridden", "conflict")
 
 _SPAN = re.compile(r"(\d{1,9})([smhd])", re.ASCII)

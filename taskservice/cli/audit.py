@@ -6,13 +6,12 @@ from typing import Any
 
 import rich_click as click
 
-from taskservice.cli.arguments import ago
+from taskservice.cli.arguments import ACTIONS, ago
 from taskservice.cli.client import Client, speaks_to_server
 from taskservice.cli.completion import complete_tasks
 from taskservice.cli.describe import value, when_in_table
 from taskservice.cli.output import output_option, print_json, print_table, say
 from taskservice.cli.paging import all_pages
-from taskservice.domain.trail import ACTIONS
 
 LIMIT = 20
 

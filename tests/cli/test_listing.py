@@ -11,6 +11,7 @@ from taskservice.cli.client import Client
 from taskservice.cli.paging import all_pages
 from taskservice.domain.overlay import Drift
 from taskservice.domain.run import EXECUTION_STATUSES, OPEN, TASK_STATUSES
+from taskservice.domain.trail import ACTIONS
 from taskservice.web.schemas import Source, TriggerType
 from tests.acceptance.process import ServiceProcess, wait_for
 from tests.cli.conftest import Cli
@@ -151,6 +152,7 @@ def test_the_words_of_the_options_are_those_of_the_service() -> None:
         EXECUTION_STATUSES,
     )
     assert arguments.OPEN_STATUSES == OPEN
+    assert arguments.ACTIONS == ACTIONS
     assert arguments.DRIFTS == get_args(Drift)
     assert arguments.SOURCES == get_args(Source)
     assert arguments.TRIGGER_TYPES == get_args(TriggerType)

@@ -86,7 +86,7 @@ def test_every_body_has_examples() -> None:
 async def test_the_examples_are_taken(client: httpx.AsyncClient) -> None:
     for body in body_schemas.TASK_EXAMPLES.values():
         assert (await client.post("/task-manage/", json=body)).status_code == 201
-    await client.post("/task-manage/", json=hourly(id="t"))
+    await client.post("/task-manage/", json=hourly(id="t", max_instances=9))
     for body in body_schemas.CHANGE_EXAMPLES.values():
         assert (await client.put("/task-manage/t", json=body)).status_code == 200
     for body in body_schemas.TRIGGER_EXAMPLES.values():
