@@ -61,6 +61,15 @@ def test_three_people_with_three_roles_and_two_teams(walk: Walk) -> None:
     assert re.search(r"bob is operator; this needs admin.*\nnot for an operator\n", out)
     assert re.search(r"^paused +true .* bob .* the printer is broken$", out, re.MULTILINE)
 
+    out = walk.type(step("as") + step("did"))
+    assert re.search(r"paused +reminders +bob .*the printer is broken$", out, re.MULTILINE)
+    assert re.search(r"created +reminders +file ", out)
+    assert re.search(r"triggered +invoices +bob ", out)
+    assert re.search(r"refused +weekly +cleo .*this needs operator$", out, re.MULTILINE)
+    # Cleo's own: what is of the one task that she sees.
+    assert re.search(r"created +weekly +file ", out)
+    assert len(re.findall(r"created +reminders ", out)) == 1
+
     out = walk.type(step("as") + step("leaves"))
     assert out.startswith("bob: revoked\n")
     assert "this token is not known" in out
