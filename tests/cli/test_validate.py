@@ -128,6 +128,17 @@ def test_a_setting_that_matters_is_read_and_no_other(folder: Path) -> None:
     assert (status, errors) == (0, "1 task in 1 file: no faults\n")
 
 
+def test_channels_are_known_by_their_variables_if_there_are_any(folder: Path) -> None:
+    file = folder / "tasks.d" / "one.yaml"
+    file.write_text(f"{ONE}notify: [{{to: opps}}]\n")
+    found = result(folder, "validate", "tasks.d/one.yaml")
+    assert found.status == 0
+    found = result(folder, "validate", "tasks.d/one.yaml", TASKSERVICE_CHANNEL_OPS="planted")
+    assert found.status == 1
+    assert "tasks.d/one.yaml:7:1: notify: there is no channel 'opps'; did you mean" in found.out
+    assert "planted" not in found.out + found.err
+
+
 def test_files_that_can_not_be_read_are_faults(folder: Path) -> None:
     (folder / "tasks.d" / "nowhere.yaml").symlink_to("nothing")
     (folder / "tasks.d" / "folder.yaml").mkdir()

@@ -3,10 +3,12 @@
 import asyncio
 import ipaddress
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from taskservice.storage.messages import Message
 from taskservice.storage.rows import new_id
 from tests.domain.samples import minimal, parsed
 from tests.service.notify.conftest import channel_to
-from tests.service.notify.receiver import Received, Receiver, status
+from tests.service.notify.receiver import Received, Receiver, receiving, status
 
 
 def message(channel: str = "ops", **more: Any) -> Message:
@@ -128,6 +130,35 @@ def test_one_private_address_among_others_is_enough_to_refuse() -> None:
     assert "127.0.0.1" in addresses_of("127.0.0.1", 80, private=True)
     with pytest.raises(NotAllowed):
         addresses_of("127.0.0.1", 80, private=False)
+
+
+@pytest.mark.parametrize(("name", "told"), [("localhost", "204"), ("other.example", "its cert")])
+async def test_the_certificate_must_be_for_the_channels_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    """The address that was looked up is called, and the name is what is asked for there."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+        *("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"),
+        *("-keyout", str(key), "-out", str(certificate)),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    asked: list[str | None] = []
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    tls.sni_callback = lambda _socket, server_name, _context: asked.append(server_name)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    async with receiving(tls) as receiver:
+        url = f"https://localhost:{receiver.port}/hook"
+        channel = Channel(name="ops", kind="webhook", url=url, private=True)
+        answer = await sender(channel).attempt(message())
+    assert answer.told.startswith(told)
+    assert asked == ["localhost"]
+    assert [one.headers["host"] for one in receiver.received] == (
+        [f"localhost:{receiver.port}"] if answer.taken else []
+    )
 
 
 async def test_apprise_sends_text_to_a_service(receiver: Receiver) -> None:
