@@ -28,7 +28,8 @@ from taskservice.service.offload import Offload
 from taskservice.service.preconditions import Precondition
 from taskservice.service.reasons import Reasons
 from taskservice.storage.database import Collision, Database
-from taskservice.storage.gate import Decision, Gate, Written
+from taskservice.storage.decisions import Decision
+from taskservice.storage.gate import Gate, Written
 from taskservice.storage.overrides import expired
 from taskservice.storage.rows import new_id
 from taskservice.storage.shown import Shown

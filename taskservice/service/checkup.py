@@ -18,7 +18,8 @@ from taskservice.service.moments import now_utc
 from taskservice.storage import deletion
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
-from taskservice.storage.gate import Decision, Gate
+from taskservice.storage.decisions import Decision
+from taskservice.storage.gate import Gate
 from taskservice.storage.key_values import get_value, set_value
 
 ROUND_SECONDS = 600.0

@@ -17,7 +17,7 @@ from taskservice.domain.overlay import Declaration, Override
 from taskservice.domain.task import Task, parse_task
 from taskservice.domain.trail import Cause
 from taskservice.service.preconditions import Precondition
-from taskservice.storage.gate import Decision
+from taskservice.storage.decisions import Decision
 from taskservice.storage.tasks import StoredTask
 
 Definition = tuple[Declaration, tuple[Override, ...]]

@@ -18,8 +18,9 @@ from taskservice.storage import deletion, events, messages
 from taskservice.storage import executions as log
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.decisions import Decision
 from taskservice.storage.deletion import Purge
-from taskservice.storage.gate import Decision, Gate
+from taskservice.storage.gate import Gate
 from taskservice.storage.tasks import StoredTask
 
 HOUSEKEEPING_SECONDS = 1.0

@@ -6,62 +6,30 @@ the scheduler of this one follow. That fires begin and end is no change of a tas
 account of it.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import structlog
 
 from taskservice.domain.errors import Unavailable, no_task, out_of_sight
-from taskservice.domain.overlay import Declaration, Override
 from taskservice.domain.redaction import Hiding
 from taskservice.domain.sight import Sight
 from taskservice.domain.state import FireDue, Resolution, TaskState
-from taskservice.domain.trail import Author, Cause, Event, end_of, event_of, events_of, retirement
-from taskservice.storage import deletion, events, executions, owners, tasks
+from taskservice.domain.trail import Cause
+from taskservice.storage import deletion, events, executions, owners, tasks, telling
 from taskservice.storage.apply import apply
 from taskservice.storage.batcher import AT_ONCE, TURN_SECONDS, Batcher, Request
 from taskservice.storage.database import Connection, Database
+from taskservice.storage.decisions import Decide, Decision
 from taskservice.storage.shown import Shown, as_written
 from taskservice.storage.tasks import StoredTask
 
 CLAIMS = 20
 """How often fires may come due anew between their claim and a change, a few milliseconds each."""
 
-FEW = 200
-"""How many fields are compared for the trail on the event loop: it takes a few milliseconds."""
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What becomes of tasks.
-
-    `resolutions` are written, with their declarations where `declare` says so; `retired` are the
-    states of tasks whose declarations are gone; of `forgotten` tasks everything is deleted.
-    `revisions` are the commits at which files declare tasks as they are stored; `unmarked` are
-    tasks from which marks of deletion are taken that can't be read. `authors` made the commits
-    that are the cause, by task; `events` happen with it, beside what becomes of the tasks.
-    """
-
-    resolutions: Sequence[Resolution] = ()
-    declare: bool = True
-    retired: Sequence[TaskState] = ()
-    forgotten: Sequence[str] = ()
-    revisions: Mapping[str | None, Sequence[str]] = field(default_factory=dict)
-    unmarked: Sequence[str] = ()
-    authors: Mapping[str, Author] = field(default_factory=dict)
-    events: Sequence[Event] = ()
-
-
-Decide = Callable[[Mapping[str, StoredTask], datetime], Awaitable[Decision]]
-"""Decides over what is stored of tasks, by id, at a moment; perhaps more than once.
-
-What it raises ends the transaction; after `FireDue` it is asked again, once the fires are claimed.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,19 +221,7 @@ class Gate:
             for change, outcome in zip(changes, outcomes, strict=True)
             if isinstance(outcome, Decision)
         ]
-
-        def work() -> list[dict[str, Any]]:
-            told: list[Event] = []
-            hidings: dict[str, Hiding] = {}
-            for cause, decision in made:
-                told += _events(cause, decision, stored, repaired, now)
-            for task_id, arguments in _arguments(made, stored).items():
-                if hiding := self._engine.hiding(arguments):
-                    hidings[task_id] = hiding
-            return events.rows_of(told, now, hidings)
-
-        fields = sum(_fields(decision) for _, decision in made)
-        rows = await asyncio.to_thread(work) if fields > FEW else work()
+        rows = await telling.rows(made, stored, repaired, now=now, hiding=self._engine.hiding)
         await connection.run_sync(events.add_rows, rows)
 
     async def _follow(
@@ -320,58 +276,6 @@ def _refuse_to_hide(sight: Sight, decision: Decision) -> None:
     for made in decision.resolutions:
         if made.state and not sight.sees(made.state.task.tags):
             raise out_of_sight(sight.tags or ())
-
-
-def _events(
-    cause: Cause,
-    decision: Decision,
-    stored: Mapping[str, StoredTask],
-    repaired: Sequence[str],
-    now: datetime,
-) -> list[Event]:
-    """What becomes of tasks by a decision, and what happens beside it."""
-    found = list(decision.events)
-    for made in decision.resolutions:
-        declaration, overrides = _said(stored.get(made.id))
-        author = decision.authors.get(made.id)
-        found += events_of(made, declaration, overrides, cause, now=now, author=author)
-    for state in decision.retired:
-        author = decision.authors.get(state.id)
-        found.append(retirement(state.id, stored[state.id].declaration, now, cause, author))
-    found += [end_of(one, *_said(stored.get(one)), cause) for one in decision.forgotten]
-    found += [
-        event_of("restored", cause, task_id=one) for one in decision.unmarked if one in repaired
-    ]
-    return found
-
-
-def _said(stored: StoredTask | None) -> tuple[Declaration | None, Sequence[Override]]:
-    return (stored.declaration, stored.overrides) if stored else (None, ())
-
-
-def _arguments(
-    made: Iterable[tuple[Cause, Decision]], stored: Mapping[str, StoredTask]
-) -> dict[str, list[object]]:
-    """By task, all arguments that it has or had, in which placeholders may stand."""
-    found: dict[str, list[object]] = {}
-    for _, decision in made:
-        said = [(one.id, one.declaration, one.overrides) for one in decision.resolutions]
-        gone = [one for one in decision.forgotten if one in stored]
-        for task_id in [one.id for one in decision.resolutions if one.id in stored] + gone:
-            said.append((task_id, stored[task_id].declaration, stored[task_id].overrides))
-        for task_id, declaration, overrides in said:
-            several = found.setdefault(task_id, [])
-            several.append(declaration.fields.get("func_args"))
-            several += [one.value for one in overrides]
-    return found
-
-
-def _fields(decision: Decision) -> int:
-    """About how many fields are to be compared."""
-    return sum(
-        len(one.declaration.fields) + len(one.declaration.fields.get("func_args") or ())
-        for one in decision.resolutions
-    ) + len(decision.forgotten)
 
 
 def _task_ids(decision: Decision) -> list[str]:

@@ -12,7 +12,8 @@ from taskservice.domain.errors import Fault
 from taskservice.domain.plan import DeclaredTask, Held, Plan
 from taskservice.domain.state import FireDue
 from taskservice.domain.trail import FILE, Author, Cause, Change, event_of
-from taskservice.storage.gate import Decision, Gate
+from taskservice.storage.decisions import Decision
+from taskservice.storage.gate import Gate
 from taskservice.storage.tasks import StoredTask
 from taskservice.sync.folder.declaring import Check
 from taskservice.sync.resolving import resolve_all

@@ -17,8 +17,9 @@ from taskservice.domain.trail import FILE, Author, Cause, Event
 from taskservice.storage import events, owners
 from taskservice.storage import tasks as store
 from taskservice.storage.database import Collision, Connection, Database
+from taskservice.storage.decisions import Decision
 from taskservice.storage.dialects.dialect import Limits
-from taskservice.storage.gate import Decision, Gate
+from taskservice.storage.gate import Gate
 from taskservice.storage.tasks import StoredTask
 from tests.storage.samples import MANY, statements
 
