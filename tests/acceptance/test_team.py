@@ -1,13 +1,16 @@
 """The steps of `docs/team.md`, as they stand there."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.acceptance.process import wait_for
+from tests.acceptance.process import free_port, wait_for
 from tests.acceptance.test_gitops import Walk
 from tests.test_documents import TOP
 
@@ -27,17 +30,21 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     made = Walk(tmp_path)
     yield made
     made.end()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int((tmp_path / "receiver.pid").read_text()), signal.SIGKILL)
 
 
 def test_three_people_with_three_roles_and_two_teams(walk: Walk) -> None:
-    walk.type(step("tasks"))
+    port = free_port()
+    walk.type(step("tasks") + step("printing"))
     out = walk.type(step("tokens"))
     assert re.search(r"^bob +operator +billing ", out, re.MULTILINE)
     for name in ("ann", "bob", "cleo"):
         assert (walk.folder / f"{name}.token").stat().st_mode & 0o777 == 0o600
     token = (walk.folder / "ann.token").read_text().strip()
     assert token not in out
-    walk.begin(step("run"))
+    walk.begin(step("run").replace("9099", str(port)))
+    walk.type(step("receiver").replace("9099", str(port)))
     headers = {"Authorization": f"Bearer {token}"}
 
     def are_there() -> bool:
@@ -45,13 +52,14 @@ def test_three_people_with_three_roles_and_two_teams(walk: Walk) -> None:
             answer = walk.http.get("/task-manage", headers=headers)
         except httpx.TransportError:
             return False
-        return answer.status_code == 200 and answer.json()["total"] == 3
+        return answer.status_code == 200 and answer.json()["total"] == 4
 
     wait_for("the tasks are there", are_there, seconds=30)
 
     out = walk.type(step("as") + step("sees"))
-    lists = re.findall(r"^(invoices|reminders|weekly) ", out, re.MULTILINE)
-    assert lists == ["invoices", "reminders", "weekly", "invoices", "reminders", "weekly"]
+    lists = re.findall(r"^(invoices|printing|reminders|weekly) ", out, re.MULTILINE)
+    bobs = ["invoices", "printing", "reminders"]
+    assert lists == [*bobs, "weekly", *bobs, "weekly"]
     assert "no task 'weekly'\nnot to be seen\n" in out
 
     out = walk.type(step("as") + step("may"))
@@ -61,14 +69,24 @@ def test_three_people_with_three_roles_and_two_teams(walk: Walk) -> None:
     assert re.search(r"bob is operator; this needs admin.*\nnot for an operator\n", out)
     assert re.search(r"^paused +true .* bob .* the printer is broken$", out, re.MULTILINE)
 
-    out = walk.type(step("as") + step("did"))
-    assert re.search(r"paused +reminders +bob .*the printer is broken$", out, re.MULTILINE)
-    assert re.search(r"created +reminders +file ", out)
-    assert re.search(r"triggered +invoices +bob ", out)
-    assert re.search(r"refused +weekly +cleo .*this needs operator$", out, re.MULTILINE)
-    # Cleo's own: what is of the one task that she sees.
-    assert re.search(r"created +weekly +file ", out)
-    assert len(re.findall(r"created +reminders ", out)) == 1
+    out = walk.type(step("as") + step("fails"))
+    assert "raised: OSError: out of paper" in out and "it has failed\n" in out
+    out = walk.type(step("as") + step("quiet"))
+    assert "still no paper\n" in out
+    assert "INC-7: no paper before the morning" in out and "INC-7: bob is at it" in out
+    walk.type(step("as") + step("recovers"))
+    told = (walk.folder / "told").read_text()
+    assert told.count("out of paper") == 1, told
+
+    out = walk.type(step("as") + step("morning"))
+    found = re.findall(r"^20.* ago\) +(\w+) ", out, re.MULTILINE)
+    assert found == [
+        "triggered", "resumed", "unsilenced", "triggered", "silenced", "paused", "triggered",
+        "created", "paused", "paused", "refused", "refused",
+        "refused", "created",  # Cleo sees what is of the one task that she sees
+    ], out  # fmt: skip
+    for reason in ("paper is in", "bob is at it", "no paper before the morning"):
+        assert f"INC-7: {reason}\n" in out
 
     out = walk.type(step("as") + step("leaves"))
     assert out.startswith("bob: revoked\n")
