@@ -50,3 +50,10 @@ def test_who_asks_too_often_is_told_when_to_ask_again() -> None:
 def test_a_fault_may_be_only_for_now() -> None:
     assert errors.is_pending([errors.Fault(reason="x"), errors.Pending(reason="y")])
     assert not errors.is_pending([errors.Fault(reason="x")])
+
+
+def test_a_task_that_is_not_to_be_seen_is_none() -> None:
+    assert str(errors.no_task("x" * 1000)) == f"no task {'x' * 100!r}"
+    assert str(errors.out_of_sight(["a", "b"])) == (
+        "the task must bear one of the tags of this token: a, b"
+    )
