@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from taskservice.domain.errors import Unavailable
+from taskservice.domain.errors import TooManyRequests, Unavailable
 from taskservice.domain.run import OPEN
 from taskservice.domain.sight import ALL, Sight
 from taskservice.service.events import Event, Subscription
@@ -35,6 +35,11 @@ RESET_SECONDS = 1.0
 """How soon after a reset there may be another look: much goes on, and all who listen reload."""
 
 OUTAGE_SECONDS = 1.0
+
+MOST_SUBSCRIBERS = 500
+"""How many listen at a time: half of the connections that there may be are left for requests."""
+
+AGAIN_SECONDS = 5
 
 MOST = 500
 """How many tasks and executions one look tells of; where more changed, it tells to reload."""
@@ -62,7 +67,8 @@ class _Seen:
 class Watcher:
     """Tells subscribers what changes in the database; `report` gives that of the syncs.
 
-    One look tells of `most` tasks and executions, and sees `most_open` of those that are open.
+    One look tells of `most` tasks and executions, and sees `most_open` of those that are open. At
+    most `most_subscribers` listen at a time.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Watcher:
         *,
         most: int = MOST,
         most_open: int = changes.MOST_OPEN,
+        most_subscribers: int = MOST_SUBSCRIBERS,
         reset_seconds: float = RESET_SECONDS,
         outage_seconds: float = OUTAGE_SECONDS,
     ) -> None:
@@ -79,6 +86,7 @@ class Watcher:
         self._report = report
         self._most = most
         self._most_open = most_open
+        self._most_subscribers = most_subscribers
         self._reset_seconds = reset_seconds
         self._outage_seconds = outage_seconds
         self._subscriptions: set[Subscription] = set()
@@ -99,10 +107,12 @@ class Watcher:
         """Be told of what changes from now on; `again`: something was told before, and missed.
 
         Of tasks out of `sight` nothing is told. It ends when `holds`, asked time and again, says
-        that no more may be told. Raises `Unavailable`.
+        that no more may be told. Raises `Unavailable` and `TooManyRequests`.
         """
         if self._stop.is_set():
             raise Unavailable("the service is stopping")
+        if len(self._subscriptions) >= self._most_subscribers:
+            raise TooManyRequests("too many listen already", retry_after=AGAIN_SECONDS)
         subscription = Subscription(task_id, self._subscriptions.discard, sight=sight, holds=holds)
         self._subscriptions.add(subscription)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from taskservice.domain.errors import Unavailable
+from taskservice.domain.errors import TooManyRequests, Unavailable
 from taskservice.service import Event, Service
 from taskservice.service.events import WAITING, Subscription
 from taskservice.service.moments import now_utc
@@ -347,3 +347,15 @@ async def test_a_task_that_was_made_and_deleted_elsewhere_is_found(service: Serv
         [gone] = await told(subscription, named("task-gone"))
         assert gone.task_id == "hourly"
     await other.close()
+
+
+async def test_so_many_listen_and_no_more(service: Service) -> None:
+    async with watcher_of(service, most_subscribers=2) as watcher:
+        first, second = await watcher.subscribe(), await watcher.subscribe()
+        with pytest.raises(TooManyRequests) as refused:
+            await watcher.subscribe()
+        assert refused.value.retry_after > 0
+        first.close()
+        with closing(await watcher.subscribe()):
+            assert watcher.subscribers == 2
+        second.close()
