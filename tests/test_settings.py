@@ -71,6 +71,7 @@ def test_the_defaults_are_the_contracts() -> None:
         webhook_secret="",
         notify="",
         notify_system="",
+        heartbeat=None,
         git_url="",
         git_branch="main",
         git_path="",
@@ -119,6 +120,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         WEBHOOK_SECRET="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         NOTIFY="[{to: ops, after: 3}]",
         NOTIFY_SYSTEM="on_call",
+        HEARTBEAT="https://hc.example/ping/7",
         GIT_URL="https://ann:p%40ss@git.example:8443/team/tasks.git",
         GIT_BRANCH="release/1.x",
         GIT_PATH="deploy/tasks.d/",
@@ -179,6 +181,7 @@ def test_every_setting_can_be_given(tmp_path: Path) -> None:
         webhook_secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         notify="[{to: ops, after: 3}]",
         notify_system="on_call",
+        heartbeat=Channel(name="heartbeat", kind="webhook", url="https://hc.example/ping/7"),
         git_url="https://ann:p%40ss@git.example:8443/team/tasks.git",
         git_branch="release/1.x",
         git_path="deploy/tasks.d",
@@ -611,6 +614,13 @@ def test_a_refused_webhook_secret_is_not_shown(secret: str) -> None:
         "it must be one line of text, without space around it"
     )
     assert "s3cret" not in repr(read(GIT_WEBHOOK_SECRET="s3cret"))
+
+
+@pytest.mark.parametrize("text", ["slack://a/b/c", "http://hc.example/s3cret", "hc.example"])
+def test_a_heartbeat_is_an_address_of_the_web(text: str) -> None:
+    line = refusal(HEARTBEAT=text)
+    assert line.startswith("TASKSERVICE_HEARTBEAT is '***': ")
+    assert read(HEARTBEAT="").heartbeat is None
 
 
 OIDC = {

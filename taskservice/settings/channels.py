@@ -81,6 +81,16 @@ def channel(suffix: str, text: str) -> Channel:
     )
 
 
+def heartbeat(text: str) -> Channel | None:
+    """Where it is told, again and again, that the service schedules; None where nowhere."""
+    if not text:
+        return None
+    made = channel("HEARTBEAT", text)
+    if made.kind != "webhook":
+        raise WrongValue("it must be https://…", shown=_HIDDEN)
+    return made
+
+
 def _without(url: str, names: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     """The URL without parameters that only the service knows, and what they are."""
     head, mark, rest = url.partition("?")

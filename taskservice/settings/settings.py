@@ -63,6 +63,7 @@ class Settings:
     webhook_secret: str = field(default="", repr=False)
     notify: str = ""
     notify_system: str = ""
+    heartbeat: Channel | None = field(default=None, repr=False)
     git_url: str = field(default="", repr=False)
     git_branch: str = "main"
     git_path: str = ""
@@ -190,6 +191,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "webhook_secret": channels.webhook_secret,
     "notify": channels.rules,
     "notify_system": channels.system_channel,
+    "heartbeat": channels.heartbeat,
     "git_url": repository.git_url,
     "git_branch": repository.git_branch,
     "git_path": repository.git_path,

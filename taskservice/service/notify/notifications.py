@@ -11,6 +11,7 @@ from taskservice.engine.repeat import repeat
 from taskservice.engine.signals import RulesOf
 from taskservice.service.notify import services
 from taskservice.service.notify.answers import Answer
+from taskservice.service.notify.heartbeat import BEAT_SECONDS, Heartbeat
 from taskservice.service.notify.judging import Judge
 from taskservice.service.notify.sending import Sender
 from taskservice.service.notify.silences import Silences
@@ -51,6 +52,8 @@ class Notifications:
         workers: Workers,
         rules_of: RulesOf,
         settings: Settings,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         for channel in settings.channels.values():
             if channel.kind == "apprise":
@@ -66,6 +69,8 @@ class Notifications:
             secret=settings.webhook_secret, place=place, system=self._system,
         )  # fmt: skip
         self._engine = engine
+        self._heartbeat = Heartbeat(engine, settings.heartbeat) if settings.heartbeat else None
+        self._beat_seconds = beat_seconds
         self.troubles = (
             Troubles(
                 database, engine, workers, settings.channels[self._system],
@@ -83,6 +88,9 @@ class Notifications:
         ]
         if self.troubles:
             loops.append(repeat(stop, TROUBLE_SECONDS, self.troubles.look))
+        if self._heartbeat:
+            await self._heartbeat.beat()
+            loops.append(repeat(stop, self._beat_seconds, self._heartbeat.beat))
         await asyncio.gather(*loops)
         await self.sender.stop()
         if self.troubles:

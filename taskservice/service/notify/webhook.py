@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -37,6 +38,18 @@ class Webhooks:
 
     async def send(self, channel: Channel, message: Message) -> Answer:
         """Send a message; the caller limits the time."""
+        body = body_of(message)
+        headers = {"Content-Type": "application/json", **self._signed(message.id, body)}
+        return await self._call(channel, "POST", headers, body)
+
+    async def beat(self, channel: Channel) -> Answer:
+        """Call an address, with nothing to say but that; the caller limits the time."""
+        return await self._call(channel, "GET", {}, "")
+
+    async def _call(
+        self, channel: Channel, method: str, headers: Mapping[str, str], body: str
+    ) -> Answer:
+        """What comes of a request to the first of the channel's addresses that can be reached."""
         import httpx
 
         parts = urlsplit(channel.url)
@@ -59,30 +72,34 @@ class Webhooks:
         ) as client:  # fmt: skip
             for name in names:
                 try:
-                    return await self._post(client, channel, name, message)
+                    return await self._ask(client, channel, name, method, headers, body)
                 except httpx.ConnectError as error:
                     failure = refused(_why(error))
                 except httpx.HTTPError as error:
                     return refused(_why(error))
         return failure
 
-    async def _post(
-        self, client: "httpx.AsyncClient", channel: Channel, address: str, message: Message
+    async def _ask(
+        self,
+        client: "httpx.AsyncClient",
+        channel: Channel,
+        address: str,
+        method: str,
+        headers: Mapping[str, str],
+        body: str,
     ) -> Answer:
         """Call one address; the name stays in the request, and in the certificate that is asked."""
         import httpx
 
         url = httpx.URL(channel.url)
-        body = body_of(message)
         request = client.build_request(
-            "POST",
+            method,
             url.copy_with(host=address),
-            content=body,
+            content=body or None,
             headers={
                 "Host": url.netloc.decode(),
-                "Content-Type": "application/json",
                 "User-Agent": f"taskservice/{__version__}",
-                **self._signed(message.id, body),
+                **headers,
             },
             extensions={"sni_hostname": url.raw_host.decode()},
         )
