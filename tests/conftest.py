@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from taskservice.storage.tables import metadata
 from tests import like_mysql, statements
 from tests.brokers import Broker, RabbitMQ, Redis
 from tests.databases import CLOSE_LIMIT, MYSQL, MariaDB, new_server, open_files
+from tests.planted_secrets import shown_in
 
 # A slow machine is no fault of the code: how long one example takes is not judged. Each run has
 # others, so half as many as usual do for one.
@@ -49,6 +50,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             given = item.callspec.params.values() if hasattr(item, "callspec") else ()
             if "mariadb_server" in item.fixturenames or "mariadb" in given:
                 item.add_marker("mariadb")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fails a test in which a secret was printed or logged, by whatever ran in it."""
+    report = yield
+    if shown := shown_in(text for _, text in report.sections):
+        report.outcome = "failed"
+        report.longrepr = f"printed or logged, and is a secret: {', '.join(sorted(shown))}"
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -24,6 +24,8 @@ from typing import Self
 
 import pymysql
 
+from tests.planted_secrets import PLANTED
+
 START_LIMIT = 60.0
 STOP_LIMIT = 30.0
 CLOSE_LIMIT = 5.0
@@ -61,6 +63,7 @@ class MariaDB:
         self.folder = Path(tempfile.mkdtemp(prefix="taskservice-mariadb-", dir=in_memory()))
         self.port = _free_port()
         self._password = secrets.token_hex(12)
+        PLANTED.add(self._password)
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
 

@@ -31,7 +31,7 @@ from sqlalchemy.engine import Dialect
 from taskservice.domain.task import FIELDS, OPTIONAL
 from taskservice.storage.damage import Damaged, damaged
 from taskservice.storage.dialects import mysql, sqlite
-from taskservice.storage.dialects.columns import LONG_TEXT, MOMENT, TABLE_OPTIONS, exact
+from taskservice.storage.dialects.columns import LONG_TEXT, MOMENT, NUMBER, TABLE_OPTIONS, exact
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -369,8 +369,6 @@ api_token = Table(
     comment="Tokens that were made by command, each as its SHA-256",
     **TABLE_OPTIONS,
 )
-
-NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
 task_signal = Table(
     "task_signal",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import DateTime, String, Text
+from sqlalchemy import BigInteger, DateTime, Integer, String, Text
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT, VARCHAR
 
 _MYSQL = ("mysql", "mariadb")
@@ -12,6 +12,9 @@ MOMENT = DateTime().with_variant(DATETIME(fsp=6), *_MYSQL)
 
 LONG_TEXT = Text().with_variant(MEDIUMTEXT(), *_MYSQL)
 """Text of up to 16 MiB."""
+
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+"""A number that the database counts up: SQLite does so only for its own kind of key."""
 
 TABLE_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
 """What every table is made with."""

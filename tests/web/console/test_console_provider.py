@@ -40,7 +40,7 @@ async def app(serve: Serve, provider: Provider | str, **more: Any) -> AsyncItera
     issuer = provider if isinstance(provider, str) else provider.url
     usual: dict[str, Any] = {
         "url": BASE, "oidc_issuer": issuer, "oidc_client_id": CLIENT,
-        "oidc_client_secret": "its-secret", "oidc_roles": ROLES,
+        "oidc_client_secret": "planted-secret", "oidc_roles": ROLES,
     }  # fmt: skip
     async with serve(**{**usual, **more}) as client:
         yield client

@@ -223,7 +223,9 @@ async def test_an_operator_has_what_operators_may(serve: Serve) -> None:
         csrf = await sign_in(client, "operator")
         page = await shown(client, "/tasks/t")
         actions = {one.attributes["action"] for one in page.all("form", method="post")}
-        assert actions == {"/sign-out", "/tasks/t/trigger", "/tasks/t/pause"}
+        assert actions == {
+            "/sign-out", "/tasks/t/trigger", "/tasks/t/pause", "/tasks/t/silence",
+        }  # fmt: skip
         assert all(one.one("input", name="csrf") for one in page.all("form", method="post"))
         answer = await client.post("/tasks/t/pause", data={"csrf": csrf}, headers=ORIGIN)
         assert answer.status_code == 303
