@@ -80,6 +80,8 @@ def _after(printed: str, text: str) -> str:
     """What of an output was not printed yet, though its middle may be left out by now."""
     if text.startswith(printed):
         return text[len(printed) :]
+    if printed.startswith(text):
+        return ""  # at its end an answer may still tell what stood in the row before
     last = printed[-OVERLAP:]
     found = text.find(last, first_mark(text) or 0)
     # Where so much came that its end is not there any more, that is told by the mark.

@@ -17,6 +17,7 @@ TALK = "".join(LINES[:500])
     [
         (["", "a", "a", "ab"], "ab"),
         ([None, "a\n", "a\nb\n"], "a\nb\n"),
+        (["a\n", "a\nb\n", "a\n", "a\nb\nc\n"], "a\nb\nc\n"),
         ([TALK, "".join(LINES[:9]) + left_out(7) + "".join(LINES[300:510])], "".join(LINES[:510])),
         (["a\n", "a\n" + left_out(7) + "z\n"], "a\n" + left_out(7) + "z\n"),
         (["a\nb\nc\n", "a\n" + left_out(7) + "z\n"], "a\nb\nc\n" + left_out(7) + "z\n"),

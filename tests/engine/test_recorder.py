@@ -233,14 +233,14 @@ async def test_other_attempts_survive_a_restart_and_a_pause_ends_them(bench: Ben
 
 async def test_another_attempt_waits_for_a_busy_instance(bench: Bench) -> None:
     await bench.put(
-        resolution("a", "fail_first", retries={"max": 1, "delay": 0.2}, func_args={
+        resolution("a", "fail_first", retries={"max": 1, "delay": 2}, func_args={
             "path": bench.path("a"), "times": 1,
         })
     )  # fmt: skip
     engine = await bench.start(options=Options(busy_again=0.1))
     await engine.trigger("a", None, by="ann")
     (failed,) = await bench.ended("a")
-    await bench.change("a", "wait_for", retries={"max": 1, "delay": 0.2}, func_args={
+    await bench.change("a", "wait_for", retries={"max": 1, "delay": 2}, func_args={
         "path": bench.path("a"), "gate": bench.gate(),
     })  # fmt: skip
     await engine.trigger("a", None, by="bob")
@@ -249,7 +249,7 @@ async def test_another_attempt_waits_for_a_busy_instance(bench: Bench) -> None:
     async def postponed() -> bool:
         async with bench.database.read() as connection:
             (retry,) = await connection.run_sync(log.retries)
-        return retry.due > (failed.end_time or ago(0)) + timedelta(seconds=0.3)
+        return retry.due > (failed.end_time or ago(0)) + timedelta(seconds=2.05)
 
     await until(postponed)
     bench.open_gate()
