@@ -364,7 +364,7 @@ async def test_a_worker_that_can_not_be_started() -> None:
     outcome, _ = await run(executor, "add", a=1)
     assert outcome.kind == "died"
     assert outcome.error == "the worker process could not be started: too many of everything"
-    assert descriptors() == before
+    assert descriptors() <= before
     await executor.close()
 
 
@@ -441,7 +441,7 @@ async def test_many_runs_leave_nothing_behind(executor: ProcessExecutor) -> None
             each.handle.stop()
     kinds = [(await each.outcome()).kind for each in running]
     assert kinds == ["returned", "died", "stopped"] * 16
-    await until(lambda: descriptors() == before and zombies() == [])
+    await until(lambda: descriptors() <= before and zombies() == [])
 
 
 def zombies() -> list[int]:
