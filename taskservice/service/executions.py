@@ -24,6 +24,7 @@ from taskservice.storage.attempts import Attempt, attempts
 from taskservice.storage.database import Database
 from taskservice.storage.executions import ExecutionRow, LogPage
 from taskservice.storage.history import Past
+from taskservice.storage.paging import COUNTED
 
 
 class Executions:
@@ -84,16 +85,16 @@ class Executions:
                 if after is None:
                     reason = f"the task has no execution {before[:100]!r}, or not any more"
                     raise Invalid([Fault(field="before", reason=reason)])
-            elif offset >= log.COUNTED:
+            elif offset >= COUNTED:
                 # Not gone through, unless the log ends before.
-                size, offset = 1, log.COUNTED
+                size, offset = 1, COUNTED
             found = await log.page(
                 connection, task_id, status=status, since=begin, until=end,
                 offset=offset, limit=size, before=after, before_id=before or "",
             )  # fmt: skip
-        if offset >= log.COUNTED and after is None:
+        if offset >= COUNTED and after is None:
             if found.more:
-                reason = f"pages go to {log.COUNTED:,} executions; go on with before=ID"
+                reason = f"pages go to {COUNTED:,} executions; go on with before=ID"
                 raise Invalid([Fault(field="page", reason=reason)])
             return LogPage([], found.total, False)
         return found

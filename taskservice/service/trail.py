@@ -12,7 +12,8 @@ from taskservice.service.moments import now_utc, parse_moment
 from taskservice.storage import events
 from taskservice.storage.batcher import Batcher, Request
 from taskservice.storage.database import Database
-from taskservice.storage.events import COUNTED, EventPage
+from taskservice.storage.events import EventPage
+from taskservice.storage.paging import COUNTED
 from taskservice.storage.tasks import listed
 
 MOST_REFUSALS = 100

@@ -8,7 +8,7 @@ from sqlalchemy import and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.incidents import QUIET, Alert
-from taskservice.storage.damage import Damaged
+from taskservice.storage.damage import readable
 from taskservice.storage.dialects import upsert
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import task_alert, task_silence
@@ -36,8 +36,8 @@ async def alerts(connection: AsyncConnection, task_ids: Collection[str]) -> Aler
         query = select(task_alert).where(_A.task_id.in_(piece)).with_for_update()
         for row in await connection.execute(query):
             found.setdefault(row.task_id, {})[row.rule] = Alert(
-                failures=row.failures, since=_moment(row.since), incident=row.incident,
-                remind_at=_moment(row.remind_at),
+                failures=row.failures, since=readable(row.since), incident=row.incident,
+                remind_at=readable(row.remind_at),
             )  # fmt: skip
     return found
 
@@ -83,7 +83,7 @@ async def silences(
         )
         for row in await connection.execute(query):
             found[row.task_id] = Silence(
-                reason=row.reason, until=_moment(row.until_time), set_at=row.set_at,
+                reason=row.reason, until=readable(row.until_time), set_at=row.set_at,
                 set_by=row.set_by,
             )  # fmt: skip
     return found
@@ -115,7 +115,3 @@ async def forget(connection: AsyncConnection, task_ids: Collection[str]) -> None
     for piece in chunks(sorted(task_ids)):
         await connection.execute(delete(task_alert).where(_A.task_id.in_(piece)))
         await connection.execute(delete(task_silence).where(_S.task_id.in_(piece)))
-
-
-def _moment(value: datetime | Damaged | None) -> datetime | None:
-    return None if isinstance(value, Damaged) else value

@@ -6,9 +6,11 @@ of the row says what becomes of that.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 UNKNOWN_SINCE = datetime(1970, 1, 1, tzinfo=UTC)
 """When something was done of which nobody knows when."""
@@ -37,6 +39,11 @@ def read_json(text: Any) -> Any:
 def damaged(value: object) -> Damaged:
     """A value that could not be read as a time."""
     return Damaged(_start(value))
+
+
+def readable(value: T | Damaged) -> T | None:
+    """The value, or None where it can't be read."""
+    return None if isinstance(value, Damaged) else value
 
 
 def _start(value: object) -> str:

@@ -13,14 +13,12 @@ from taskservice.domain.redaction import Hiding, redacted
 from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.trail import Action, Change, Event
 from taskservice.storage.damage import UNKNOWN_SINCE
+from taskservice.storage.paging import counted
 from taskservice.storage.rows import chunks, new_id
 from taskservice.storage.sight import tasks_seen
 from taskservice.storage.tables import task_event, task_manage
 
 _E = task_event.c
-
-COUNTED = 10_000
-"""To how many events a trail is counted, and how far it can be paged by number."""
 
 _OF_DEFINITION: tuple[Action, ...] = (
     "created", "changed", "overridden", "reverted", "expired", "paused", "resumed", "restored",
@@ -139,16 +137,11 @@ async def page(
     query = select(task_event).where(*where).order_by(_E.id.desc()).limit(limit + 1)
     query = query.offset(offset) if before is None else query.where(_E.id < before)
     found = [_event(row) for row in await connection.execute(query)]
-    follows = len(found) > limit
-    if before is None and not follows and (found or not offset):
-        # It ends here, which tells as much.
-        total = offset + len(found)
-    else:
-        some = select(_E.id).where(*where).limit(COUNTED + 1).subquery()
-        counting = select(func.count()).select_from(some)
-        total = (await connection.execute(counting)).scalar_one()
-    more = total > COUNTED if before is None else follows
-    return EventPage(found[:limit], min(total, COUNTED), more)
+    total, more = await counted(
+        connection, select(_E.id).where(*where),
+        found=len(found), limit=limit, offset=offset, goes_on=before is not None,
+    )  # fmt: skip
+    return EventPage(found[:limit], total, more)
 
 
 async def last_changes(

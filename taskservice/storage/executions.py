@@ -16,7 +16,6 @@ from sqlalchemy import (
     TextClause,
     bindparam,
     delete,
-    func,
     insert,
     or_,
     select,
@@ -33,9 +32,10 @@ from taskservice.domain.run import (
     ErrorKind,
     Outcome,
 )
-from taskservice.storage.damage import UNKNOWN_SINCE, Damaged
+from taskservice.storage.damage import UNKNOWN_SINCE, Damaged, readable
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.owners import QUEUE, LeaseLost
+from taskservice.storage.paging import counted
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import (
     LIVE,
@@ -46,9 +46,6 @@ from taskservice.storage.tables import (
 )
 
 _L, _T, _R, _W = task_execution_log.c, task_manage.c, task_retry.c, task_owner.c
-
-COUNTED = 10_000
-"""To how many executions a log is counted, and how far it can be paged by number."""
 
 ALONE_CHARACTERS = 2**16
 """An output of more characters is written by a statement of its own, where it is quoted once."""
@@ -257,10 +254,10 @@ def lock_tasks(connection: Connection, owner: str, ids: Collection[str]) -> dict
         for row in rows:
             if row.id is not None:
                 found[row.id] = TaskRow(
-                    id=row.id, etag=row.etag, next_run_time=_moment(row.next_run_time),
+                    id=row.id, etag=row.etag, next_run_time=readable(row.next_run_time),
                     paused=row.paused, retired=row.retired_at is not None, status=row.status,
                     last_outcome=row.last_outcome, deleted=row.deleted_at is not None,
-                    log_begins=_moment(row.purge_before),
+                    log_begins=readable(row.purge_before),
                 )  # fmt: skip
     return found
 
@@ -534,22 +531,17 @@ async def page(
         earlier = or_(_L.start_time < before, _L.id < before_id)
         query = query.where(_L.start_time <= before, earlier)
     found = [_execution(row) for row in await connection.execute(query)]
-    follows = len(found) > limit
-    if before is None and not follows and (found or not offset):
-        # It ends here, which tells as much.
-        total = offset + len(found)
-    else:
-        some = select(_L.id).where(*where).limit(COUNTED + 1).subquery()
-        counting = select(func.count()).select_from(some)
-        total = (await connection.execute(counting)).scalar_one()
-    more = total > COUNTED if before is None else follows
-    return LogPage(found[:limit], min(total, COUNTED), more)
+    total, more = await counted(
+        connection, select(_L.id).where(*where),
+        found=len(found), limit=limit, offset=offset, goes_on=before is not None,
+    )  # fmt: skip
+    return LogPage(found[:limit], total, more)
 
 
 async def start_of(connection: AsyncConnection, task_id: str, execution_id: str) -> datetime | None:
     """When an execution of a task began; None where there is none."""
     query = select(_L.start_time).where(_L.id == execution_id, _L.task_id == task_id)
-    return _moment((await connection.execute(query)).scalar())
+    return readable((await connection.execute(query)).scalar())
 
 
 async def delete_before(connection: AsyncConnection, moment: datetime, *, limit: int) -> int:
@@ -569,10 +561,6 @@ async def delete_executions(connection: AsyncConnection, ids: Sequence[str]) -> 
     """Delete executions with the attempts that were to follow them."""
     for piece in chunks(ids):
         await connection.execute(delete(task_execution_log).where(_L.id.in_(piece)))
-
-
-def _moment(value: datetime | Damaged | None) -> datetime | None:
-    return None if isinstance(value, Damaged) else value
 
 
 def _stamp(moment: datetime | None) -> str | None:

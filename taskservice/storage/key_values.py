@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskservice.storage.damage import Damaged
+from taskservice.storage.damage import readable
 from taskservice.storage.dialects import upsert
 from taskservice.storage.rows import chunks
 from taskservice.storage.tables import service_state
@@ -26,7 +26,7 @@ async def get_value(connection: AsyncConnection, name: str) -> Any:
     """The value kept under a name; None where there is none, or it can't be read."""
     query = select(service_state.c.value).where(service_state.c.name == name)
     value = (await connection.execute(query)).scalar()
-    return None if isinstance(value, Damaged) else value
+    return readable(value)
 
 
 async def get_values(connection: AsyncConnection, prefix: str) -> dict[str, Any]:
@@ -35,10 +35,7 @@ async def get_values(connection: AsyncConnection, prefix: str) -> dict[str, Any]
     query = select(columns.name, columns.value).where(
         columns.name.startswith(prefix, autoescape=True)
     )
-    return {
-        row.name: None if isinstance(row.value, Damaged) else row.value
-        for row in await connection.execute(query)
-    }
+    return {row.name: readable(row.value) for row in await connection.execute(query)}
 
 
 async def delete_values(connection: AsyncConnection, names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskservice.domain.outbox import MINUTE, Choice, choose
-from taskservice.storage.damage import Damaged
+from taskservice.storage.damage import readable
 from taskservice.storage.dialects import dialect_of
 from taskservice.storage.key_values import set_value
 from taskservice.storage.rows import chunks
@@ -254,9 +254,8 @@ async def delete_before(connection: AsyncConnection, moment: datetime, *, limit:
 
 def _message(row: Any) -> Message:
     values = dict(row._mapping)
-    if isinstance(values["data"], Damaged) or not isinstance(values["data"], dict):
+    if not isinstance(values["data"], dict):
         values["data"] = {}
     for name in ("created_at", "due", "tried_at", "sent_at"):
-        if isinstance(values[name], Damaged):
-            values[name] = None
+        values[name] = readable(values[name])
     return Message(**values)

@@ -14,7 +14,8 @@ from taskservice.domain.sight import Sight
 from taskservice.domain.trail import ACTIONS, Change, Event
 from taskservice.storage import events
 from taskservice.storage.database import Database
-from taskservice.storage.events import COUNTED, EventPage
+from taskservice.storage.events import EventPage
+from taskservice.storage.paging import COUNTED
 from tests.storage.samples import (
     MANY,
     NOW,

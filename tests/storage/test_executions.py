@@ -17,6 +17,7 @@ from taskservice.storage import tasks as store
 from taskservice.storage.database import LIMITS, Collision, Connection, Database
 from taskservice.storage.executions import ExecutionRow, Progress, Retry, TaskRow
 from taskservice.storage.owners import LeaseLost
+from taskservice.storage.paging import COUNTED
 from taskservice.storage.tables import task_execution_log, task_manage, task_retry
 from tests.databases import MYSQL
 from tests.storage.samples import (
@@ -519,7 +520,7 @@ async def test_a_log_goes_on_after_an_execution(database: Database) -> None:
 
 async def test_no_page_goes_through_the_whole_log(database: Database) -> None:
     await save(database, make_state(), *(make_state(f"t{number}") for number in range(10)))
-    count = log.COUNTED + 50
+    count = COUNTED + 50
     rows = [
         make_execution(
             f"e{number:06}", start_time=later(number), owner=None,
@@ -571,7 +572,7 @@ async def test_no_page_goes_through_the_whole_log(database: Database) -> None:
                     sorts = "filesort" in str(row["Extra"]) and int(row["rows"]) > 100
                     assert not sorts, (statement, told)
     assert [(one.total, one.more) for one in found] == [
-        (log.COUNTED, True), (1, False), (log.COUNTED, True), (log.COUNTED, True), (1, False),
+        (COUNTED, True), (1, False), (COUNTED, True), (COUNTED, True), (1, False),
     ]  # fmt: skip
     assert [one.items[0].id for one in found if one.items] == [
         f"e{count - 1:06}", "e000007", f"e{count - 5:06}", "e008999", "e000007",

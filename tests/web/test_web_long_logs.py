@@ -8,7 +8,8 @@ import pytest
 
 from taskservice.storage import executions as log
 from taskservice.storage.database import Database
-from taskservice.storage.executions import COUNTED, ExecutionRow
+from taskservice.storage.executions import ExecutionRow
+from taskservice.storage.paging import COUNTED
 
 TASK = {
     "id": "t", "name": "t", "task_type": "t", "trigger_type": "interval",

@@ -10,7 +10,7 @@ import pytest
 from taskservice.domain.trail import Cause, Event
 from taskservice.service.trail import MOST_REFUSALS
 from taskservice.storage import events
-from taskservice.storage.events import COUNTED
+from taskservice.storage.paging import COUNTED
 from tests.web.bodies import hourly
 from tests.web.conftest import Client, Serve
 from tests.web.console.test_console_session import ORIGIN, sign_in

@@ -12,7 +12,7 @@ from taskservice.domain.errors import Conflict, Invalid, NotFound
 from taskservice.domain.overlay import DELETED
 from taskservice.domain.run import ExecutionStatus
 from taskservice.service import Provenance, Service
-from taskservice.storage.executions import COUNTED
+from taskservice.storage.paging import COUNTED
 from taskservice.storage.shown import Shown
 from taskservice.web.api.parameters import ServiceDep, SightDep
 from taskservice.web.console import arguments, trail

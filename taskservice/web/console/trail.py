@@ -9,7 +9,8 @@ from litestar import Response, get
 from taskservice.domain.errors import Invalid
 from taskservice.domain.trail import ACTIONS, Change
 from taskservice.service import Service, TrailFilter
-from taskservice.storage.events import COUNTED, EventPage, StoredEvent
+from taskservice.storage.events import EventPage, StoredEvent
+from taskservice.storage.paging import COUNTED
 from taskservice.web.api.parameters import ServiceDep, SightDep
 from taskservice.web.console.changes import message_of
 from taskservice.web.console.render import AUDIT, CONSOLE, AnyRequest, page, pretty
