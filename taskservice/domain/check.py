@@ -83,6 +83,11 @@ def has_controls(value: str) -> bool:
     )
 
 
+def printable(text: str) -> str:
+    """What somebody else wrote, with `?` for all that is no visible character."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def refuse_surrogates(value: str) -> None:
     """Refuse text that can't be written in UTF-8."""
     try:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+from taskservice.domain.check import printable
 from taskservice.service.credentials import Credentials, Principal
 from taskservice.settings import ROLES, Role, Settings
 from taskservice.storage.database import Collision, Connection, Database
@@ -21,23 +22,22 @@ _KEY = "session-key"
 
 
 class People:
-    """Whoever signs in at the provider of the settings; `start` comes first."""
+    """Whoever signs in at the provider of the settings; `start` comes first.
+
+    `key` signs their sessions.
+    """
 
     def __init__(self, settings: Settings, database: Database, credentials: Credentials) -> None:
         self._settings = settings
         self._database = database
         self._credentials = credentials
         self._roles = dict(settings.oidc_roles)
-        self._key = b""
+        self.key = b""
 
     async def start(self) -> None:
         """Have the key, which is made if there is none. Raises `Unavailable`."""
-        self._key = await _kept_key(self._database)
-
-    @property
-    def key(self) -> bytes:
-        """What signs the sessions of people."""
-        return hmac.digest(self._key, b"taskservice people", "sha256")
+        kept = await _kept_key(self._database)
+        self.key = hmac.digest(kept, b"taskservice people", "sha256")
 
     def known_groups(self, groups: Collection[str]) -> tuple[str, ...]:
         """Those of the groups that have a role."""
@@ -53,7 +53,7 @@ class People:
 
     def name_of(self, claimed: str) -> str:
         """How somebody is called in the trail: never as a token, or the service itself, is."""
-        name = "".join(one if one.isprintable() else "?" for one in claimed)[:LONGEST_NAME]
+        name = printable(claimed)[:LONGEST_NAME]
         if self._credentials.is_taken(name):
             host = urlsplit(self._settings.oidc_issuer).hostname or "provider"
             name = f"{name[: LONGEST_NAME // 2]} ({host})"[:LONGEST_NAME]

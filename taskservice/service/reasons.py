@@ -20,12 +20,16 @@ class Reasons:
         `actions` are what it is called. Raises `Invalid` where it is too long, or lacks and is
         needed.
         """
-        said = (reason or "").strip()
-        fault = None
-        if len(said) > LONGEST_REASON:
-            fault = f"must have at most {LONGEST_REASON} characters, not {len(said)}"
-        elif not said and (needed := [one for one in actions if one in self._required]):
-            fault = f"is needed here to {needed[0]}: say why"
-        if fault:
-            raise Invalid([Fault(field="reason", reason=fault)])
+        said = fitting(reason)
+        if not said and (needed := [one for one in actions if one in self._required]):
+            raise Invalid([Fault(field="reason", reason=f"is needed here to {needed[0]}: say why")])
         return said or None
+
+
+def fitting(reason: str | None) -> str:
+    """A reason without blanks around it. Raises `Invalid` where it is too long."""
+    said = (reason or "").strip()
+    if len(said) > LONGEST_REASON:
+        fault = f"must have at most {LONGEST_REASON} characters, not {len(said)}"
+        raise Invalid([Fault(field="reason", reason=fault)])
+    return said

@@ -1,10 +1,9 @@
 """The provider by which people sign in to the console, and what its groups may."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from taskservice.settings.tokens import ROLES, Role
-from taskservice.settings.values import entries
+from taskservice.settings.values import entries, is_loopback
 from taskservice.settings.wrong_value import WrongValue
 
 GroupRole = tuple[str, Role]
@@ -28,12 +27,7 @@ def issuer(text: str) -> str:
 def is_local(url: str) -> bool:
     """Whether an URL is of plain HTTP on this machine, where nobody listens on the wire."""
     parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        return False
-    try:
-        return parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def client_text(text: str) -> str:

@@ -1,6 +1,5 @@
 """Who may do what: tokens with roles, as bearer or by a session; or this machine's own users."""
 
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from taskservice.service import (
     Service,
     now_utc,
 )
-from taskservice.settings import ROLES, Role, Settings
+from taskservice.settings import ROLES, Role, Settings, is_loopback
 from taskservice.web import session, webhook
 from taskservice.web.guesses import Guesses
 from taskservice.web.rules import REFUSED, Rule, rule_of
@@ -276,7 +275,6 @@ def _method(connection: Connection) -> str:
 @lru_cache(maxsize=100)  # it is the same few on every request
 def _is_loopback(host: str) -> bool:
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False

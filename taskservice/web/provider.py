@@ -8,7 +8,7 @@ it publishes; what a token's header says of keys does not.
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -86,12 +86,11 @@ def new_attempt() -> Attempt:
 
 
 class Provider:
-    """The issuer of the settings; `clock` gives seconds since 1970."""
+    """The issuer of the settings."""
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clock = clock
-        self._callback = f"{settings.url.rstrip('/')}/sign-in/callback"
+        self._callback = f"{settings.url}/sign-in/callback"
         self._metadata: Mapping[str, Any] | None = None
         self._asked_at = self._keys_at = float("-inf")
         self._away: str | None = None
@@ -183,7 +182,6 @@ class Provider:
         known = metadata.get("id_token_signing_alg_values_supported", ALGORITHMS)
         allowed = [one for one in ALGORITHMS if one in known]
         registry = jwt.JWTClaimsRegistry(
-            now=lambda: int(self._clock()),
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": self._settings.oidc_issuer},
             aud={"essential": True, "value": self._settings.oidc_client_id},

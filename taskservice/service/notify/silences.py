@@ -7,7 +7,7 @@ from taskservice.domain.errors import Fault, Invalid, no_task
 from taskservice.domain.sight import ALL, Sight
 from taskservice.domain.trail import EXPIRY, Cause, Change, Via, event_of
 from taskservice.service.moments import now_utc, parse_until
-from taskservice.service.reasons import LONGEST_REASON
+from taskservice.service.reasons import fitting
 from taskservice.service.tasks import listed
 from taskservice.storage import alerts, events
 from taskservice.storage import tasks as store
@@ -44,12 +44,9 @@ class Silences:
         until: str | None,
     ) -> Silence:
         """Tell nobody of a task until then, or until it recovers. Raises `Invalid`, `NotFound`."""
-        why = (reason or "").strip()
+        why = fitting(reason)
         if not why:
             raise Invalid([Fault(field="reason", reason="is needed: why nobody is to be told")])
-        if len(why) > LONGEST_REASON:
-            told = f"must have at most {LONGEST_REASON} characters, not {len(why)}"
-            raise Invalid([Fault(field="reason", reason=told)])
         now = now_utc()
         end = None if until is None else parse_until(until, self._zone, now)
         made = Silence(reason=why, until=end, set_at=now, set_by=by)

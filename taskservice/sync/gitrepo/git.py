@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from taskservice.domain.check import printable
+
 SECONDS = 5.0
 """How long git may take where nothing else is said."""
 
@@ -248,5 +250,5 @@ def _reason(errors: bytes, secrets: Iterable[str]) -> str:
         text = text.replace(secret, "***")
     text = re.sub(r"://[^/@\s]*@", "://", text)
     # What another machine says is passed on by git as it is.
-    text = "".join(one if one.isprintable() else "?" for one in text)
+    text = printable(text)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from taskservice.domain.check import printable
 from taskservice.sync.gitrepo.git import GitError
 from taskservice.sync.gitrepo.remote import FIRST_SECONDS, Remote
 
@@ -82,8 +83,8 @@ def _refusal(remote: Remote, text: bytes, wanted: str, before: str | None) -> st
     for name, verdict, author, key in commits:
         if verdict != _GOOD:
             why = _WHY.get(verdict, "is signed by nobody who is allowed to")
-            with_key = f" (key {_printable(key)})" if key and verdict not in "NB" else ""
-            return f"commit {name[:12]} by {_printable(author)} {why}{with_key}"
+            with_key = f" (key {printable(key)})" if key and verdict not in "NB" else ""
+            return f"commit {name[:12]} by {printable(author)} {why}{with_key}"
     return None
 
 
@@ -123,8 +124,3 @@ def _import(home: Path, keys: bytes) -> None:
 def _program(name: str) -> str:
     """Where a program is; what is not there makes no signature good."""
     return shutil.which(name) or _NO_PROGRAM
-
-
-def _printable(text: str) -> str:
-    """What somebody else wrote, in one line that controls no terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text)

@@ -200,14 +200,14 @@ async def sign_out(request: AnyRequest, service: ServiceDep) -> Response[None]:
 
 def _cookie(request: AnyRequest, value: str, seconds: int, *, key: str = session.COOKIE) -> Cookie:
     # Behind a proxy that speaks HTTPS only the browser knows what it speaks.
-    origin = request.headers.get("origin", "")
+    addresses = str(request.url), request.headers.get("origin", ""), settings_of(request).url
     return Cookie(
         key=key,
         value=value,
         max_age=seconds,
         httponly=True,
         samesite="lax",
-        secure="https://" in (f"{request.url.scheme}://", origin[:8], settings_of(request).url[:8]),
+        secure=any(one.startswith("https://") for one in addresses),
     )
 
 
