@@ -9,12 +9,27 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import SchemaItem
+
+_MYSQL = ("mysql", "mariadb")
+
+MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), *_MYSQL)
+"""A time with its microseconds."""
+
+
+def exact(length: int) -> sa.types.TypeEngine[str]:
+    """Text compared byte by byte."""
+    variant = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return sa.String(length).with_variant(variant, *_MYSQL)
+
+
+ID = exact(36)
 
 
 def on_mysql() -> bool:
     """Whether the database is MySQL or MariaDB."""
-    return op.get_bind().dialect.name in ("mysql", "mariadb")
+    return op.get_bind().dialect.name in _MYSQL
 
 
 def create_table(name: str, *items: SchemaItem, comment: str) -> None:

@@ -14,9 +14,12 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 from taskservice.storage.migrations.steps import (
+    ID,
+    MOMENT,
     add_columns,
     create_index,
     create_table,
+    exact,
     on_mysql,
 )
 
@@ -27,16 +30,7 @@ FOREIGN_KEY = "fk_task_execution_log_task_id"
 INTERRUPTED = "interrupted: the service was upgraded"
 NOW = "CURRENT_TIMESTAMP(6)"
 JSON = sa.JSON(none_as_null=True)
-TIME = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 OUTPUT = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-
-
-def _exact(length: int) -> sa.String:
-    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(exact, "mysql", "mariadb")
-
-
-ID = _exact(36)
 
 
 def upgrade() -> None:
@@ -59,15 +53,15 @@ def _refine() -> None:
     refined: dict[str, list[tuple[str, Any, bool, str | None, str]]] = {
         "task_manage": [
             ("id", ID, False, None, "任务ID"),
-            ("next_run_time", TIME, True, None, "下次运行时间"),
-            ("create_time", TIME, False, NOW, "创建时间"),
-            ("update_time", TIME, False, f"{NOW} ON UPDATE {NOW}", "更新时间"),
+            ("next_run_time", MOMENT, True, None, "下次运行时间"),
+            ("create_time", MOMENT, False, NOW, "创建时间"),
+            ("update_time", MOMENT, False, f"{NOW} ON UPDATE {NOW}", "更新时间"),
         ],
         "task_execution_log": [
             ("id", ID, False, None, "日志ID"),
             ("task_id", ID, False, None, "任务ID"),
-            ("start_time", TIME, False, NOW, "开始时间"),
-            ("end_time", TIME, True, None, "结束时间"),
+            ("start_time", MOMENT, False, NOW, "开始时间"),
+            ("end_time", MOMENT, True, None, "结束时间"),
         ],
     }
     for table, columns in refined.items():
@@ -101,9 +95,9 @@ def _extend_tasks() -> None:
             sa.Column("drift", sa.String(20), nullable=False, server_default="in_sync"),
             sa.Column("overridden", JSON),
             sa.Column("etag", sa.String(32), nullable=False, server_default=""),
-            sa.Column("anchor", TIME),
+            sa.Column("anchor", MOMENT),
             sa.Column("last_outcome", sa.String(20)),
-            sa.Column("retired_at", TIME),
+            sa.Column("retired_at", MOMENT),
         ],
     )
     create_index("idx_retired_at", "task_manage", "retired_at")
@@ -113,7 +107,7 @@ def _extend_log() -> None:
     add_columns(
         "task_execution_log",
         [
-            sa.Column("scheduled_time", TIME),
+            sa.Column("scheduled_time", MOMENT),
             sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
             sa.Column("folded", sa.Integer, nullable=False, server_default="0"),
             sa.Column("triggered_by", sa.String(100), nullable=False, server_default="schedule"),
@@ -141,7 +135,7 @@ def _create_tables() -> None:
             ),
             primary_key=True,
         ),
-        sa.Column("due", TIME, nullable=False),
+        sa.Column("due", MOMENT, nullable=False),
         comment="Failed executions that will be tried again",
     )  # fmt: skip
     create_table(
@@ -153,20 +147,20 @@ def _create_tables() -> None:
         sa.Column("path", sa.String(500)),
         sa.Column("line", sa.Integer),
         sa.Column("revision", sa.String(64)),
-        sa.Column("set_at", TIME, nullable=False),
+        sa.Column("set_at", MOMENT, nullable=False),
         sa.Column("set_by", sa.String(100)),
         comment="What a file, or the API at its creation, says of a task",
     )
     create_table(
         "task_override",
         sa.Column("task_id", ID, primary_key=True),
-        sa.Column("field", _exact(255), primary_key=True),
+        sa.Column("field", exact(255), primary_key=True),
         sa.Column("value", JSON, nullable=False),
         sa.Column("declared_when_set", JSON, nullable=False),
-        sa.Column("set_at", TIME, nullable=False),
+        sa.Column("set_at", MOMENT, nullable=False),
         sa.Column("set_by", sa.String(100), nullable=False),
         sa.Column("reason", sa.Text),
-        sa.Column("until_time", TIME),
+        sa.Column("until_time", MOMENT),
         comment="What the API changed of a task, field by field",
     )
     create_index("idx_until_time", "task_override", "until_time")
@@ -174,7 +168,7 @@ def _create_tables() -> None:
         "task_owner",
         sa.Column("id", ID, primary_key=True),
         sa.Column("name", sa.String(255), nullable=False),
-        sa.Column("lease_until", TIME, nullable=False),
+        sa.Column("lease_until", MOMENT, nullable=False),
         comment="The processes that execute tasks, and until when each is believed to live",
     )
     create_table(
@@ -199,7 +193,7 @@ def _adopt_tasks() -> None:
         *(sa.column(name, JSON) for name in ("trigger_args", "func_args")),
         sa.column("paused", sa.Boolean),
         *(
-            sa.column(name, TIME)
+            sa.column(name, MOMENT)
             for name in ("next_run_time", "create_time", "update_time", "anchor")
         ),
     )  # fmt: skip
@@ -207,7 +201,7 @@ def _adopt_tasks() -> None:
         "task_declaration",
         *(sa.column(name) for name in ("task_id", "source", "digest")),
         sa.column("fields", JSON),
-        sa.column("set_at", TIME),
+        sa.column("set_at", MOMENT),
     )
     connection = op.get_bind()
     for row in connection.execute(sa.select(tasks)).mappings().all():
@@ -266,7 +260,7 @@ def _digest(fields: dict[str, Any]) -> str:
 def _close_executions() -> None:
     """Ends the executions that were running: nobody holds them any more."""
     log = sa.table(
-        "task_execution_log", sa.column("status"), sa.column("error"), sa.column("end_time", TIME)
+        "task_execution_log", sa.column("status"), sa.column("error"), sa.column("end_time", MOMENT)
     )
     now = datetime.now(UTC).replace(tzinfo=None)
     op.get_bind().execute(

@@ -1,17 +1,11 @@
 """Executions that workers run: where each was sent, who took it, and who executes at all."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
-from taskservice.storage.migrations.steps import add_columns, create_table
+from taskservice.storage.migrations.steps import ID, MOMENT, add_columns, create_table
 
 revision = "0010"
 down_revision = "0009"
-
-ID = sa.String(36).with_variant(
-    mysql.VARCHAR(36, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-)
-MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 def upgrade() -> None:

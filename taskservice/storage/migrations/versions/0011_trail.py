@@ -1,19 +1,11 @@
 """The audit trail: who did what, when and why."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
-from taskservice.storage.migrations.steps import create_index, create_table
+from taskservice.storage.migrations.steps import MOMENT, create_index, create_table, exact
 
 revision = "0011"
 down_revision = "0010"
-
-MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-
-
-def exact(length: int) -> sa.String:
-    variant = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(variant, "mysql", "mariadb")
 
 
 def upgrade() -> None:

@@ -1,20 +1,11 @@
 """Tokens that are made by command."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
-from taskservice.storage.migrations.steps import create_table
+from taskservice.storage.migrations.steps import MOMENT, create_table, exact
 
 revision = "0012"
 down_revision = "0011"
-
-MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-
-
-def exact(length: int) -> sa.String:
-    """Text compared byte by byte."""
-    variant = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(variant, "mysql", "mariadb")
 
 
 def upgrade() -> None:

@@ -1,22 +1,19 @@
 """Who is told of what: what was seen, where rules stand, and what is to be sent."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 
-from taskservice.storage.migrations.steps import add_columns, create_index, create_table
+from taskservice.storage.migrations.steps import (
+    ID,
+    MOMENT,
+    add_columns,
+    create_index,
+    create_table,
+    exact,
+)
 
 revision = "0014"
 down_revision = "0013"
 
-
-def exact(length: int) -> sa.types.TypeEngine[str]:
-    """Text compared byte by byte."""
-    variant = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(variant, "mysql", "mariadb")
-
-
-ID = exact(36)
-MOMENT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
